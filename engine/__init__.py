@@ -1,0 +1,1 @@
+"""The runtime: noise, graph, votes, bounds, certificates. Needs neither torch nor a GPU."""

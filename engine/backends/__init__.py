@@ -1,0 +1,1 @@
+"""Engines that classify noisy rows; one file per runtime."""

@@ -1,0 +1,78 @@
+"""What a backend does for the scheduler: hold images in slots, draw noisy rows of them, count the labels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+Placement = Literal["row_invariant", "static"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of consecutive draws of one image: rows of a submission."""
+
+    slot: int
+    phase: int
+    first: int  # number of the first draw
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendInfo:
+    """What a backend is and what it found out about itself when it opened."""
+
+    name: str
+    executed_precision: str
+    versions: dict[str, str]
+    hardware: str
+    threads: int
+    batch: int
+    placement: Placement
+    probed: Literal["logits", "labels"]
+    probe_rows: int
+
+
+class Backend(ABC):
+    """One engine, opened for one plan, sigma, seed and batch.
+
+    A certificate needs every row to be classified by the same function of its own pixels, so a backend checks that
+    before it counts anything (``engine/row_check.py``).
+    """
+
+    @property
+    @abstractmethod
+    def info(self) -> BackendInfo:
+        """Return what this backend is; part of run.json."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """Return how many images can be held at once."""
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """Return the most rows of one submission, a multiple of the batch."""
+
+    @abstractmethod
+    def place(self, slot: int, image_index: int, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
+        """Put an image into ``slot``; later submissions see it.
+
+        The caller places nothing into a slot that a submission in flight still reads.
+        """
+
+    @abstractmethod
+    def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
+        """Count the labels of each segment's noisy rows; the last column counts invalid rows.
+
+        The segments sum to at most ``capacity`` rows; padding and masking are the backend's.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Wait for what is in flight and free the engine."""

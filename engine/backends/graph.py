@@ -1,0 +1,46 @@
+"""A fused graph that runs on the host: the part of a host backend that differs between runtimes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int32
+from numpy.typing import NDArray
+
+from purecert.engine.plan import GraphInput
+
+
+class HostGraph(ABC):
+    """A graph opened at one batch size, with host buffers for its inputs."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Sequence[NDArray[np.generic]]:
+        """Return the input buffers, [batch, ...] each, in the plan's order; ``labels`` reads them in place."""
+
+    @abstractmethod
+    def labels(self) -> Int32[np.ndarray, " batch"]:
+        """Run the graph on the input buffers and return one label a row; the next call may overwrite it."""
+
+    @abstractmethod
+    def logits(self) -> Float[np.ndarray, "batch classes"] | None:
+        """Run a probe of the graph and return its logits, or None where the graph names none."""
+
+    @property
+    @abstractmethod
+    def executed_precision(self) -> str:
+        """Return the precision that rows are really computed in."""
+
+    @property
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Return package -> version of what computes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the runtime's memory."""
+
+
+def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:
+    """Return zeroed arrays [batch, ...] for the graph's inputs, in their order."""
+    return [np.zeros((batch, *graph_input.shape), np.dtype(graph_input.dtype)) for graph_input in inputs]

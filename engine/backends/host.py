@@ -1,0 +1,77 @@
+"""The backend of every graph that runs on the host: noise into the graph's buffers, labels into counts."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import final
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from purecert.engine.backends.base import Backend, BackendInfo, Segment
+from purecert.engine.backends.graph import HostGraph
+from purecert.engine.noise_inputs import InputNoise
+from purecert.engine.votes import Piece, add_votes, packed_batches, static_batches
+
+# Rows of a submission, in batches: enough that the scheduler's work per submission does not show.
+_BATCHES_PER_SUBMISSION = 4
+
+
+@final
+class HostBackend(Backend):
+    """A host graph behind one worker thread, which keeps placements and submissions in order."""
+
+    def __init__(
+        self, graph: HostGraph, noise: Sequence[InputNoise], info: BackendInfo, classes: int, slots: int
+    ) -> None:
+        self._graph, self._noise, self._info, self._classes, self._slots = graph, noise, info, classes, slots
+        self._images = np.zeros((slots, *graph.inputs[0].shape[1:]), np.uint8)
+        self._image_index = np.zeros(slots, np.int64)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="purecert")
+
+    @property
+    def info(self) -> BackendInfo:
+        return self._info
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
+    def capacity(self) -> int:
+        return _BATCHES_PER_SUBMISSION * self._info.batch
+
+    def place(self, slot: int, image_index: int, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
+        if pixels.shape != self._images.shape[1:]:
+            raise ValueError(f"expected an image of shape {self._images.shape[1:]}, got {pixels.shape}")
+        self._worker.submit(self._place, slot, image_index, pixels.copy())
+
+    def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
+        rows = sum(segment.count for segment in segments)
+        if not 0 < rows <= self.capacity:
+            raise ValueError(f"expected 1 to {self.capacity} rows in a submission, got {rows}")
+        return self._worker.submit(self._count, tuple(segments))
+
+    def close(self) -> None:
+        self._worker.shutdown()
+        self._graph.close()
+
+    def _place(self, slot: int, image_index: int, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
+        self._images[slot] = pixels
+        self._image_index[slot] = image_index
+
+    def _count(self, segments: Sequence[Segment]) -> Int64[np.ndarray, "segments classes_and_invalid"]:
+        counts = np.zeros((len(segments), self._classes + 1), np.int64)
+        batches = packed_batches if self._info.placement == "row_invariant" else static_batches
+        for pieces in batches(segments, self._info.batch):
+            self._fill(pieces)
+            add_votes(counts, pieces, self._graph.labels())
+        return counts
+
+    def _fill(self, pieces: Sequence[Piece]) -> None:
+        """Write the noisy rows of ``pieces``, which lie end to end, and zeros into the rows that nobody asked for."""
+        addresses = np.array([[p.slot, self._image_index[p.slot], p.phase, p.first, p.count] for p in pieces], np.int64)
+        start, end = pieces[0].row, pieces[-1].row + pieces[-1].count
+        for noise, buffer in zip(self._noise, self._graph.inputs, strict=True):
+            buffer[:start] = 0
+            buffer[end:] = 0
+            noise.fill(buffer[start:end], addresses, self._images)

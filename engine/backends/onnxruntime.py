@@ -1,0 +1,98 @@
+"""ONNX Runtime on the CPU, bound to buffers that the noise kernel writes in place."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import final
+
+import numpy as np
+import onnxruntime as ort
+from jaxtyping import Float, Int32
+from numpy.typing import NDArray
+
+from purecert.engine.backends.graph import HostGraph, input_buffers
+from purecert.engine.backends.onnx_probe import with_output
+from purecert.engine.errors import BackendError
+from purecert.engine.plan import Plan
+
+_PROVIDER = "CPUExecutionProvider"
+_ERRORS_ONLY = 3  # the runtime's log severity
+
+
+@final
+class OrtGraph(HostGraph):
+    """The plan's ONNX graph of one sigma in ONNX Runtime.
+
+    Nothing is copied on the way in or out: inputs and labels are bound to arrays of ours.
+    """
+
+    def __init__(self, plan: Plan, sigma: float, batch: int, threads: int) -> None:
+        """Open the graph.
+
+        Raises:
+            InputError: The plan holds no such graph, or not the bytes that it names.
+            BackendError: ONNX Runtime cannot load the graph, or the graph's inputs are not the plan's.
+        """
+        self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
+        self._inputs = input_buffers(plan.record.inputs, batch)
+        self._labels = np.zeros(batch, np.int32)
+        self._session = _open(self._model, threads)
+        self._binding = self._session.io_binding()
+        _bind(self._binding, [graph_input.name for graph_input in plan.record.inputs], self._inputs, self._labels)
+
+    @property
+    def inputs(self) -> Sequence[NDArray[np.generic]]:
+        return self._inputs
+
+    def labels(self) -> Int32[np.ndarray, " batch"]:
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # the runtime's errors share no base class
+            raise BackendError(f"ONNX Runtime failed on a batch: {error}") from error
+        return self._labels
+
+    def logits(self) -> Float[np.ndarray, "batch classes"] | None:
+        if self._record.logits is None:
+            return None
+        names = [graph_input.name for graph_input in self._record.inputs]
+        return np.asarray(self._probe.run([self._record.logits], dict(zip(names, self._inputs, strict=True)))[0])
+
+    @property
+    def executed_precision(self) -> str:
+        # ONNX Runtime's CPU provider has no half arithmetic: it runs FP16 nodes in FP32.
+        return "fp32"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {"onnxruntime": ort.__version__}
+
+    def close(self) -> None:
+        self.__dict__.pop("_probe", None)
+        del self._binding, self._session
+
+    @cached_property
+    def _probe(self) -> ort.InferenceSession:
+        return _open(with_output(self._model, str(self._record.logits)), self._threads)
+
+
+def _open(model: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        session = ort.InferenceSession(model, options, providers=[_PROVIDER])
+    except Exception as error:  # the runtime's errors share no base class
+        raise BackendError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
+    if session.get_providers() != [_PROVIDER]:
+        raise BackendError(f"expected ONNX Runtime on {_PROVIDER}, got {session.get_providers()}; reinstall it")
+    return session
+
+
+def _bind(
+    binding: ort.IOBinding, names: Sequence[str], inputs: Sequence[NDArray[np.generic]], labels: NDArray[np.int32]
+) -> None:
+    try:
+        for name, buffer in zip(names, inputs, strict=True):
+            binding.bind_input(name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
+        binding.bind_output("label", "cpu", 0, np.int32, labels.shape, labels.ctypes.data)
+    except Exception as error:  # the runtime's errors share no base class
+        raise BackendError(f"the graph's inputs and outputs are not the plan's: {error}; export it again") from error

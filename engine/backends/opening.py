@@ -1,0 +1,103 @@
+"""Opening a backend by name: its graph, its noise, and the row check before anything is counted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.backends.graph import HostGraph
+from purecert.engine.backends.host import HostBackend
+from purecert.engine.errors import BackendError, InputError
+from purecert.engine.hardware import describe_cpu
+from purecert.engine.noise_inputs import noise_of_inputs
+from purecert.engine.plan import Plan
+from purecert.engine.row_check import check_rows
+
+BACKENDS = ("onnxruntime", "torch")
+
+_SEED_RANGE = 2**64
+_SLOTS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendOptions:
+    """What the user chooses of a backend; all of it is part of run.json, but for ``trust``."""
+
+    name: str = "onnxruntime"
+    batch: int = 256
+    threads: int = 1
+    probe_rows: int = 1000  # rows of the row check
+    trust: bool = False  # load cached programs that this machine did not make
+
+    def __post_init__(self) -> None:
+        if self.name not in BACKENDS:
+            raise InputError(f"expected a backend out of {', '.join(BACKENDS)}, got {self.name!r}")
+        for what in ("batch", "threads", "probe_rows"):
+            if getattr(self, what) < 1:
+                raise InputError(f"expected {what} of at least 1, got {getattr(self, what)}")
+
+
+def open_backend(
+    plan: Plan, sigma: float, seed: int, options: BackendOptions, images: NDArray[np.uint8], indices: NDArray[np.int64]
+) -> Backend:
+    """Return a backend that passed its row check on noisy rows of ``images`` [n, C, H, W].
+
+    Raises:
+        InputError: The plan does not fit ``sigma`` or the images.
+        BackendError: The backend is not installed, or cannot run the plan.
+        CheckError: Rows influence each other.
+    """
+    graph = _open_graph(plan, sigma, options)
+    if graph.inputs[0].shape[1:] != images.shape[1:]:
+        raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
+    rows = _probe_rows(plan, sigma, seed, options, images, indices)
+    placement, probed = check_rows(graph, rows)
+    info = BackendInfo(
+        name=options.name,
+        executed_precision=graph.executed_precision,
+        versions=graph.versions,
+        hardware=describe_cpu(),
+        threads=options.threads,
+        batch=options.batch,
+        placement=placement,
+        probed=probed,
+        probe_rows=len(rows[0]),
+    )
+    noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
+    return HostBackend(graph, noise, info, plan.record.classes, _SLOTS)
+
+
+def _open_graph(plan: Plan, sigma: float, options: BackendOptions) -> HostGraph:
+    try:
+        if options.name == "torch":
+            from purecert.engine.backends.torch import TorchGraph
+
+            return TorchGraph(plan, sigma, options.batch, options.threads, trust=options.trust)
+        from purecert.engine.backends.onnxruntime import OrtGraph
+
+        return OrtGraph(plan, sigma, options.batch, options.threads)
+    except ModuleNotFoundError as error:
+        extra = {"onnxruntime": "cpu", "torch": "export"}[options.name]
+        raise BackendError(
+            f"backend {options.name} needs the package {error.name}, which is not installed; "
+            f"run: pip install 'purecert[{extra}]'"
+        ) from error
+
+
+def _probe_rows(
+    plan: Plan, sigma: float, seed: int, options: BackendOptions, images: NDArray[np.uint8], indices: NDArray[np.int64]
+) -> list[NDArray[np.generic]]:
+    """Return real noisy rows for the row check, whole batches of them, drawn under a key that no run counts with."""
+    count = -(-options.probe_rows // options.batch) * options.batch
+    used = np.arange(count) % min(len(images), count)
+    addresses = np.stack([used, indices[used], np.zeros_like(used), np.arange(count), np.ones_like(used)], axis=1)
+    rows: list[NDArray[np.generic]] = []
+    for noise, entry in zip(
+        noise_of_inputs(plan.record.inputs, sigma, (seed + 1) % _SEED_RANGE, options.threads),
+        plan.record.inputs,
+        strict=True,
+    ):
+        rows.append(np.zeros((count, *entry.shape), np.dtype(entry.dtype)))
+        noise.fill(rows[-1], addresses, images)
+    return rows

@@ -1,0 +1,45 @@
+"""The options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def combined(*options: Decorator) -> Decorator:
+    """Return one decorator that applies ``options`` in the order in which ``--help`` shall show them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+plan_option = click.option("--plan", type=click.Path(path_type=Path), required=True, help="Plan directory.")
+
+data_options = combined(
+    click.option("--data", required=True, metavar="NAME[:SPLIT][SLICE]", help="Images, e.g. 'digits:test[:100]'."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie."),
+)
+
+backend_options = combined(
+    click.option("--backend", default="onnxruntime", show_default=True, help="onnxruntime or torch."),
+    click.option("--batch", default=256, show_default=True, help="Rows of one call of the graph."),
+    click.option("--threads", default=0, help="Processors to use; 0 for all.  [default: 0]"),
+    click.option("--probe-rows", default=1000, show_default=True, help="Rows of the check that rows are independent."),
+    click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code."),
+)
+
+run_options = combined(
+    click.option("--sigma", type=float, required=True, help="Noise std, in [0, 1] pixel units."),
+    click.option("--alpha", default=1e-3, show_default=True, help="Failure probability of one image's answer."),
+    click.option("--out", "output", type=click.Path(path_type=Path), required=True, help="Run directory to write."),
+    click.option("--seed", type=int, help="64-bit seed; by default from the system's entropy. Marked in reports."),
+    click.option("--resume", is_flag=True, help="Continue the run in --out."),
+    click.option("--force", is_flag=True, help="Replace the run in --out."),
+)

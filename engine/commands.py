@@ -1,0 +1,183 @@
+"""The commands of the runtime: engine-certify, engine-predict, engine-verify, engine-report.
+
+Imports stay inside the functions so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from purecert.engine.command_options import (
+    backend_options,
+    combined,
+    data_options,
+    plan_option,
+    run_options,
+)
+from purecert.engine.console import EngineCommand, talk
+
+if TYPE_CHECKING:
+    from purecert.engine.backends.opening import BackendOptions
+    from purecert.engine.datasets import Dataset
+    from purecert.engine.ledger import Run
+    from purecert.engine.sources import Sources
+    from purecert.engine.spec import SmoothingSpec
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+_tsv_option = click.option("--tsv", is_flag=True, help="Also write cohen.tsv into the run directory.")
+
+
+@click.command(cls=EngineCommand)
+@combined(plan_option, data_options, run_options)
+@click.option("--n0", default=100, show_default=True, help="Draws that pick the class.")
+@click.option("--n", default=100_000, show_default=True, help="Fresh draws that bound its probability.")
+@combined(backend_options, _tsv_option, _json_option)
+def certify_command(sigma: float, alpha: float, n0: int, n: int, **options: Any) -> None:
+    """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019)."""
+    from purecert.engine.spec import SmoothingSpec
+
+    spec = SmoothingSpec(mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha)
+    _run(spec, rows_per_image=n0 + n, **options)
+
+
+@click.command(cls=EngineCommand)
+@combined(plan_option, data_options, run_options)
+@click.option("--n", default=1000, show_default=True, help="Draws that vote.")
+@combined(backend_options, _tsv_option, _json_option)
+def predict_command(sigma: float, alpha: float, n: int, **options: Any) -> None:
+    """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019)."""
+    from purecert.engine.spec import SmoothingSpec
+
+    spec = SmoothingSpec(mode="predict", sigma=sigma, n_estimate=n, alpha=alpha)
+    _run(spec, rows_per_image=n, **options)
+
+
+@click.command(cls=EngineCommand)
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--plan", type=click.Path(path_type=Path), help="Plan directory, where it has moved since the run.")
+@click.option("--data", help="Images, where they have moved since the run.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie.")
+@click.option("--share", default=0.05, show_default=True, help="Share of the images to replay, chosen at random.")
+@click.option("--threads", default=0, help="Processors to use; 0 for as many as the run did.  [default: 0]")
+@click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code.")
+@click.option("--strict", is_flag=True, help="Fail on differing labels on another machine or version too.")
+@_json_option
+def verify_command(
+    run_directory: Path, share: float, threads: int, strict: bool, as_json: bool, **options: Any
+) -> None:
+    """Check a run: recompute every bound from its counts, and replay noise and graph for some of its images."""
+    from purecert.engine.ledger import read_run
+    from purecert.engine.plan import read_plan
+    from purecert.engine.verify import verify_run
+    from purecert.engine.verify_report import print_verification
+
+    run = read_run(run_directory)
+    sources = _sources(run_directory, options)
+    verification = verify_run(
+        run,
+        read_plan(sources.plan),
+        _load(sources),
+        share=share,
+        threads=threads or run.record.backend.threads,
+        trust=options["trust_plan"],
+        strict=strict,
+    )
+    print_verification(verification, as_json=as_json)
+
+
+@click.command(cls=EngineCommand)
+@click.argument("run_directories", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--radii", default="0,0.25,0.5,0.75,1", show_default=True, help="Radii of the table, comma-separated.")
+@click.option(
+    "--out", "output", type=click.Path(path_type=Path), help="Also draw the curves (PNG, SVG) into this folder."
+)
+@_json_option
+def report_command(run_directories: tuple[Path, ...], radii: str, output: Path | None, as_json: bool) -> None:
+    """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
+    from purecert.engine.ledger import read_run
+
+    runs = [read_run(directory) for directory in run_directories]
+    _print_report(runs, _radii(radii), as_json)
+    if output is not None:
+        from purecert.engine.report_plot import plot
+
+        for path in plot(runs, output):
+            talk(f"drew {path}")
+
+
+def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **options: Any) -> None:
+    from purecert.engine.plan import read_plan
+    from purecert.engine.progress import TerminalProgress
+    from purecert.engine.running import RunRequest, execute
+    from purecert.engine.sources import Sources
+
+    sources = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
+    plan, dataset = read_plan(sources.plan), _load(sources)
+    request = RunRequest(
+        plan=plan,
+        dataset=dataset,
+        spec=spec,
+        backend=_backend(options),
+        output=options["output"],
+        seed=options["seed"],
+        resume=options["resume"],
+        force=options["force"],
+        invocation=sources.absolute(),
+    )
+    run = execute(request, TerminalProgress(len(dataset), rows_per_image))
+    if tsv:
+        from purecert.engine.cohen_tsv import write_cohen_tsv
+
+        write_cohen_tsv(run)
+    _print_report([run], _radii("0,0.25,0.5,0.75,1"), as_json)
+
+
+def _backend(options: dict[str, Any]) -> BackendOptions:
+    from purecert.engine.backends.opening import BackendOptions
+    from purecert.engine.hardware import available_threads
+
+    return BackendOptions(
+        name=options["backend"],
+        batch=options["batch"],
+        threads=options["threads"] or available_threads(),
+        probe_rows=options["probe_rows"],
+        trust=options["trust_plan"],
+    )
+
+
+def _load(sources: Sources) -> Dataset:
+    from purecert.engine.datasets import load_dataset
+
+    return load_dataset(sources.data, sources.data_dir)
+
+
+def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
+    """Return where the run's plan and data are: as given now, else as they were when it ran."""
+    from purecert.engine.sources import Sources, read_sources
+
+    stored = read_sources(run_directory)
+    given = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
+    return Sources(
+        plan=given.plan or stored.plan, data=given.data or stored.data, data_dir=given.data_dir or stored.data_dir
+    )
+
+
+def _radii(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected radii like 0,0.25,0.5, got {text!r}") from error
+
+
+def _print_report(runs: list[Run], radii: tuple[float, ...], as_json: bool) -> None:
+    from purecert.engine.report import summarise, summary_json, table
+
+    summaries = [summarise(run, radii) for run in runs]
+    if as_json:
+        for summary in summaries:
+            click.echo(summary_json(summary))
+    else:
+        click.echo(table(summaries))

@@ -1,0 +1,118 @@
+"""uint8 images and labels by index, from ``name[:split][slice]``."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from purecert.engine import cifar10, digits, idx_images, image_folder, npz_images
+from purecert.engine.errors import InputError
+from purecert.engine.image_source import Images, ImageSource, Integers
+
+_EXPECTED = (
+    "digits:test, cifar10:test, mnist:test, fashion_mnist:test (or :train), npz:FILE or folder:DIR, "
+    "then perhaps a slice like [:100]"
+)
+_TRAILING_SLICE = re.compile(r"(?P<source>.*)\[(?P<slice>[^\[\]]*)\]", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dataset:
+    """The images that were asked for. An index does not depend on the slice, so neither does an image's noise."""
+
+    name: str  # canonical, without slice and without path: it goes into run.json
+    indices: Integers  # in the whole split, or as the source numbers its images
+    images: Images  # [n, channels, height, width], C order
+    labels: Integers | None
+    classes: int  # labels are below it; 0 where there are none
+    class_names: tuple[str, ...]  # empty where unknown
+    quantised: bool  # the source held floats; these are their 8-bit roundings
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 over shape, indices, pixels and labels, as 64 hexadecimal digits."""
+        digest = hashlib.sha256(b"purecert.dataset/1\n")
+        digest.update(np.asarray(self.images.shape, "<i8").tobytes())
+        digest.update(self.indices.astype("<i8").tobytes())
+        digest.update(self.images.tobytes())
+        digest.update(b"unlabelled" if self.labels is None else self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
+    """Return the images that ``spec`` names; float sources come rounded to 8 bits and are marked ``quantised``.
+
+    Args:
+        spec: ``name[:split][slice]``, such as ``digits:test[:100]``; a slice is Python's with a step of at least 1,
+            or one position.
+        data_dir: Where cifar10, mnist or fashion_mnist lies, directly or in a folder of that name.
+
+    Raises:
+        InputError: The spec names no images, or what it names is absent, damaged or of another form.
+    """
+    match = _TRAILING_SLICE.fullmatch(spec)
+    source = _open_source(match["source"] if match else spec, data_dir)
+    positions = _positions(match["slice"] if match else ":", len(source.indices), spec)
+    return Dataset(
+        name=source.name,
+        indices=source.indices[positions],
+        images=np.ascontiguousarray(source.read(positions)),
+        labels=None if source.labels is None else source.labels[positions],
+        classes=source.classes,
+        class_names=source.class_names,
+        quantised=source.quantised,
+    )
+
+
+def _open_source(spec: str, data_dir: Path | None) -> ImageSource:
+    name, _, rest = spec.partition(":")
+    match name:
+        case "digits":
+            return digits.open_digits(rest)
+        case "cifar10":
+            return cifar10.open_cifar10(rest, _folders(name, data_dir))
+        case "mnist" | "fashion_mnist":
+            return idx_images.open_idx(name, rest, _folders(name, data_dir))
+        case "npz" if rest:
+            return npz_images.open_npz(Path(rest))
+        case "folder" if rest:
+            return image_folder.open_folder(Path(rest))
+    raise InputError(f"--data: expected {_EXPECTED}; got {spec!r}")
+
+
+def _folders(name: str, data_dir: Path | None) -> tuple[Path, ...]:
+    """Return where the files of ``name`` may lie; a folder of its name goes first, since mnist and fashion_mnist
+    share file names.
+    """
+    if data_dir is None:
+        raise InputError(f"--data {name}: expected --data-dir, since {name} is read from disk; say where it lies")
+    if not data_dir.is_dir():
+        raise InputError(f"--data-dir {data_dir}: expected a folder that holds {name}, found none; is the path right?")
+    return data_dir / name, data_dir
+
+
+def _positions(text: str, length: int, spec: str) -> Integers:
+    parts = [part.strip() for part in text.split(":")]
+    if not (1 <= len(parts) <= 3 and all(part == "" or _NUMBER.fullmatch(part) for part in parts)) or parts == [""]:
+        raise InputError(f"--data {spec}: expected a slice like [:100], [::20] or [7], got [{text}]")
+    numbers = [int(part) if part else None for part in parts]
+    if len(parts) == 3 and numbers[2] is not None and numbers[2] < 1:
+        raise InputError(f"--data {spec}: expected a step of at least 1, got {numbers[2]}; images keep their order")
+    chosen = np.arange(length, dtype=np.int64)[_as_slice(numbers)]
+    if not len(chosen):
+        raise InputError(f"--data {spec}: expected some of {length} images, got none in [{text}]; widen the slice")
+    return chosen
+
+
+def _as_slice(numbers: list[int | None]) -> slice:
+    if len(numbers) > 1:
+        return slice(*numbers)
+    position = numbers[0]
+    # [-1] is the last image, whose end is the end, not position 0.
+    return slice(position, None if position in (None, -1) else position + 1)

@@ -1,0 +1,31 @@
+"""The failures that a user can meet, each with its exit code (one line on stderr, never a traceback)."""
+
+
+class PurecertError(Exception):
+    """A failure whose message says what was expected, what came and what to do."""
+
+    exit_code = 2
+
+
+class InputError(PurecertError):
+    """Bad input or usage: a file, an option or a value that cannot be used."""
+
+    exit_code = 2
+
+
+class BackendError(PurecertError):
+    """A backend is missing, unusable, or failed while it ran."""
+
+    exit_code = 3
+
+
+class CheckError(PurecertError):
+    """A check failed: parity, row independence, verification."""
+
+    exit_code = 4
+
+
+class OutOfMemoryError(PurecertError):
+    """Memory ran out; a smaller batch may fit."""
+
+    exit_code = 5

@@ -1,0 +1,100 @@
+"""A folder of PNG or JPEG files: one subfolder per class, or a flat folder without labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from purecert.engine.errors import BackendError, InputError
+from purecert.engine.image_source import Images, ImageSource
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_CHANNELS = {"L": 1, "RGB": 3}  # Pillow's modes of 8 bits per channel and no transparency
+
+
+def open_folder(folder: Path) -> ImageSource:
+    """Return the images of ``folder`` in the order of their names, class by class.
+
+    Raises:
+        InputError: There are no images, or something else lies between them.
+        BackendError: Pillow is not installed.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder of images, found none; is the path right?")
+    entries = _entries(folder)
+    classes = [entry for entry in entries if entry.is_dir()]
+    if classes and len(classes) < len(entries):
+        other = next(entry for entry in entries if not entry.is_dir())
+        raise InputError(f"{folder}: expected images or class folders, found both; move {other.name} or the folders")
+    files = [(path, label) for label, folder in enumerate(classes) for path in _entries(folder)]
+    paths = [path for path, _ in files] if classes else entries
+    _check_files(folder, paths)
+    _require_pillow()
+    return ImageSource(
+        name=f"folder:{folder.resolve().name}",
+        indices=np.arange(len(paths), dtype=np.int64),
+        labels=np.array([label for _, label in files], np.int64) if classes else None,
+        classes=len(classes),
+        class_names=tuple(folder.name for folder in classes),
+        quantised=False,
+        read=lambda positions: _read_images([paths[position] for position in positions]),
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    # Names that begin with a dot are what file browsers leave behind.
+    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _check_files(folder: Path, paths: Sequence[Path]) -> None:
+    if not paths:
+        raise InputError(f"{folder}: expected PNG or JPEG files, or a folder of them per class, found none")
+    for path in paths:
+        if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+            raise InputError(f"{path}: expected a PNG or JPEG file, found another; move it out of the folder")
+
+
+def _require_pillow() -> None:
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise BackendError(
+            "folder: images are read by Pillow, which is absent; pip install 'purecert[images]'"
+        ) from error
+
+
+def _read_images(paths: Sequence[Path]) -> Images:
+    first = _read_image(paths[0])
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    for position, path in enumerate(paths):
+        image = first if position == 0 else _read_image(path)
+        if image.shape != first.shape:
+            raise InputError(
+                f"{path}: expected an image of [C, H, W] = {list(first.shape)} like {paths[0].name}, "
+                f"found {list(image.shape)}; bring all to one size and mode"
+            )
+        images[position] = image
+    return images
+
+
+def _read_image(path: Path) -> Images:
+    """Return the pixels of one file, [channels, height, width], as stored: no resizing, no colour management."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
+            return _pixels(image, path)
+    # Pillow reports damage as any of these.
+    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: expected a whole PNG or JPEG file, found {error}; replace it") from error
+
+
+def _pixels(image: "Image", path: Path) -> Images:
+    if image.mode not in _CHANNELS:
+        raise InputError(f"{path}: expected mode L or RGB (8 bits per channel), found {image.mode}; convert it")
+    pixels = np.asarray(image)
+    return pixels.reshape(*pixels.shape[:2], _CHANNELS[image.mode]).transpose(2, 0, 1)

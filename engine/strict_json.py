@@ -1,0 +1,55 @@
+"""Parsed JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
+
+import types
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from purecert.engine.errors import InputError
+
+T = TypeVar("T")
+
+
+def read_dataclass(kind: type[T], value: object, where: str) -> T:
+    """Return ``value`` (parsed JSON) as an instance of the dataclass ``kind``.
+
+    Raises:
+        InputError: A field is missing, unknown or of another type; the message names it after ``where``.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected an object, found {type(value).__name__}")
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass by contract
+    unknown, missing = sorted(set(value) - set(names)), [name for name in names if name not in value]
+    if unknown or missing:
+        raise InputError(f"{where}: unknown fields {unknown}, missing fields {missing}; was it made by this version?")
+    return kind(**{name: _read(hints[name], value[name], f"{where}: {name}") for name in names})
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return read_dataclass(kind, value, where)
+    if origin is Literal:
+        return _expect(value in arguments, value, where, f"one of {list(arguments)}")
+    if origin in (Union, types.UnionType):
+        return None if value is None else _read(arguments[0], value, where)
+    if origin is tuple:
+        entries = _expect(isinstance(value, list), value, where, "a list")
+        return tuple(_read(arguments[0], entry, f"{where}[{i}]") for i, entry in enumerate(entries))
+    if origin is dict:
+        entries = _expect(isinstance(value, dict), value, where, "an object")
+        return {key: _read(arguments[1], entry, f"{where}.{key}") for key, entry in entries.items()}
+    return _read_scalar(kind, value, where)
+
+
+def _read_scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(_expect(is_number, value, where, "a number"))
+    return _expect(type(value) is kind, value, where, f"a value of type {kind.__name__}")
+
+
+def _expect(condition: bool, value: Any, where: str, expected: str) -> Any:
+    if not condition:
+        raise InputError(f"{where}: expected {expected}, found {value!r:.200}")
+    return value

@@ -1,0 +1,88 @@
+"""A keyed digest for files that are code once loaded (exported torch programs, compiled engines).
+
+Such a file is loaded only if this machine wrote it: its tag is an HMAC under a key that never leaves the machine,
+checked on the very bytes that are then deserialised.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from purecert.engine.canonical import sha256_hex, write_atomically
+from purecert.engine.errors import InputError
+
+_KEY_BYTES = 32
+
+
+def tag_path(path: Path) -> Path:
+    """Return where the tag of the cached file ``path`` lies."""
+    return path.with_name(path.name + ".tag")
+
+
+def write_trusted(path: Path, content: bytes, bound_to: str) -> None:
+    """Write ``content`` to ``path`` with this machine's tag beside it.
+
+    Args:
+        path: The cached file.
+        content: Its bytes.
+        bound_to: What the file was made from (the digest of the graph); another origin makes the tag invalid.
+    """
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, content)
+    write_atomically(tag_path(path), (_tag(path.name, content, bound_to) + "\n").encode())
+
+
+def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:
+    """Return the bytes of ``path``, which this machine wrote for ``bound_to`` (or, with ``trust``, anybody).
+
+    Raises:
+        InputError: The file is absent, or it does not carry this machine's tag.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such cached file; make it on this machine with `engine-export`")
+    content = path.read_bytes()
+    if trust:
+        return content
+    found = tag_path(path).read_text("ascii", "replace").strip() if tag_path(path).is_file() else ""
+    if not hmac.compare_digest(found.encode(), _tag(path.name, content, bound_to).encode()):
+        raise InputError(
+            f"{path}: loading it runs code from it, and it does not carry this machine's tag; "
+            "export the plan on this machine, or pass --trust-plan if you trust who made it"
+        )
+    return content
+
+
+def _tag(name: str, content: bytes, bound_to: str) -> str:
+    message = "\n".join(["purecert cache 1", name, bound_to, sha256_hex(content)])
+    return hmac.new(_machine_key(), message.encode(), hashlib.sha256).hexdigest()
+
+
+def _machine_key() -> bytes:
+    """Return this user's key on this machine, made at first use, readable by this user only."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    path = Path(base) / "purecert" / "machine.key"
+    if not path.exists():
+        _create_key(path)
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise InputError(f"{path}: expected {_KEY_BYTES} bytes, found {len(key)}; delete it and export plans again")
+    return key
+
+
+def _create_key(path: Path) -> None:
+    """Put a fresh key at ``path``; where two processes race, the first one's key stays."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return  # another process made the key first: its key is the machine's
+    finally:
+        fresh.unlink()

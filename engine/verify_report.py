@@ -1,0 +1,38 @@
+"""What a verification says to a reader."""
+
+from dataclasses import asdict
+
+import click
+
+from purecert.engine.canonical import canonical_json
+from purecert.engine.errors import CheckError
+from purecert.engine.verify import Verification
+
+
+def print_verification(verification: Verification, *, as_json: bool) -> None:
+    """Print what was checked on stdout.
+
+    Raises:
+        CheckError: Something was wrong; every problem is a line on stdout before.
+    """
+    if as_json:
+        click.echo(canonical_json(asdict(verification) | {"verified": verification.verified}))
+    else:
+        for line in _lines(verification):
+            click.echo(line)
+    if not verification.verified:
+        first, count = verification.problems[0], len(verification.problems)
+        raise CheckError(f"verification failed with {count} problems, the first: {first}")
+
+
+def _lines(verification: Verification) -> list[str]:
+    where = "on the engine that the run names" if verification.exact else "on another engine, version or machine"
+    lines = list(verification.problems)
+    if verification.verified:
+        lines.append(f"verified: {verification.images} images, every bound recomputed from its counts")
+    if verification.replayed:
+        lines.append(
+            f"replayed {verification.replayed} images {where}: at least {verification.differing_labels} of "
+            f"{verification.replayed_draws} labels differ"
+        )
+    return lines

@@ -1,0 +1,66 @@
+"""Labels of a batch's rows into counts per segment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.backends.base import Segment
+from purecert.engine.errors import BackendError
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a segment that lies in one batch: its draws and its rows."""
+
+    segment: int  # position in the submission
+    slot: int
+    phase: int
+    first: int  # number of the first draw
+    count: int
+    row: int  # of the first draw, in the batch
+
+
+def packed_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Piece]]:
+    """Yield the pieces of each batch with rows laid end to end; only the last batch can have rows to spare."""
+    pieces: list[Piece] = []
+    row = 0
+    for position, segment in enumerate(segments):
+        done = 0
+        while done < segment.count:
+            count = min(segment.count - done, batch - row)
+            pieces.append(Piece(position, segment.slot, segment.phase, segment.first + done, count, row))
+            done, row = done + count, row + count
+            if row == batch:
+                yield pieces
+                pieces, row = [], 0
+    if pieces:
+        yield pieces
+
+
+def static_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Piece]]:
+    """Yield one piece a batch, each draw at row ``draw % batch``, so that a draw never changes its place."""
+    for position, segment in enumerate(segments):
+        first, end = segment.first, segment.first + segment.count
+        while first < end:
+            count = min(end - first, batch - first % batch)
+            yield [Piece(position, segment.slot, segment.phase, first, count, first % batch)]
+            first += count
+
+
+def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:
+    """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
+
+    Raises:
+        BackendError: A label is neither -1 nor a class.
+    """
+    classes = counts.shape[1] - 1
+    for piece in pieces:
+        found = labels[piece.row : piece.row + piece.count]
+        if found.min() < -1 or found.max() >= classes:
+            raise BackendError(
+                f"expected labels in [-1, {classes - 1}], got {found.min()} to {found.max()}; export the plan again"
+            )
+        votes = np.bincount(found.astype(np.int64) % (classes + 1), minlength=classes + 1)  # -1 becomes the last
+        counts[piece.segment] += votes

@@ -1,0 +1,1 @@
+"""torch modules in, plan directory out."""

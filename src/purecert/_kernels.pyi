@@ -1,0 +1,25 @@
+"""
+Native kernels of purecert: the addressed integer noise (kernels/README.md).
+"""
+
+import numpy
+import numpy.typing
+
+
+NOISE_CONTRACT: int = 1
+
+def philox4x32(counter: numpy.typing.NDArray[numpy.uint32], key: numpy.typing.NDArray[numpy.uint32]) -> numpy.typing.NDArray[numpy.uint32]:
+    """Return the four words of one Philox4x32-10 block."""
+
+class ThresholdTable:
+    """The thresholds of one noise scale, ready to be searched."""
+
+    def __init__(self, thresholds: numpy.typing.NDArray[numpy.uint64]) -> None: ...
+
+    def fill(self, out: numpy.typing.NDArray[numpy.generic], segments: numpy.typing.NDArray[numpy.int64], *, seed: int, purpose: int, images: numpy.typing.NDArray[numpy.uint8] | None, threads: int) -> None:
+        """
+        Write clip(image + q), or clip(q) without images, into the rows of `out`.
+        """
+
+    def draw(self, out: numpy.typing.NDArray[numpy.int16], *, seed: int, image: int, phase: int, draw: int, purpose: int) -> None:
+        """Write q of one row into `out`, before image and clip."""

@@ -1,0 +1,1 @@
+"""Eager PyTorch: networks, purifiers, losses, recipes, checkpoints."""
