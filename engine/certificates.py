@@ -1,16 +1,20 @@
 """What one image's run ends in, and its line in the ledger."""
 
 import json
-from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
+from dataclasses import dataclass, fields
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import Any
 
 from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.errors import InputError
+from purecert.engine.strict_json import read_dataclass
 
 INVALID = "invalid"  # key of the rows whose logits were not all finite
 
 # Hexadecimal digits of the checksum kept in each line: 64 bits catch every accident.
 _CHECKSUM_DIGITS = 16
+# Room for the digits of any double, whatever precision the caller's decimal context has.
+_ALL_DIGITS = Context(prec=2000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +43,7 @@ class Abstention:
 
 
 Outcome = Certificate | Prediction | Abstention
+_OUTCOMES: dict[str, type[Outcome]] = {"certified": Certificate, "predicted": Prediction, "abstained": Abstention}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +63,8 @@ class Row:
 
 def format_radius(radius: float, decimals: int = 4) -> str:
     """Return ``radius`` with ``decimals`` digits after the point, rounded down: print never claims more than proof."""
-    return str(Decimal(radius).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_FLOOR))
+    last_digit = Decimal((0, (1,), -decimals))
+    return f"{Decimal(radius).quantize(last_digit, rounding=ROUND_FLOOR, context=_ALL_DIGITS):f}"
 
 
 def encode_row(row: Row, run_digest: str) -> str:
@@ -75,9 +81,8 @@ def decode_row(line: str, run_digest: str) -> Row:
         InputError: The line is not, byte for byte, one that ``encode_row`` wrote for this run.
     """
     try:
-        body = json.loads(line)
-        row = _row(body)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        row = _row(json.loads(line))
+    except (ValueError, KeyError, TypeError, RecursionError, InputError) as error:
         raise InputError(f"expected a certificate line, found {line[:80]!r}") from error
     # Comparing the text, not the numbers, also finds a digit that changed case or a float that changed spelling.
     if encode_row(row, run_digest) != line:
@@ -86,29 +91,25 @@ def decode_row(line: str, run_digest: str) -> Row:
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, object]:
-    match outcome:
-        case Certificate(predicted=predicted, p_lower=p_lower, radius=radius):
-            return {"outcome": "certified", "predicted": predicted, "p_lower": p_lower, "radius": radius}
-        case Prediction(predicted=predicted, p_value=p_value):
-            return {"outcome": "predicted", "predicted": predicted, "p_value": p_value}
-        case Abstention():
-            return {"outcome": "abstained"}
+    name = next(name for name, kind in _OUTCOMES.items() if isinstance(outcome, kind))
+    return {"outcome": name} | {field.name: getattr(outcome, field.name) for field in fields(outcome)}
 
 
-def _row(body: dict[str, object]) -> Row:
-    counts = tuple({str(key): int(value) for key, value in phase.items()} for phase in body["counts"])  # type: ignore[attr-defined]  # a wrong shape raises, and decode_row reports it
-    return Row(index=body["index"], label=body["label"], outcome=_outcome(body), counts=counts)  # type: ignore[arg-type]  # decode_row compares the re-encoded text
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Image:
+    """What every line holds, whatever the outcome."""
+
+    index: int
+    label: int | None
+    counts: tuple[dict[str, int], ...]
 
 
-def _outcome(body: dict[str, object]) -> Outcome:
-    match body["outcome"]:
-        case "certified":
-            return Certificate(predicted=body["predicted"], p_lower=body["p_lower"], radius=body["radius"])  # type: ignore[arg-type]  # compared as text by decode_row
-        case "predicted":
-            return Prediction(predicted=body["predicted"], p_value=body["p_value"])  # type: ignore[arg-type]  # compared as text by decode_row
-        case "abstained":
-            return Abstention()
-    raise ValueError(f"unknown outcome {body['outcome']!r}")
+def _row(body: Any) -> Row:
+    """Return the row of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
+    kind = _OUTCOMES[body["outcome"]]
+    outcome = read_dataclass(kind, {field.name: body[field.name] for field in fields(kind)}, "outcome")
+    image = read_dataclass(_Image, {field.name: body[field.name] for field in fields(_Image)}, "line")
+    return Row(index=image.index, label=image.label, outcome=outcome, counts=image.counts)
 
 
 def _checksum(body: dict[str, object]) -> str:

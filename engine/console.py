@@ -18,6 +18,15 @@ class EngineCommand(click.Command):
     unusable; 4 a check failed; 5 out of memory; 130 interrupted. A fault of ours still shows its traceback.
     """
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would add an empty line to an interruption, and take an EOFError for one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except EOFError as error:
+            raise RuntimeError("a file ended too early, and its reader did not say which") from error
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Parse ``args``, run the command and leave the process with its exit code."""
         extra["standalone_mode"] = False  # click would print usage over three lines
@@ -41,5 +50,7 @@ def talk(message: str) -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    click.echo("error: " + " ".join(message.split()), err=True)
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    erase = "\r\x1b[K" if on_terminal else ""  # a progress bar may stand in the line
+    click.echo(f"{erase}error: {' '.join(message.split())}", err=True)
     sys.exit(exit_code)

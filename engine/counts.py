@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.certificates import INVALID
 from purecert.engine.errors import InputError
+from purecert.engine.spec import MAX_DRAWS
 
 
 def sparse_counts(counts: NDArray[np.int64]) -> dict[str, int]:
@@ -19,12 +20,14 @@ def dense_counts(counts: Mapping[str, int], classes: int) -> NDArray[np.int64]:
     """Return the ledger's ``counts`` as an array [classes + 1]; the inverse of ``sparse_counts``.
 
     Raises:
-        InputError: A key is not a class, or a count not positive.
+        InputError: A key is not a class, or a count is not a number of draws.
     """
     dense = np.zeros(classes + 1, np.int64)
     columns = {str(i): i for i in range(classes)} | {INVALID: classes}
     for key, count in counts.items():
-        if key not in columns or count < 1:
-            raise InputError(f"expected counts > 0 of classes below {classes} or {INVALID!r}, found {key!r}: {count}")
+        if key not in columns or not 1 <= count <= MAX_DRAWS:
+            raise InputError(
+                f"expected counts in [1, {MAX_DRAWS}] of classes below {classes} or {INVALID!r}, found {key!r}: {count}"
+            )
         dense[columns[key]] = count
     return dense

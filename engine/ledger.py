@@ -7,12 +7,12 @@ bytes of an uninterrupted run. Timings and paths, which no run repeats, have fil
 import fcntl
 import json
 import os
-import shutil
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from purecert.engine.canonical import canonical_json, sha256_hex, sync_directory, write_atomically
 from purecert.engine.certificates import Row, decode_row, encode_row
@@ -25,8 +25,14 @@ LEDGER_FILE = "certificates.jsonl"
 TIMINGS_FILE = "timings.jsonl"
 INVOCATION_FILE = "invocation.json"
 _LOCK_FILE = "lock"
-# What --force may delete: our own files, so that a wrong --out cannot cost anything else.
-_OWN_FILES = frozenset({RUN_FILE, LEDGER_FILE, TIMINGS_FILE, INVOCATION_FILE, _LOCK_FILE, "cohen.tsv"})
+# What --force may delete, so that a wrong --out cannot cost anything else; in this order, so that a clearing cut
+# short leaves a run without rows rather than rows without a run.
+_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, "cohen.tsv", INVOCATION_FILE, RUN_FILE)
+_WRITTEN_FIRST = (_LOCK_FILE, INVOCATION_FILE, RUN_FILE)  # a run that was cut at its very start has only these
+
+
+def _with_partials(*names: str) -> frozenset[str]:
+    return frozenset(names) | {f"{name}.partial" for name in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,18 +72,13 @@ def open_ledger(directory: Path, record: RunRecord, invocation: dict[str, object
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
-        content = (json.dumps(asdict(record), indent=1) + "\n").encode()
         if (directory / RUN_FILE).exists():
-            _refuse_changes(_read_record(directory)[0], record, directory)
-            for name in (LEDGER_FILE, TIMINGS_FILE):
-                _drop_torn_tail(directory / name)
-            read_run(directory)
+            digest = _continue(directory, record)
         else:
-            write_atomically(directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
-            write_atomically(directory / RUN_FILE, content)
+            digest = _begin(directory, record, invocation)
         with (directory / LEDGER_FILE).open("ab") as ledger, (directory / TIMINGS_FILE).open("ab") as timings:
             sync_directory(directory)
-            yield Ledger(directory, sha256_hex(content), ledger, timings)
+            yield Ledger(directory, digest, ledger, timings)
 
 
 def read_run(directory: Path) -> Run:
@@ -88,13 +89,15 @@ def read_run(directory: Path) -> Run:
     """
     record, digest = _read_record(directory)
     path = directory / LEDGER_FILE
-    content = path.read_bytes() if path.exists() else b""
+    *lines, tail = (path.read_bytes() if path.exists() else b"").split(b"\n")
     rows = []
-    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+    for number, line in enumerate(lines, 1):
         try:
             rows.append(decode_row(line.decode("ascii", "replace"), digest))
         except InputError as error:
             raise InputError(f"{path}:{number}: {error}") from error
+    if tail and _is_row(tail[:-1], digest):
+        raise InputError(f"{path}:{len(rows) + 1}: expected a newline, found {tail[-1:]!r}; it was changed")
     return Run(directory=directory, record=record, digest=digest, rows=tuple(rows))
 
 
@@ -102,29 +105,39 @@ def check_output(directory: Path, *, resume: bool, force: bool) -> None:
     """Refuse an output directory that a new run would overwrite; touch nothing.
 
     Raises:
-        InputError: The directory is not free, and neither ``resume`` nor ``force`` says what to do with it.
+        InputError: The directory is not free and neither ``resume`` nor ``force`` says what to do with it, or it
+            holds what is not of a run.
     """
+    if resume and force:
+        raise InputError(f"{directory}: expected --resume or --force, got both; --force would delete what is to resume")
     if not directory.exists():
         return
     if not directory.is_dir():
         raise InputError(f"{directory}: expected a run directory, found a file; choose another --out")
     names = {entry.name for entry in directory.iterdir()}
-    if foreign := sorted(name for name in names - _OWN_FILES if not name.endswith(".partial")):
-        if RUN_FILE not in names or force:
-            raise InputError(f"{directory}: expected a run directory, found {foreign[0]!r} in it; choose another --out")
+    begun = RUN_FILE in names
+    foreign = sorted(names - _with_partials(_LOCK_FILE, *(_REPLACED_FILES if begun else _WRITTEN_FIRST)))
+    if foreign and (force or not begun):
+        found = f"found {foreign[0]!r} in it" + ("" if begun else f" and no {RUN_FILE}")
+        raise InputError(f"{directory}: expected a run directory and nothing else, {found}; choose another --out")
     if names and not (resume or force):
         raise InputError(f"{directory}: a run is there; continue it with --resume, or replace it with --force")
 
 
 def clear_run(directory: Path) -> None:
-    """Delete the run in ``directory`` (what ``check_output`` admitted under ``force``).
+    """Delete the run in ``directory`` (what ``check_output`` admitted under ``force``) and no other file.
+
+    The directory stays, with its lock: who holds a lock that was deleted could not be found any more.
 
     Raises:
         InputError: Another process is writing to it.
     """
     if directory.exists():
         with _locked(directory):
-            shutil.rmtree(directory)
+            for name in _REPLACED_FILES:
+                (directory / f"{name}.partial").unlink(missing_ok=True)
+                (directory / name).unlink(missing_ok=True)
+            sync_directory(directory)
 
 
 def stored_seed(directory: Path) -> tuple[int, bool] | None:
@@ -133,6 +146,27 @@ def stored_seed(directory: Path) -> tuple[int, bool] | None:
         return None
     record, _ = _read_record(directory)
     return record.seed, record.seed_given
+
+
+def _continue(directory: Path, record: RunRecord) -> str:
+    """Make the run in ``directory`` ready for its next line, touching nothing that does not fit; return its digest."""
+    run = read_run(directory)
+    _refuse_changes(run.record, record, directory)
+    for name in (LEDGER_FILE, TIMINGS_FILE):
+        _drop_torn_tail(directory / name)
+    return run.digest
+
+
+def _begin(directory: Path, record: RunRecord, invocation: dict[str, object]) -> str:
+    """Write the files that come before the first line; return the run's digest."""
+    if (directory / LEDGER_FILE).exists():
+        raise InputError(
+            f"{directory}: expected {RUN_FILE} beside {LEDGER_FILE}, found none; restore it, or choose another --out"
+        )
+    write_atomically(directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
+    content = (json.dumps(asdict(record), indent=1, allow_nan=False) + "\n").encode()
+    write_atomically(directory / RUN_FILE, content)
+    return sha256_hex(content)
 
 
 @contextmanager
@@ -156,18 +190,35 @@ def _read_record(directory: Path) -> tuple[RunRecord, str]:
         raise InputError(f"{path}: expected JSON, found {error}; the run cannot be used") from error
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != RUN_SCHEMA:
-        raise InputError(f"{path}: expected schema {RUN_SCHEMA}, found {schema!r}; use the version that made it")
+        found = reprlib.repr(schema)
+        raise InputError(f"{path}: expected schema {RUN_SCHEMA}, found {found}; use the version that made it")
     return read_dataclass(RunRecord, value, str(path)), sha256_hex(content)
 
 
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:
-    for field in fields(RunRecord):
+    for name, was, now in _changes(stored, asked):
+        raise InputError(
+            f"{directory}: the run was begun with {name} = {was}, asked to resume with {now}; "
+            "resume with the same plan, data and options, or start a new run"
+        )
+
+
+def _changes(stored: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield name, old and new value of each field that differs between two records of one class."""
+    for field in fields(stored):
         was, now = getattr(stored, field.name), getattr(asked, field.name)
-        if was != now:
-            raise InputError(
-                f"{directory}: the run was begun with {field.name} = {was}, asked to resume with {now}; "
-                "resume with the same plan, data and options, or start a new run"
-            )
+        if is_dataclass(was):
+            yield from _changes(was, now, f"{prefix}{field.name}.")
+        elif was != now:
+            yield prefix + field.name, was, now
+
+
+def _is_row(line: bytes, digest: str) -> bool:
+    try:
+        decode_row(line.decode("ascii", "replace"), digest)
+    except InputError:
+        return False
+    return True
 
 
 def _drop_torn_tail(path: Path) -> None:

@@ -21,7 +21,7 @@ from purecert.engine.noise_table import NoiseTable, smoothing_noise
 if TYPE_CHECKING:
     from purecert._kernels import ThresholdTable
 
-Path = Literal["native", "torch"]
+NoisePath = Literal["native", "torch"]
 
 _WORDS = 2**32
 _MAX_PURPOSE = 2**30 - 1  # 4 * purpose + 3 is a word of the counter
@@ -35,7 +35,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def draw(
-    sigma: float, *, seed: int, image: int, phase: int, draw: int, count: int, path: Path | None = None
+    sigma: float, *, seed: int, image: int, phase: int, draw: int, count: int, path: NoisePath | None = None
 ) -> NDArray[np.int16]:
     """Return the first ``count`` values q of one row of smoothing noise, before image and clip.
 
@@ -76,7 +76,7 @@ def fill_rows(
     purpose: int = 0,
     images: NDArray[np.uint8] | None = None,
     threads: int = 1,
-    path: Path | None = None,
+    path: NoisePath | None = None,
 ) -> None:
     """Write noisy images into ``out``, in place: row after row z = clip(image + q, -2048, 2047), exactly.
 
@@ -117,7 +117,7 @@ def fill_rows(
 
 
 @lru_cache(maxsize=1)
-def active_path() -> Path:
+def active_path() -> NoisePath:
     """Return the path that ``path=None`` takes; the first call warns where that is not the native one.
 
     Raises:
@@ -140,7 +140,7 @@ def active_path() -> Path:
     return "torch"
 
 
-def _chosen(path: Path | None) -> Path:
+def _chosen(path: NoisePath | None) -> NoisePath:
     if path is None:
         return active_path()
     if path not in ("native", "torch"):
@@ -152,7 +152,7 @@ def _chosen(path: Path | None) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _missing(path: Path) -> str | None:
+def _missing(path: NoisePath) -> str | None:
     """Return why ``path`` cannot be used, or None if it can."""
     try:
         if path == "native":
@@ -200,7 +200,7 @@ def _check_images(out: NDArray[np.generic], images: NDArray[np.generic] | None) 
 def _check_segments(segments: NDArray[np.int64], *, rows: int, slots: int) -> None:
     if segments.dtype != np.int64 or segments.ndim != 2 or segments.shape[1] != len(_SEGMENT):
         raise InputError(f"expected segments to be int64 [m, 5], got {segments.dtype} {list(segments.shape)}")
-    ends = (slots, _WORDS, 2, _WORDS, _WORDS + 1)
+    ends = (slots, _WORDS, 2, _WORDS + 1, _WORDS + 1)
     for name, column, end in zip(_SEGMENT, segments.T, ends, strict=True):
         for value in (column.min(initial=0), column.max(initial=0)):
             _integer(f"segment {name}", value, end)

@@ -46,11 +46,11 @@ def _read_arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise InputError(f"{path}: expected an .npz file, found none; is the path right?")
     try:
-        # Pickles run code when they are read; NumPy's own format does not need them.
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: expected an .npz archive, found one array; save it with numpy.savez(x=...)")
-        with archive:
+        # NumPy leaves a damaged file open, so it is opened here. Pickles run code when they are read: none is.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: expected an .npz archive, found one array; save it with numpy.savez(x=...)")
             keys = [key for key in archive.files if key in _IMAGE_KEYS + _LABEL_KEYS + _INDEX_KEYS]
             return {key: archive[key] for key in keys}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

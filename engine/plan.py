@@ -2,6 +2,7 @@
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from purecert.engine.strict_json import read_dataclass
 PLAN_SCHEMA = "purecert.plan/1"
 PLAN_FILE = "plan.json"
 CACHE_DIRECTORY = "cache"
+
+_MAX_CLASSES = 2**31 - 1  # a label is an int32
+_MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enough for every size computed from it
 
 Precision = Literal["fp32", "fp16"]
 
@@ -147,7 +151,8 @@ def read_plan(directory: Path) -> Plan:
 def write_plan(directory: Path, record: PlanRecord) -> Plan:
     """Write plan.json into ``directory`` (whose graphs are in place) and return the plan as read back."""
     _check(record, directory / PLAN_FILE)
-    write_atomically(directory / PLAN_FILE, (json.dumps(asdict(record), indent=1) + "\n").encode())
+    content = json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+    write_atomically(directory / PLAN_FILE, content.encode())
     return read_plan(directory)
 
 
@@ -164,7 +169,8 @@ def _parse(path: Path, content: bytes) -> Mapping[str, object]:
         raise InputError(f"{path}: expected JSON, found {error}; copy or export the plan again") from error
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != PLAN_SCHEMA:
-        raise InputError(f"{path}: expected schema {PLAN_SCHEMA}, found {schema!r}; export again with this version")
+        found = reprlib.repr(schema)
+        raise InputError(f"{path}: expected schema {PLAN_SCHEMA}, found {found}; export again with this version")
     return cast(Mapping[str, object], value)
 
 
@@ -198,12 +204,14 @@ def _input_problem(inputs: tuple[GraphInput, ...]) -> str | None:
         return "expected pixels of 3 dimensions (C, H, W) and noises of 4 (k, C, H, W)"
     if any(size < 1 for graph_input in inputs for size in graph_input.shape):
         return "expected input sizes of at least 1"
+    if any(graph_input.elements > _MAX_ELEMENTS for graph_input in inputs):
+        return f"expected at most {_MAX_ELEMENTS} values per row of an input"
     return None
 
 
 def _class_problem(classes: int, class_names: tuple[str, ...]) -> str | None:
-    if classes < 2:
-        return f"expected at least 2 classes, found {classes}"
+    if not 2 <= classes <= _MAX_CLASSES:
+        return f"expected 2 to {_MAX_CLASSES} classes, found {reprlib.repr(classes)}"
     if class_names and len(class_names) != classes:
         return f"expected {classes} class names or none, found {len(class_names)}"
     return None

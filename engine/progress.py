@@ -1,4 +1,4 @@
-"""A run's progress on a terminal: images, samples per second, certified accuracy so far, time left."""
+"""A run's progress on a terminal: images, samples per second, certified accuracy, time left."""
 
 import sys
 from time import monotonic
@@ -10,37 +10,43 @@ _REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
 
 
 class TerminalProgress:
-    """One line on ``stream``, redrawn in place; silent where ``stream`` is no terminal."""
+    """One line on ``stream`` (by default stderr), redrawn in place; silent where that is no terminal."""
 
-    def __init__(self, images: int, rows_per_image: int, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, images: int, rows_per_image: int, stream: TextIO | None = None) -> None:
         """Show the progress of ``images`` images of ``rows_per_image`` draws each."""
-        self._stream, self._shown = stream, stream.isatty()
-        self._images, self._total_rows = images, images * rows_per_image
-        self._began, self._drawn = monotonic(), 0.0
-        self._done = self._correct = self._rows = 0
+        chosen = sys.stderr if stream is None else stream  # None even so where stderr is closed
+        self._terminal = chosen if chosen is not None and chosen.isatty() else None
+        self._images, self._rows_per_image = images, rows_per_image
+        self._began, self._drawn, self._width = monotonic(), 0.0, 0
+        self._earlier = 0  # images that an earlier session of a resumed run finished
+        self._done = self._labelled = self._correct = self._rows = 0
 
     def rows(self, count: int) -> None:
         """Hear that ``count`` more rows were counted."""
         self._rows += count
-        if self._shown and monotonic() - self._drawn > _REDRAW_SECONDS:
-            self._draw()
+        if self._terminal and monotonic() - self._drawn > _REDRAW_SECONDS:
+            self._draw(self._terminal)
 
     def image(self, row: Row) -> None:
-        """Hear that one more image is finished."""
+        """Hear that one more image is finished: in an earlier session, if no row was counted in this one yet."""
+        if not self._rows:
+            self._earlier += 1
+            self._began = monotonic()
         self._done += 1
+        self._labelled += row.label is not None
         self._correct += row.correct  # certified accuracy at radius 0
-        if self._shown and self._done == self._images:
-            self._draw()
-            self._stream.write("\n")
+        if self._terminal and self._done == self._images:
+            self._draw(self._terminal, end="\n")
 
-    def _draw(self) -> None:
+    def _draw(self, terminal: TextIO, end: str = "") -> None:
         self._drawn = monotonic()
         rate = self._rows / max(self._drawn - self._began, 1e-9)
-        left = (self._total_rows - self._rows) / rate if rate else 0.0
-        accuracy = f"{self._correct / self._done:.1%}" if self._done else "-"
+        rows_left = (self._images - self._earlier) * self._rows_per_image - self._rows
+        accuracy = f"{self._correct / self._labelled:.1%}" if self._labelled else "-"
+        left = f"{rows_left / rate:.0f}" if rate else "-"
         line = (
-            f"\r{self._done}/{self._images} images  {rate:,.0f} samples/s  "
-            f"certified accuracy {accuracy}  {left:.0f} s left "
+            f"{self._done}/{self._images} images  {rate:,.0f} samples/s  certified accuracy {accuracy}  {left} s left"
         )
-        self._stream.write(line)
-        self._stream.flush()
+        terminal.write("\r" + line.ljust(self._width) + end)  # blanks over what a longer line left behind
+        terminal.flush()
+        self._width = len(line)

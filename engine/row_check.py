@@ -17,6 +17,7 @@ from purecert.engine.errors import CheckError
 
 _PERMUTATIONS = 20
 _EXTREME = 2047  # the largest pixel of the noise contract
+_EXTREME_ROW = -1  # stands for a row of nothing but that
 
 Rows = Sequence[NDArray[np.generic]]
 
@@ -30,13 +31,14 @@ def check_rows(graph: HostGraph, rows: Rows) -> tuple[Placement, Literal["logits
     Raises:
         CheckError: A row's result depends on the rows beside it.
     """
-    results = _run(graph, rows)
+    in_order = np.arange(len(rows[0]))
+    results = _run(graph, rows, in_order)
     probed: Literal["logits", "labels"] = "logits" if len(results) > 1 else "labels"
     _refuse_neighbours(graph, rows, results)
     generator = np.random.default_rng(0)  # which permutations are tried is no secret and needs no address
     for _ in range(_PERMUTATIONS):
-        order = generator.permutation(len(rows[0]))
-        if not _equal(_run(graph, [array[order] for array in rows]), [result[order] for result in results]):
+        order = generator.permutation(in_order)
+        if not _equal(_run(graph, rows, order), [result[order] for result in results]):
             return "static", probed
     return "row_invariant", probed
 
@@ -44,12 +46,12 @@ def check_rows(graph: HostGraph, rows: Rows) -> tuple[Placement, Literal["logits
 def _refuse_neighbours(graph: HostGraph, rows: Rows, results: Rows) -> None:
     """Give each row other neighbours but the same place, and refuse if its result changes."""
     places = np.arange(len(rows[0]))
-    # An odd shift takes every row of the other parity out; extreme rows would move any scale taken over the batch.
-    other_rows = [np.roll(array, len(array) // 2 | 1, axis=0) for array in rows]
-    extreme_rows = [np.full_like(array, _EXTREME) for array in rows]
-    for kept in (places[::2], places[1::2]):
-        for neighbours in (other_rows, extreme_rows):
-            changed = _run(graph, [_keep(array, other, kept) for array, other in zip(rows, neighbours, strict=True)])
+    # An odd shift takes every row of the other parity out of sight; extreme rows move any scale taken over a batch.
+    elsewhere = np.roll(places, len(places) // 2 | 1)
+    for parity in (0, 1):
+        kept = places % 2 == parity
+        for order in (np.where(kept, places, elsewhere), np.where(kept, places, _EXTREME_ROW)):
+            changed = _run(graph, rows, order)
             if not _equal([result[kept] for result in changed], [result[kept] for result in results]):
                 raise CheckError(
                     "expected each row's result to depend on its own pixels only, but it changes with the rows beside "
@@ -57,19 +59,15 @@ def _refuse_neighbours(graph: HostGraph, rows: Rows, results: Rows) -> None:
                 )
 
 
-def _keep(array: NDArray[np.generic], other: NDArray[np.generic], kept: NDArray[np.int64]) -> NDArray[np.generic]:
-    mixed = other.copy()
-    mixed[kept] = array[kept]
-    return mixed
-
-
-def _run(graph: HostGraph, rows: Rows) -> list[NDArray[np.generic]]:
-    """Return the labels of all rows and, where the graph has them, the bits of their logits."""
+def _run(graph: HostGraph, rows: Rows, order: NDArray[np.int64]) -> list[NDArray[np.generic]]:
+    """Return the labels of ``rows`` laid out in ``order`` and, where the graph has them, the bits of their logits."""
     batch = len(graph.inputs[0])
     outputs = []
-    for start in range(0, len(rows[0]), batch):
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
         for buffer, array in zip(graph.inputs, rows, strict=True):
-            np.copyto(buffer, array[start : start + batch], casting="no")
+            np.take(array, chosen, axis=0, out=buffer, mode="clip")
+            buffer[chosen == _EXTREME_ROW] = _EXTREME
         labels, logits = graph.labels().copy(), graph.logits()
         outputs.append([labels] if logits is None else [labels, _bits(logits)])
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]

@@ -8,6 +8,9 @@ from pathlib import Path
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import INVOCATION_FILE
 
+# Data sets that are named by a path (engine/datasets.py); a slice behind it stays behind it.
+_NAMED_BY_PATH = ("npz", "folder")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
@@ -20,7 +23,9 @@ class Sources:
     def absolute(self) -> dict[str, object]:
         """Return the sources as JSON values that hold from any working directory."""
         data_dir = None if self.data_dir is None else os.fspath(self.data_dir.resolve())
-        return {"plan": os.fspath(self.plan.resolve()), "data": self.data, "data_dir": data_dir}
+        name, _, rest = self.data.partition(":")
+        data = f"{name}:{Path(rest).absolute()}" if name in _NAMED_BY_PATH else self.data
+        return {"plan": os.fspath(self.plan.resolve()), "data": data, "data_dir": data_dir}
 
 
 def read_sources(directory: Path) -> Sources:
@@ -33,6 +38,6 @@ def read_sources(directory: Path) -> Sources:
     try:
         value = json.loads(path.read_text("utf-8"))
         data_dir = None if value["data_dir"] is None else Path(value["data_dir"])
-        return Sources(plan=Path(value["plan"]), data=str(value["data"]), data_dir=data_dir)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Sources(plan=Path(value["plan"]), data=os.fspath(value["data"]), data_dir=data_dir)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: expected where plan and data lie, found {error!r}; restore the file") from error

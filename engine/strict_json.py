@@ -1,8 +1,11 @@
 """Parsed JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
 
+import reprlib
+import sys
 import types
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from purecert.engine.errors import InputError
 
@@ -17,12 +20,18 @@ def read_dataclass(kind: type[T], value: object, where: str) -> T:
     """
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass by contract
-    unknown, missing = sorted(set(value) - set(names)), [name for name in names if name not in value]
+    kinds = _field_types(cast(Any, kind))  # mypy takes no type[T] for hashable
+    unknown, missing = sorted(value.keys() - kinds.keys()), [name for name in kinds if name not in value]
     if unknown or missing:
-        raise InputError(f"{where}: unknown fields {unknown}, missing fields {missing}; was it made by this version?")
-    return kind(**{name: _read(hints[name], value[name], f"{where}: {name}") for name in names})
+        found = f"unknown fields {reprlib.repr(unknown)}, missing fields {missing}"
+        raise InputError(f"{where}: {found}; was it made by this version?")
+    return kind(**{name: _read(kinds[name], value[name], f"{where}: {name}") for name in kinds})
+
+
+@lru_cache(maxsize=64)  # a ledger has thousands of lines
+def _field_types(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
@@ -44,12 +53,14 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 def _read_scalar(kind: type, value: Any, where: str) -> Any:
     if kind is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(_expect(is_number, value, where, "a number"))
+        # JSON as Python reads it also has NaN, Infinity, and integers that no double holds.
+        is_number = type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
+        return float(_expect(is_number, value, where, "a finite number"))
     return _expect(type(value) is kind, value, where, f"a value of type {kind.__name__}")
 
 
 def _expect(condition: bool, value: Any, where: str, expected: str) -> Any:
     if not condition:
-        raise InputError(f"{where}: expected {expected}, found {value!r:.200}")
+        # A plain repr of what a stranger wrote may be of any length, and too deep to be made.
+        raise InputError(f"{where}: expected {expected}, found {reprlib.repr(value)}")
     return value

@@ -10,7 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
-from purecert.engine.canonical import sha256_hex, write_atomically
+from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
 from purecert.engine.errors import InputError
 
 _KEY_BYTES = 32
@@ -55,14 +55,14 @@ def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:
 
 
 def _tag(name: str, content: bytes, bound_to: str) -> str:
-    message = "\n".join(["purecert cache 1", name, bound_to, sha256_hex(content)])
+    # JSON, so that no name or origin can be written that reads as another pair of them.
+    message = canonical_json({"purecert": "cache 1", "name": name, "from": bound_to, "sha256": sha256_hex(content)})
     return hmac.new(_machine_key(), message.encode(), hashlib.sha256).hexdigest()
 
 
 def _machine_key() -> bytes:
     """Return this user's key on this machine, made at first use, readable by this user only."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    path = Path(base) / "purecert" / "machine.key"
+    path = _config_home() / "purecert" / "machine.key"
     if not path.exists():
         _create_key(path)
     key = path.read_bytes()
@@ -71,10 +71,20 @@ def _machine_key() -> bytes:
     return key
 
 
+def _config_home() -> Path:
+    if given := os.environ.get("XDG_CONFIG_HOME"):
+        return Path(given)
+    try:
+        return Path.home() / ".config"
+    except RuntimeError as error:  # a user without an entry and without HOME, as in some containers
+        raise InputError(f"no place for this machine's key ({error}); set XDG_CONFIG_HOME to a folder") from error
+
+
 def _create_key(path: Path) -> None:
     """Put a fresh key at ``path``; where two processes race, the first one's key stays."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    # Not the process id: in a container it may be the one of a process that died here and left its file.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(secrets.token_bytes(_KEY_BYTES))

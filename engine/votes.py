@@ -53,11 +53,16 @@ def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArra
     """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
 
     Raises:
-        BackendError: A label is neither -1 nor a class.
+        BackendError: A label is neither -1 nor a class, or there is not one integer a row.
     """
     classes = counts.shape[1] - 1
     for piece in pieces:
         found = labels[piece.row : piece.row + piece.count]
+        # A graph is free to return another shape than it should; votes must not vanish in a slice that is too short.
+        if found.shape != (piece.count,) or found.dtype.kind != "i":
+            raise BackendError(
+                f"expected an integer label for each row, got {found.dtype} {list(labels.shape)}; export the plan again"
+            )
         if found.min() < -1 or found.max() >= classes:
             raise BackendError(
                 f"expected labels in [-1, {classes - 1}], got {found.min()} to {found.max()}; export the plan again"

@@ -62,6 +62,7 @@ std::string describe(const Array& array) {
 
 template <class Array>
 bool is_contiguous(const Array& array) {
+  if (array.size() == 0) return true;
   int64_t stride = 1;
   for (size_t axis = array.ndim(); axis-- > 0;) {
     if (array.shape(axis) > 1 && array.stride(axis) != stride) return false;
@@ -100,7 +101,7 @@ Segment segment_of(const int64_t* row, uint64_t slots) {
   const uint64_t slot = column(row[0], "slot", slots);
   const auto image = static_cast<uint32_t>(column(row[1], "image", kWordRange));
   const auto phase = static_cast<uint32_t>(column(row[2], "phase", 2));
-  const uint64_t first = column(row[3], "first_draw", kWordRange);
+  const uint64_t first = column(row[3], "first_draw", kWordRange + 1);
   const uint64_t count = column(row[4], "count", kWordRange + 1);
   require(first + count <= kWordRange, "first_draw + count <= 2**32", std::to_string(first + count));
   return Segment{slot, image, phase, first, count};

@@ -84,7 +84,7 @@ def test_half_or_less_certifies_nothing() -> None:
 
 def test_budget_is_subtracted_downwards() -> None:
     lowered = subtract_budget([0.9, 1e-20], 1e-10)
-    assert Decimal(float(lowered[0])) <= Decimal(0.9) - Decimal(1e-10)
+    assert Decimal(float(lowered[0])) <= Decimal.from_float(0.9) - Decimal.from_float(1e-10)
     assert lowered[1] == 0.0
 
 

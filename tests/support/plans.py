@@ -31,9 +31,7 @@ def write_test_plan(
 ) -> Plan:
     """Write a one-sigma FP32 plan whose graph is ``nodes``, from ``pixels`` (and noise_1, ...) to ``label``."""
     pixels = GraphInput(name="pixels", shape=shape, dtype="float32")
-    extra = [
-        GraphInput(name=f"noise_{i}", shape=(1, *shape), dtype="float32") for i in range(1, noise_inputs + 1)
-    ]
+    extra = [GraphInput(name=f"noise_{i}", shape=(1, *shape), dtype="float32") for i in range(1, noise_inputs + 1)]
     model = _model(nodes, [pixels, *extra], constants)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"sigma-{sigma}.onnx").write_bytes(model)

@@ -1,0 +1,61 @@
+# make demo   environment, install, export, certify, verify and report on real images
+# make test   environment, install, all tests
+#
+# On a machine without a GPU, save the download:
+#   make demo TORCH_INDEX=<index of PyTorch's CPU builds, as pytorch.org names it>
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= 2.13.0
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+DEMO := demo
+SIGMAS := 0.25 0.5 1.0
+
+# PyTorch's default build for Linux brings the CUDA libraries; an index with CPU builds does not.
+NEED_GB := $(if $(TORCH_INDEX),3,10)
+SIZE := $(if $(TORCH_INDEX),about 0.4 GB,about 3 GB unless your package index offers a CPU build)
+
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard kernels/src/* kernels/include/purecert/*)
+
+.PHONY: demo test lint check-machine clean
+
+demo: $(VENV)/installed
+	$(BIN)/engine-export demo -o $(DEMO)/plan-fp32 --precision fp32 $(SIGMAS:%=--sigma %) --force
+	$(BIN)/engine-export demo -o $(DEMO)/plan-fp16 --precision fp16 $(SIGMAS:%=--sigma %) --force
+	set -e; for sigma in $(SIGMAS); do \
+	  $(BIN)/engine-certify --plan $(DEMO)/plan-fp32 --data 'digits:test[:100]' --sigma $$sigma \
+	    --n0 100 --n 10000 --out $(DEMO)/run-$$sigma --force; \
+	  $(BIN)/engine-verify $(DEMO)/run-$$sigma; \
+	done
+	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/installed: $(NATIVE) | check-machine
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==$(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --quiet -e '.[cpu,export,report,dev]'
+	touch $@
+
+check-machine:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "expected Python 3.11 or newer, found $$($(PYTHON) --version); set PYTHON=" >&2; exit 2; }
+	@command -v g++ >/dev/null && command -v cmake >/dev/null || \
+	  { echo "expected g++ and cmake; install them with your system's package manager" >&2; exit 2; }
+	@test -e $(VENV)/installed || \
+	  echo "Installing into $(VENV): the download is $(SIZE), the disk must have $(NEED_GB) GB free." >&2
+	@test -e $(VENV)/installed || \
+	  { free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); test "$$free" -ge $(NEED_GB) || \
+	  { echo "expected $(NEED_GB) GB of free disk, found $$free GB; free some, or set TORCH_INDEX=" >&2; exit 2; }; }
+
+clean:
+	rm -rf build $(DEMO) $(VENV)

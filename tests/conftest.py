@@ -1,0 +1,37 @@
+"""What many tests share: a machine key of their own, and plans of the committed demo model."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.commands import engine
+
+_REDUCED_DRAWS = "400"  # the gate itself is tested in tests/export; here it only has to be passed
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_machine_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the user's key, and the user's plans away from the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an FP32 plan of the demo model at sigma 0.5."""
+    return _export(tmp_path_factory.mktemp("demo") / "plan", "fp32")
+
+
+@pytest.fixture(scope="session")
+def demo_plan_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an FP16 plan of the demo model at sigma 0.5."""
+    return _export(tmp_path_factory.mktemp("demo") / "plan", "fp16")
+
+
+def _export(plan: Path, precision: str) -> Path:
+    arguments = ["demo", "--out", plan, "--sigma", "0.5", "--precision", precision, "--parity-draws", _REDUCED_DRAWS]
+    engine("export", *arguments).expect(0)
+    return plan

@@ -1,0 +1,518 @@
+"""A run directory is a prefix of the whole run at every moment, and says so when it is anything else."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from purecert.engine.certificates import Row
+from purecert.engine.errors import InputError
+from purecert.engine.ledger import check_output, clear_run, open_ledger, read_run, stored_seed
+from purecert.engine.run_record import RunRecord
+from purecert.engine.spec import SmoothingSpec
+from purecert.engine.strict_json import read_dataclass
+from support.records import BACKEND, DATA, RUN, certified, mixed_rows, write_run
+
+_HERE = {"plan": "/plan", "data": "digits:test", "data_dir": None}
+
+
+@pytest.fixture
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the waiting for the disk, where thousands of runs are opened."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    rows = mixed_rows(7)
+    write_run(tmp_path / "some" / "run", rows)
+    run = read_run(tmp_path / "some" / "run")
+    assert (run.record, run.rows) == (RUN, tuple(rows))
+
+
+def test_run_json_is_whole_before_any_row_is_there(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, _HERE):
+        assert read_run(tmp_path).record == RUN
+        assert (tmp_path / "certificates.jsonl").read_bytes() == b""
+        assert json.loads((tmp_path / "invocation.json").read_text()) == _HERE
+
+
+def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[int, int]] = []
+
+    def spy(handle: int, fsync: object = os.fsync) -> None:
+        fsync(handle)  # type: ignore[operator]  # the real one
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+
+    with open_ledger(tmp_path, RUN, _HERE) as ledger:
+        monkeypatch.setattr(os, "fsync", spy)
+        for count, row in enumerate(mixed_rows(4), 1):
+            ledger.append(row, seconds=1.0)
+            file = (tmp_path / "certificates.jsonl").stat()
+            assert synced[-1] == (file.st_ino, file.st_size)
+            assert len(read_run(tmp_path).rows) == count
+
+
+def test_seconds_stay_out_of_the_certificates(tmp_path: Path) -> None:
+    for name, seconds in (("fast", 0.001), ("slow", 1000.0)):
+        with open_ledger(tmp_path / name, RUN, {"name": name}) as ledger:
+            ledger.append(certified(0), seconds)
+    assert _result(tmp_path / "fast") == _result(tmp_path / "slow")
+    assert json.loads((tmp_path / "slow" / "timings.jsonl").read_text()) == {"index": 0, "seconds": 1000.0}
+
+
+def _result(run: Path) -> tuple[bytes, bytes]:
+    return (run / "run.json").read_bytes(), (run / "certificates.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("fast_disk")
+def test_a_run_cut_after_any_byte_is_continued_to_the_same_bytes(tmp_path: Path) -> None:
+    rows = mixed_rows(20)
+    path = write_run(tmp_path, rows)
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        complete = whole[:length].count(b"\n")
+        assert read_run(tmp_path).rows == tuple(rows[:complete])
+        write_run(tmp_path, rows[complete:])
+        assert path.read_bytes() == whole
+
+
+def test_torn_timings_are_dropped_and_never_stop_a_resume(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(2))
+    timings = tmp_path / "timings.jsonl"
+    timings.write_bytes(timings.read_bytes() + b'{"index":14,"sec')
+    write_run(tmp_path, mixed_rows(3)[2:])
+    assert [json.loads(line)["index"] for line in timings.read_text().splitlines()] == [0, 7, 14]
+
+
+def test_every_changed_bit_of_a_ledger_is_found(tmp_path: Path) -> None:
+    path = write_run(tmp_path, mixed_rows(3))
+    _expect_every_flip_to_be_found(tmp_path, path)
+
+
+def test_every_changed_bit_of_run_json_is_found_once_there_is_a_row(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(1))
+    _expect_every_flip_to_be_found(tmp_path, tmp_path / "run.json")
+
+
+def _expect_every_flip_to_be_found(run: Path, path: Path) -> None:
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=r"changed|expected|unknown fields"):
+            read_run(run)
+
+
+def test_a_changed_line_stops_a_resume_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = write_run(tmp_path, mixed_rows(3))
+    damaged = path.read_bytes().replace(b'"index":7', b'"index":8') + b'{"index":'
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"certificates.jsonl:2: line of image 8: .* it was changed"):
+        write_run(tmp_path, mixed_rows(4)[3:])
+    assert path.read_bytes() == damaged
+
+
+def test_lines_in_another_runs_ledger_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", mixed_rows(2))
+    write_run(tmp_path / "two", [], replace(RUN, alpha=0.01))
+    (tmp_path / "two" / "certificates.jsonl").write_bytes((tmp_path / "one" / "certificates.jsonl").read_bytes())
+    with pytest.raises(InputError, match="its run"):
+        read_run(tmp_path / "two")
+
+
+def test_rows_follow_run_json_as_it_lies_there(tmp_path: Path) -> None:
+    """The digest in a line is of the file's bytes, also where an editor or another version spaced them otherwise."""
+    write_run(tmp_path, [])
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)))
+    write_run(tmp_path, mixed_rows(2))
+    assert len(read_run(tmp_path).rows) == 2
+
+
+def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
+    path = write_run(tmp_path, mixed_rows(2))
+    before = path.read_bytes()
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InputError, match=r"expected run.json beside certificates.jsonl, found none"):
+        write_run(tmp_path, mixed_rows(1))
+    assert path.read_bytes() == before
+    assert not (tmp_path / "run.json").exists()
+
+
+_OTHER = {
+    "schema": "purecert.run/0",
+    "purecert": "9.9.9",
+    "mode": "predict",
+    "sigma": 0.25,
+    "n_select": 101,
+    "n_estimate": 1001,
+    "alpha": 0.002,
+    "seed": 5,
+    "seed_given": True,
+    "plan": "c" * 64,
+    "precision": "fp16",
+    "parity_reduced": True,
+    "purifier": "two steps",
+    "time_rule": "sigma",
+    "t": -0.5,
+    "classes": 11,
+    "noise_elements": (784,),
+    "data": {
+        "name": "digits:train",
+        "images": 21,
+        "fingerprint": "e" * 64,
+        "quantised": True,
+        "classes": 9,
+    },
+    "backend": {
+        "name": "torch",
+        "executed_precision": "fp16",
+        "versions": {"onnxruntime": "1.2.4"},
+        "hardware": "another processor",
+        "threads": 3,
+        "batch": 65,
+        "placement": "static",
+        "probed": "labels",
+        "probe_rows": 1025,
+        "gated": False,
+    },
+}
+_CHANGES = {
+    f"{name}.{inner}" if isinstance(value, dict) else name: (name, inner, inner_value)
+    for name, value in _OTHER.items()
+    for inner, inner_value in (value.items() if isinstance(value, dict) else [(None, value)])
+}
+
+
+def test_the_changes_below_are_of_every_field() -> None:
+    nested = {"data": DATA, "backend": BACKEND}
+    expected = [field.name for field in fields(RunRecord) if field.name not in nested]
+    expected += [f"{name}.{field.name}" for name, record in nested.items() for field in fields(record)]
+    assert sorted(_CHANGES) == sorted(expected)
+    assert all(is_dataclass(record) for record in nested.values())
+
+
+@pytest.mark.parametrize("change", [name for name in _CHANGES if name != "schema"])
+def test_a_resume_as_another_run_is_refused_and_the_difference_named(tmp_path: Path, change: str) -> None:
+    name, inner, value = _CHANGES[change]
+    asked = replace(RUN, **{name: value if inner is None else replace(getattr(RUN, name), **{inner: value})})  # type: ignore[arg-type]  # by name
+    path = write_run(tmp_path, mixed_rows(2))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=rf"begun with {change} = .*, asked to resume with .*; resume with the same"):
+        write_run(tmp_path, mixed_rows(3)[2:], asked)
+    assert path.read_bytes() == before
+
+
+def test_a_run_of_another_schema_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, [])
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/2"}))
+    with pytest.raises(InputError, match=r"expected schema purecert.run/1, found 'purecert.run/2'; use the version"):
+        read_run(tmp_path)
+
+
+def test_a_record_is_read_back_from_json_as_it_was() -> None:
+    assert read_dataclass(RunRecord, json.loads(json.dumps(asdict(RUN))), "run.json") == RUN
+    assert RUN.spec == SmoothingSpec(mode="certify", sigma=0.5, n_select=100, n_estimate=1000, alpha=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"alpha": 0.7}, {"n_estimate": 0}, {"sigma": -1.0}])
+def test_a_record_of_an_impossible_run_has_no_spec(change: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        _ = replace(RUN, **change).spec  # type: ignore[arg-type]  # by name
+
+
+def test_a_record_that_could_not_be_read_back_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_run(tmp_path, [], replace(RUN, t=float("nan")))
+    assert not (tmp_path / "run.json").exists()
+
+
+# --- one writer at a time
+
+
+def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}) as ledger:
+        ledger.append(certified(0), 1.0)
+        with pytest.raises(InputError, match="another process is writing"):
+            write_run(tmp_path, [certified(1)])
+        with pytest.raises(InputError, match="another process is writing"):
+            clear_run(tmp_path)
+        ledger.append(certified(1), 1.0)
+    assert [row.index for row in read_run(tmp_path).rows] == [0, 1]
+    write_run(tmp_path, [certified(2)])
+
+
+_SECOND_WRITER = """
+import sys
+from pathlib import Path
+from purecert.engine.errors import InputError
+from support.records import certified, write_run
+try:
+    write_run(Path(sys.argv[1]), [certified(9)])
+except InputError as error:
+    print(error)
+"""
+
+
+def _python(program: str, *arguments: str | Path) -> str:
+    environment = os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", program, *map(os.fspath, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def test_a_writer_in_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}):
+        assert "another process is writing to this run; wait" in _python(_SECOND_WRITER, tmp_path)
+    assert _python(_SECOND_WRITER, tmp_path) == ""
+    assert [row.index for row in read_run(tmp_path).rows] == [9]
+
+
+def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}) as ledger:
+        ledger.append(certified(0), 1.0)
+        assert read_run(tmp_path).rows == (certified(0),)
+        assert stored_seed(tmp_path) == (RUN.seed, False)
+
+
+# --- what may be overwritten
+
+
+def _snapshot(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+def test_a_free_directory_is_free(tmp_path: Path) -> None:
+    for resume, force in [(False, False), (True, False), (False, True)]:
+        check_output(tmp_path / "absent", resume=resume, force=force)
+        check_output(tmp_path, resume=resume, force=force)
+    assert list(tmp_path.iterdir()) == []
+    assert stored_seed(tmp_path) is None
+
+
+def test_a_run_is_replaced_only_with_force_and_continued_only_with_resume(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(2))
+    before = _snapshot(tmp_path)
+    with pytest.raises(InputError, match=r"a run is there; continue it with --resume, or replace it with --force"):
+        check_output(tmp_path, resume=False, force=False)
+    check_output(tmp_path, resume=True, force=False)
+    check_output(tmp_path, resume=False, force=True)
+    assert _snapshot(tmp_path) == before
+
+
+def test_resume_and_force_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected --resume or --force, got both"):
+        check_output(tmp_path, resume=True, force=True)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="expected a run directory, found a file"):
+        check_output(tmp_path / "run", resume=False, force=True)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "thesis.tex.partial", ".git", "run.json~", "certificates.jsonl"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_directory_that_is_no_run_is_refused_with_and_without_force(tmp_path: Path, name: str, force: bool) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"expected a run directory and nothing else, found {name!r} in it and no run"):
+        check_output(tmp_path, resume=False, force=force)
+
+
+def test_a_published_log_of_the_name_that_we_use_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "cohen.tsv").write_text("idx\tlabel\n")
+    (tmp_path / "lock").write_text("")
+    with pytest.raises(InputError, match=r"found 'cohen.tsv' in it and no run.json"):
+        check_output(tmp_path, resume=False, force=True)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "film.partial", "deeper"])
+def test_force_refuses_a_run_with_a_foreign_file_and_resume_does_not_mind(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, mixed_rows(1))
+    (tmp_path / name).mkdir() if name == "deeper" else (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"nothing else, found '{name}' in it; choose"):
+        check_output(tmp_path, resume=False, force=True)
+    check_output(tmp_path, resume=True, force=False)
+
+
+def test_clearing_deletes_the_run_and_what_came_in_the_meantime_stays(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(2))
+    (tmp_path / "cohen.tsv").write_text("idx\n")
+    (tmp_path / "run.json.partial").write_text("{")
+    (tmp_path / "notes.txt").write_text("written while the backend opened")
+    clear_run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "notes.txt"]
+    write_run(tmp_path, mixed_rows(1), replace(RUN, seed=1))
+    assert read_run(tmp_path).record.seed == 1
+
+
+def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) -> None:
+    write_run(tmp_path / "disk", mixed_rows(2))
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    clear_run(tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["lock"]
+
+
+def test_clearing_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    clear_run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("left", ["lock", "invocation.json", "invocation.json.partial", "run.json.partial"])
+def test_a_run_cut_before_its_run_json_can_be_begun_again(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_text("")
+    check_output(tmp_path, resume=True, force=False)
+    check_output(tmp_path, resume=False, force=True)
+    clear_run(tmp_path)
+    write_run(tmp_path, mixed_rows(2))
+    assert len(read_run(tmp_path).rows) == 2
+
+
+def test_a_clearing_cut_anywhere_leaves_what_can_be_cleared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, left = Path.unlink, [0]
+
+    def failing(path: Path, missing_ok: bool = False) -> None:
+        if left[0] == 0:
+            raise OSError("power cut")
+        left[0] -= 1
+        unlink(path, missing_ok)
+
+    for allowed in range(10):
+        write_run(tmp_path, mixed_rows(2))
+        monkeypatch.setattr(Path, "unlink", failing)
+        left[0] = allowed
+        with pytest.raises(OSError, match="power cut"):
+            clear_run(tmp_path)
+        monkeypatch.setattr(Path, "unlink", unlink)
+        check_output(tmp_path, resume=False, force=True)
+        clear_run(tmp_path)
+
+
+# --- garbage
+
+
+_GARBAGE = {
+    "empty": b"",
+    "not JSON": b"run",
+    "not text": b"\xff\xfe\x00",
+    "cut short": b'{"schema": "purecert.run/1", ',
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"1",
+    "no schema": b"{}",
+    "schema of the wrong type": b'{"schema": ["purecert.run/1"]}',
+    "a huge schema": b'{"schema": "' + b"x" * 1_000_000 + b'"}',
+    "an integer of too many digits": b'{"schema": ' + b"9" * 10_000 + b"}",
+    "deeply nested": b"[" * 1_000_000,
+    "deeply nested and closed": b"[" * 100_000 + b"]" * 100_000,
+    "only its schema": b'{"schema": "purecert.run/1"}',
+}
+
+
+@pytest.mark.parametrize("content", list(_GARBAGE.values()), ids=list(_GARBAGE))
+def test_a_run_json_that_is_none_is_refused_in_a_short_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    for use in (read_run, stored_seed):
+        with pytest.raises(InputError, match=r"run.json: .*(expected|missing)") as refusal:
+            use(tmp_path)
+        assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize("field", ["schema", "sigma", "t", "mode", "noise_elements", "data", "plan"])
+def test_nesting_of_any_depth_is_refused_and_never_a_traceback(tmp_path: Path, field: str) -> None:
+    """Just below the depth that cannot be parsed lies a depth that can, and cannot be printed."""
+    text = json.dumps(asdict(RUN) | {field: "HERE"})
+    for depth in range(500, 1100):
+        (tmp_path / "run.json").write_text(text.replace('"HERE"', "[" * depth + "]" * depth))
+        with pytest.raises(InputError, match="expected"):
+            read_run(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 400, '"0.5"', "true", "null"])
+def test_a_number_that_is_none_is_refused_and_named(tmp_path: Path, value: str) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)).replace('"sigma": 0.5', f'"sigma": {value}'))
+    with pytest.raises(InputError, match=r"run.json: sigma: expected a finite number, found"):
+        read_run(tmp_path)
+
+
+def test_a_missing_run_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match=r"expected a run directory with run.json, found none; is the path right"):
+            read_run(path)
+
+
+@pytest.mark.parametrize("line", [b"", b"\r", b"null", b"[" * 100_000, b"{}", b"\x00" * 200, b"\xff" * 200])
+def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: bytes) -> None:
+    path = write_run(tmp_path, mixed_rows(1))
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(InputError, match=r"certificates.jsonl:2: expected a certificate line") as refusal:
+        read_run(tmp_path)
+    assert len(str(refusal.value)) < 1000
+
+
+# --- a full disk
+
+_FULL_DISK = """
+import json, resource, sys
+from pathlib import Path
+from purecert.engine.ledger import open_ledger
+from support.records import RUN, mixed_rows
+
+directory, rows = Path(sys.argv[1]), mixed_rows(4)
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+ends = {}
+for limit in range(0, int(sys.argv[2]), 41):
+    run, ended = directory / str(limit), "done"
+    try:
+        with open_ledger(run, RUN, {}) as ledger:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            for row in rows:
+                ledger.append(row, 1.0)
+    except OSError as error:
+        ended = type(error).__name__
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    ends[limit] = ended
+print(json.dumps(ends))
+"""
+
+
+def test_a_failing_write_ends_the_run_and_leaves_a_prefix_that_resume_completes(tmp_path: Path) -> None:
+    rows = mixed_rows(4)
+    whole = write_run(tmp_path / "whole", rows).read_bytes()
+    ends = json.loads(_python(_FULL_DISK, tmp_path, str(len(whole) + 41)))
+    assert len(ends) > 10
+    for limit, ended in ends.items():
+        run = tmp_path / limit
+        assert ended == ("OSError" if int(limit) < len(whole) else "done")
+        written = (run / "certificates.jsonl").read_bytes()
+        assert written == whole[: int(limit)]
+        complete = written.count(b"\n")
+        assert read_run(run).rows == tuple(rows[:complete])
+        write_run(run, rows[complete:])
+        assert (run / "certificates.jsonl").read_bytes() == whole
+
+
+def test_a_run_directory_is_made_of_ordinary_files(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(1))
+    assert all(stat.S_ISREG(path.lstat().st_mode) for path in tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run.json",
+        "certificates.jsonl",
+        "timings.jsonl",
+        "invocation.json",
+        "lock",
+    }
+
+
+def test_rows_of_every_kind_are_among_the_test_rows() -> None:
+    """What the tests above claim of rows, they claim of every kind."""
+    rows: list[Row] = mixed_rows(20)
+    assert {type(row.outcome).__name__ for row in rows} == {"Certificate", "Abstention", "Prediction"}
+    assert {row.label is None for row in rows} == {True, False}

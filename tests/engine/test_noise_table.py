@@ -1,0 +1,154 @@
+"""The thresholds against plain evaluation, and the total variation that they leave."""
+
+import math
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purecert.engine.errors import InputError
+from purecert.engine.noise_table import NoiseTable, extra_noise, smoothing_noise
+
+_PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459")  # below pi by less than 1e-61
+_TINY = Fraction(1, 2**200)
+
+
+def _phi_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
+    """Rational bounds around Phi(x) for x > 0, without floating point: the series about 0, summed exactly.
+
+    Phi(x) - 1/2 = (2 pi)^(-1/2) sum_k (-1)^k x^(2k+1) / (2^k k! (2k+1)); the signs alternate, so that once the terms
+    fall, what is left out is smaller than the first term left out.
+    """
+    total, power, k = Fraction(0), x, 0  # power = x^(2k+1) / (2^k k!)
+    while power > _TINY or x * x > 2 * k:
+        total += (-1) ** k * power / (2 * k + 1)
+        k += 1
+        power *= x * x / (2 * k)
+    low_root, high_root = _root_bounds(2 * _PI)[0], _root_bounds(2 * (_PI + Fraction(1, 10**61)))[1]
+    return Fraction(1, 2) + (total - power) / high_root, Fraction(1, 2) + (total + power) / low_root
+
+
+def _root_bounds(square: Fraction) -> tuple[Fraction, Fraction]:
+    root = math.isqrt((square.numerator << 800) // square.denominator)
+    return Fraction(root, 1 << 400), Fraction(root + 1, 1 << 400)
+
+
+def test_the_table_equals_a_plain_evaluation_at_200_digits() -> None:
+    table = smoothing_noise(0.12)
+    with mpmath.workdps(200):
+        s = 255 * mpmath.mpf(0.12)
+        expected = [
+            int(mpmath.floor(2**64 * mpmath.ncdf((j + mpmath.mpf(1) / 2) / s)))
+            for j in range(-table.reach, table.reach)
+        ]
+    assert table.thresholds.tolist() == expected
+
+
+@pytest.mark.parametrize("scale", [255 * Fraction(0.12), 255 * Fraction(0.5), Fraction(256), Fraction(1, 3)])
+def test_thresholds_lie_between_rational_bounds_of_the_normal_distribution(scale: Fraction) -> None:
+    table = NoiseTable(scale=scale)
+    for j in sorted({0, 1, 2, 10, table.reach // 3, table.reach // 2, table.reach - 2, table.reach - 1}):
+        if 0 <= j < table.reach:
+            low, high = _phi_bounds((j + Fraction(1, 2)) / scale)
+            assert math.floor(2**64 * low) == math.floor(2**64 * high) == table.thresholds[table.reach + j]
+            assert math.floor(2**64 * (1 - high)) == table.thresholds[table.reach - 1 - j]
+
+
+@pytest.mark.parametrize("sigma", [0.0003, 0.05, 0.25, 1.0])
+def test_reach_is_the_least_that_leaves_less_than_one_part_in_2_to_64(sigma: float) -> None:
+    table = smoothing_noise(sigma)
+    with mpmath.workdps(60):
+        s = 255 * mpmath.mpf(sigma)
+
+        def tail(j: int) -> mpmath.mpf:
+            return 2**64 * mpmath.ncdf(-(j + mpmath.mpf(1) / 2) / s)
+
+        assert tail(table.reach) < 1 <= tail(table.reach - 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1e-300, 0.5))
+def test_a_table_is_sorted_symmetric_and_inside_the_range(sigma: float) -> None:
+    table = smoothing_noise(sigma)
+    thresholds = table.thresholds.tolist()
+    assert len(thresholds) == 2 * table.reach
+    assert thresholds == sorted(thresholds)
+    assert all(lower + upper == 2**64 - 1 for lower, upper in zip(thresholds, reversed(thresholds), strict=True))
+    assert all(0 < threshold < 2**64 for threshold in thresholds)
+
+
+def test_sigma_is_taken_as_the_exact_double_times_255() -> None:
+    assert smoothing_noise(0.1).scale == 255 * Fraction(0.1) != Fraction(255 * 0.1)
+    assert extra_noise().scale == 256
+
+
+def test_noise_too_small_to_leave_its_pixel_has_no_thresholds() -> None:
+    for sigma in (5e-324, 1e-5):
+        assert smoothing_noise(sigma).reach == 0
+        assert smoothing_noise(sigma).thresholds.size == 0
+
+
+def test_the_largest_sigma_still_fits_16_bits() -> None:
+    assert smoothing_noise(14.15).reach <= 32767
+    with pytest.raises(InputError, match=r"sigma at most 14\.15 .* got sigma = 14\.16"):
+        smoothing_noise(14.16)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -0.5, math.inf, -math.inf, math.nan])
+def test_a_sigma_that_is_no_noise_level_is_refused(sigma: float) -> None:
+    with pytest.raises(InputError, match="finite number > 0 in pixel units"):
+        smoothing_noise(sigma)
+
+
+@pytest.mark.parametrize("scale", [Fraction(0), Fraction(-1)])
+def test_a_scale_that_is_no_noise_level_is_refused(scale: Fraction) -> None:
+    with pytest.raises(InputError, match="noise scale > 0"):
+        NoiseTable(scale=scale)
+
+
+def test_the_table_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        smoothing_noise(0.25).thresholds[0] = 7
+
+
+@settings(max_examples=50, deadline=None)
+@given(sigma=st.sampled_from([0.001, 0.12, 0.25, 1.0]), elements=st.integers(0, 2**40))
+def test_the_budget_is_the_formula_rounded_up_by_less_than_two_units(sigma: float, elements: int) -> None:
+    table = smoothing_noise(sigma)
+    exact = Fraction(elements * (2 * table.reach + 4), 2**65)
+    budget = table.tv_budget(elements)
+    assert Fraction(budget) >= exact
+    assert Fraction(math.nextafter(budget, -math.inf)) < exact or budget == 0 == elements
+
+
+@pytest.mark.parametrize("sigma", [0.0001, 0.0003, 0.01, 0.12])
+def test_the_budget_covers_the_total_variation_of_one_value(sigma: float) -> None:
+    table = smoothing_noise(sigma)
+    edges = [0, *table.thresholds.tolist(), 2**64]
+    with mpmath.workdps(60):
+        s = 255 * mpmath.mpf(sigma)
+
+        def mass(q: int) -> mpmath.mpf:
+            return mpmath.ncdf((q + mpmath.mpf(1) / 2) / s) - mpmath.ncdf((q - mpmath.mpf(1) / 2) / s)
+
+        inner = [
+            abs(mpmath.mpf(edges[index + 1] - edges[index]) / 2**64 - mass(index - table.reach))
+            for index in range(2 * table.reach + 1)
+        ]
+        tails = 2 * mpmath.ncdf(-(table.reach + mpmath.mpf(1) / 2) / s)
+        assert (mpmath.fsum(inner) + tails) / 2 <= table.tv_budget(1)
+
+
+def test_a_negative_number_of_elements_is_refused() -> None:
+    with pytest.raises(InputError, match="elements >= 0, got -1"):
+        smoothing_noise(0.25).tv_budget(-1)
+
+
+def test_tables_of_one_scale_are_equal_and_share_their_thresholds() -> None:
+    assert smoothing_noise(0.25) == smoothing_noise(0.25)
+    assert smoothing_noise(0.25).thresholds is smoothing_noise(0.25).thresholds
+    assert smoothing_noise(0.25) != smoothing_noise(0.5)
+    assert smoothing_noise(0.25).thresholds.dtype == np.uint64

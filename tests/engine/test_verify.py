@@ -1,0 +1,90 @@
+"""A verification finds what was changed after the run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from purecert.engine.canonical import canonical_json, sha256_hex
+from support.commands import engine
+
+
+@pytest.fixture(scope="module")
+def finished(demo_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("verify") / "run"
+    data = ["--data", "digits:test[:8]", "--sigma", "0.5", "--n", "500", "--threads", "1"]
+    engine("certify", "--plan", demo_plan, "--out", run, *data).expect(0)
+    return run
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def _forge(run: Path, image: int, **changes: object) -> None:
+    """Change fields of one line and give it a right checksum, as somebody who knows the format would."""
+    path = run / "certificates.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    body = {key: value for key, value in (rows[image] | changes).items() if key != "check"}
+    rows[image] = body | {"check": sha256_hex(canonical_json(body).encode())[:16]}
+    path.write_text("".join(canonical_json(row) + "\n" for row in rows))
+
+
+def _row(run: Path, image: int) -> dict[str, object]:
+    return dict(json.loads((run / "certificates.jsonl").read_text().splitlines()[image]))
+
+
+def test_an_honest_run_is_verified_and_replays_exactly(run: Path) -> None:
+    ended = engine("verify", run, "--share", "1", "--json").expect(0)
+    result = json.loads(ended.out)
+    assert result["verified"]
+    assert result["exact"]
+    assert (result["images"], result["replayed"], result["differing_labels"]) == (8, 8, 0)
+
+
+def test_a_larger_radius_is_found(run: Path) -> None:
+    image = next(i for i in range(8) if _row(run, i)["outcome"] == "certified")
+    _forge(run, image, radius=float(_row(run, image)["radius"]) * (1 + 1e-9))  # type: ignore[arg-type]  # parsed JSON
+    assert "its counts give" in engine("verify", run, "--share", "0").expect(4).out
+
+
+def test_a_changed_vote_is_found_by_the_replay(run: Path) -> None:
+    image = next(i for i in range(8) if _row(run, i)["outcome"] == "abstained" or len(_row(run, i)["counts"][1]) > 1)  # type: ignore[index]  # parsed JSON
+    counts = _row(run, image)["counts"]
+    keys = sorted(counts[1])  # type: ignore[index]  # parsed JSON
+    counts[1][keys[0]] += 1  # type: ignore[index]  # parsed JSON
+    counts[1][keys[1]] -= 1  # type: ignore[index]  # parsed JSON
+    _forge(run, image, counts=[phase | {} for phase in counts])  # type: ignore[attr-defined]  # parsed JSON
+    ended = engine("verify", run, "--share", "1")
+    assert ended.code == 4
+
+
+def test_lost_images_are_found(run: Path) -> None:
+    path = run / "certificates.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert "incomplete: 7 of 8 images" in engine("verify", run).expect(4).out
+
+
+def test_an_edited_line_without_a_right_checksum_is_refused(run: Path) -> None:
+    path = run / "certificates.jsonl"
+    path.write_text(path.read_text().replace('"index":3', '"index":5', 1))
+    assert "it was changed" in engine("verify", run).expect(2).err
+
+
+@pytest.mark.parametrize(("field", "value"), [("alpha", 0.01), ("sigma", 0.25), ("seed", 1), ("n_estimate", 400)])
+def test_an_edited_run_record_is_refused(run: Path, field: str, value: float) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {field: value}, indent=1) + "\n")
+    assert "its run" in engine("verify", run).expect(2).err
+
+
+def test_another_plan_or_other_data_are_named(run: Path, demo_plan_fp16: Path) -> None:
+    assert "the run was made with" in engine("verify", run, "--plan", demo_plan_fp16).expect(4).out
+    assert "fingerprint" in engine("verify", run, "--data", "digits:test[1:9]").expect(4).out
+
+
+def test_a_share_outside_its_range_is_refused(run: Path) -> None:
+    assert "share in [0, 1]" in engine("verify", run, "--share", "1.5").expect(2).err

@@ -1,0 +1,51 @@
+"""The objectives of training, one equation each."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from purecert.train.purifiers import ConsistencyConfig, denoise_each
+
+
+def huber_scale(dimensions: int) -> float:
+    """Return the width of the pseudo-Huber metric for images of so many values (Song and Dhariwal 2023, sec. 3.3)."""
+    return 0.00054 * math.sqrt(dimensions)
+
+
+def pseudo_huber(a: Tensor, b: Tensor, width: float) -> Tensor:
+    """Return sqrt(|a - b|^2 + width^2) - width for each image of the batch (Song and Dhariwal 2023, eq. 8)."""
+    squared = (a - b).square().flatten(1).sum(dim=1)
+    return torch.sqrt(squared + width**2) - width
+
+
+def consistency_loss(
+    network: nn.Module, config: ConsistencyConfig, clean: Tensor, noise: Tensor, high: Tensor, low: Tensor
+) -> Tensor:
+    """Return the loss that pulls D(x + high z, high) to D(x + low z, low) (Song and Dhariwal 2023, eqs. 3 and 7).
+
+    The target is the network itself without gradient, and each pair is weighted by 1 / (high - low).
+
+    Args:
+        network: F of the parametrisation.
+        config: Its parametrisation.
+        clean: Images x, [batch, C, H, W] on the [-1, 1] scale.
+        noise: Standard normal z of the same shape, shared by both sides.
+        high: The later times, [batch], float64.
+        low: The grid neighbours below them.
+    """
+    with torch.no_grad():
+        target = denoise_each(network, config, clean + _per_image(low, clean) * noise, low)
+    moved = denoise_each(network, config, clean + _per_image(high, clean) * noise, high)
+    distance = pseudo_huber(moved, target, huber_scale(clean[0].numel()))
+    return (distance / (high - low).to(distance.dtype)).mean()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean of -log softmax(logits)[label], the labels mixed with uniform ones by ``smoothing``."""
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def _per_image(times: Tensor, images: Tensor) -> Tensor:
+    return times.to(images.dtype)[:, None, None, None]
