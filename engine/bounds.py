@@ -4,6 +4,8 @@ The numbers come from ``scipy.special`` (Boost), which is close to exact but lan
 may be too small, never too large, so each result is stepped past that error before it is used.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -45,7 +47,7 @@ def subtract_budget(p_lower: ArrayLike, tv: float) -> Floats:
         tv: Total variation per draw (``NoiseTable.tv_budget``), in [0, 1].
     """
     _require(0 <= tv <= 1, f"tv in [0, 1], got {tv}")
-    return np.maximum(np.nextafter(np.asarray(p_lower, np.float64) - tv, -np.inf), 0.0)
+    return np.asarray(np.maximum(np.nextafter(np.asarray(p_lower, np.float64) - tv, -np.inf), 0.0))
 
 
 def certified_radius(sigma: float, p_lower: ArrayLike) -> Floats:
@@ -62,7 +64,7 @@ def certified_radius(sigma: float, p_lower: ArrayLike) -> Floats:
     """
     p = np.asarray(p_lower, np.float64)
     _require(bool(np.all((p >= 0) & (p < 1))), "p_lower in [0, 1)")
-    _require(sigma > 0 and np.isfinite(sigma), f"sigma > 0, got {sigma}")
+    _require(sigma > 0 and math.isfinite(sigma), f"sigma > 0, got {sigma}")
     return np.where(p > 0.5, sigma * special.ndtri(np.maximum(p, 0.5)) * (1 - _SLACK), 0.0)
 
 

@@ -5,11 +5,12 @@ from time import monotonic
 from typing import TextIO
 
 from purecert.engine.certificates import Row
+from purecert.engine.running import Progress
 
 _REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
 
 
-class TerminalProgress:
+class TerminalProgress(Progress):
     """One line on ``stream`` (by default stderr), redrawn in place; silent where that is no terminal."""
 
     def __init__(self, images: int, rows_per_image: int, stream: TextIO | None = None) -> None:

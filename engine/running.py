@@ -1,11 +1,11 @@
 """One run from start to end: plan and data in, a run directory out."""
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -28,12 +28,14 @@ from purecert.engine.spec import SmoothingSpec
 _SEED_BITS = 64
 
 
-class Progress(Protocol):
+class Progress(ABC):
     """Hears how a run goes on."""
 
+    @abstractmethod
     def rows(self, count: int) -> None:
         """``count`` more noisy rows were counted."""
 
+    @abstractmethod
     def image(self, row: Row) -> None:
         """One more image is finished and in the ledger."""
 
