@@ -56,6 +56,11 @@ PREPROCESSINGS: Mapping[str, Kind] = {
 }
 
 
+def demo_model_path() -> Path:
+    """Return where the installed demo model lies; demo/README.md says how it was made."""
+    return Path(__file__).parent / "demo" / "digits.pt"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Model:
     """A purifier and a classifier that belong together; modules in eval mode, without gradients."""
@@ -188,10 +193,6 @@ def _check_shapes(
     batch = torch.zeros(2, *facts.input_shape)
     noises = [torch.zeros(2, k, *facts.input_shape) for k in purifier.noise_inputs(0.0)]
     clean = _push(lambda: purifier.eval()(batch, 0.0, noises), f"{path}: images of {list(facts.input_shape)}")
-    if clean.shape != batch.shape:
-        raise InputError(
-            f"{path}: expected clean images of {list(facts.input_shape)}, the purifier gives {list(clean.shape[1:])}"
-        )
     logits = _push(lambda: classifier.eval()(preprocessing(clean)), f"{path}: clean images of {list(clean.shape[1:])}")
     if logits.shape != (2, facts.classes):
         raise InputError(f"{path}: expected {facts.classes} logits, the classifier gives {list(logits.shape[1:])}")
@@ -201,7 +202,8 @@ def _push(call: Callable[[], Tensor], what: str) -> Tensor:
     try:
         return call()
     except (RuntimeError, ValueError, IndexError) as error:
-        raise InputError(f"{what} do not pass through its networks") from error
+        reason = " ".join(str(error).split())  # PyTorch's messages may have many lines
+        raise InputError(f"{what} do not pass through its networks: {reason}") from error
 
 
 def _fill(module: Any, part: Mapping[str, Any], where: str) -> Any:

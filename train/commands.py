@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--threads",
-    default=2,
+    default=1,
     show_default=True,
     type=click.IntRange(min=1),
     help="Processors to use; the weights' last bits depend on it.",

@@ -4,19 +4,19 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import InputError
+from purecert.train.shapes import Image, Labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Images:
     """Images on the [-1, 1] scale with their labels."""
 
-    pixels: Tensor  # [n, C, H, W] float32
-    labels: Tensor  # [n] int64
+    pixels: Image
+    labels: Labels
     classes: int
     class_names: tuple[str, ...] = ()
 
@@ -43,7 +43,7 @@ class Augmentation:
     turn: float = 8.0  # degrees
     stretch: float = 0.08  # share of the size
 
-    def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, images: Image, generator: torch.Generator) -> Image:
         """Return the images moved, bilinearly, each on its own; what comes in from outside is black (-1)."""
         rows, size = images.shape[0], images.shape[-1]
         uniform = torch.rand(rows, 5, generator=generator) * 2 - 1
@@ -65,7 +65,7 @@ class Sampler:
     augmentation: Augmentation
     generator: torch.Generator
 
-    def draw(self) -> tuple[Tensor, Tensor]:
+    def draw(self) -> tuple[Image, Labels]:
         """Return augmented images and their labels."""
         index = torch.randint(len(self.images.labels), (self.batch,), generator=self.generator)
         return self.augmentation.apply(self.images.pixels[index], self.generator), self.images.labels[index]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from purecert.train.purifiers import ConsistencyConfig, denoise_each
+from purecert.train.shapes import Image, Labels, Logits, PerImage, Times
 
 
 def huber_scale(dimensions: int) -> float:
@@ -14,14 +15,14 @@ def huber_scale(dimensions: int) -> float:
     return 0.00054 * math.sqrt(dimensions)
 
 
-def pseudo_huber(a: Tensor, b: Tensor, width: float) -> Tensor:
+def pseudo_huber(a: Image, b: Image, width: float) -> PerImage:
     """Return sqrt(|a - b|^2 + width^2) - width for each image of the batch (Song and Dhariwal 2023, eq. 8)."""
     squared = (a - b).square().flatten(1).sum(dim=1)
     return torch.sqrt(squared + width**2) - width
 
 
 def consistency_loss(
-    network: nn.Module, config: ConsistencyConfig, clean: Tensor, noise: Tensor, high: Tensor, low: Tensor
+    network: nn.Module, config: ConsistencyConfig, clean: Image, noise: Image, high: Times, low: Times
 ) -> Tensor:
     """Return the loss that pulls D(x + high z, high) to D(x + low z, low) (Song and Dhariwal 2023, eqs. 3 and 7).
 
@@ -30,9 +31,9 @@ def consistency_loss(
     Args:
         network: F of the parametrisation.
         config: Its parametrisation.
-        clean: Images x, [batch, C, H, W] on the [-1, 1] scale.
-        noise: Standard normal z of the same shape, shared by both sides.
-        high: The later times, [batch], float64.
+        clean: Images x on the [-1, 1] scale.
+        noise: Standard normal z, shared by both sides.
+        high: The later times.
         low: The grid neighbours below them.
     """
     with torch.no_grad():
@@ -42,10 +43,10 @@ def consistency_loss(
     return (distance / (high - low).to(distance.dtype)).mean()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def cross_entropy(logits: Logits, labels: Labels, smoothing: float = 0.0) -> Tensor:
     """Return the mean of -log softmax(logits)[label], the labels mixed with uniform ones by ``smoothing``."""
     return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
-def _per_image(times: Tensor, images: Tensor) -> Tensor:
+def _per_image(times: Times, images: Image) -> Tensor:
     return times.to(images.dtype)[:, None, None, None]

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from purecert.train.shapes import Image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +50,7 @@ class Preprocessing(nn.Module):
         shift = [(0.5 - m) / s for m, s in zip(config.mean, config.std, strict=True)]
         self.register_buffer("shift", _per_channel(shift), persistent=False)
 
-    def forward(self, clean: Tensor) -> Tensor:
+    def forward(self, clean: Image) -> Float[Tensor, "batch channels size_y size_x"]:
         x = clean * self.scale + self.shift
         if self.config.size is None:
             return x

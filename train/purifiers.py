@@ -13,7 +13,8 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from purecert.train.schedules import TIME_RULES, NoiseRange, TimeRule, choose_time
+from purecert.train.schedules import NoiseRange, TimeRule, choose_time
+from purecert.train.shapes import FreshNoise, Image, Times
 
 
 class Purifier(nn.Module, ABC):
@@ -37,7 +38,7 @@ class Purifier(nn.Module, ABC):
         """Return how many standard normal images each extra input of ``forward`` holds; empty where it has none."""
 
     @abstractmethod
-    def forward(self, noisy: Tensor, sigma: float, noises: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         """Return the clean images, [batch, C, H, W] on the [-1, 1] scale.
 
         Args:
@@ -70,7 +71,7 @@ class IdentityPurifier(Purifier):
     def noise_inputs(self, sigma: float) -> tuple[int, ...]:
         return ()
 
-    def forward(self, noisy: Tensor, sigma: float, noises: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         return noisy
 
 
@@ -105,22 +106,22 @@ class ConsistencyConfig:
     def __post_init__(self) -> None:
         if not 0 < self.sigma_data < math.inf:
             raise ValueError(f"sigma_data must be > 0, got {self.sigma_data}")
-        if self.time_rule not in TIME_RULES:
-            raise ValueError(f"time_rule must be one of {', '.join(TIME_RULES)}, got {self.time_rule}")
         if self.grid_points < 2:
             raise ValueError(f"grid_points must be at least 2, got {self.grid_points}")
 
 
-def denoise(network: nn.Module, config: ConsistencyConfig, noisy: Tensor, t: float) -> Tensor:
+def denoise(network: nn.Module, config: ConsistencyConfig, noisy: Image, t: float) -> Image:
     """Return D(noisy, t), the consistency function at one time for the whole batch."""
     scales = boundary_scales(t, config.sigma_data, config.levels.t_min)
     label = torch.full((1,), math.log(t) / 4, dtype=torch.float32, device=noisy.device)
     raw: Tensor = network(scales.inp * noisy, label)
+    if raw.shape[1:] != noisy.shape[1:]:  # broadcasting would hide it
+        raise ValueError(f"the network must keep an image's shape {list(noisy.shape[1:])}, gave {list(raw.shape[1:])}")
     return scales.skip * noisy + scales.out * raw
 
 
-def denoise_each(network: nn.Module, config: ConsistencyConfig, noisy: Tensor, times: Tensor) -> Tensor:
-    """Return D(noisy, t) with a time of its own for each image, as training needs; ``times`` is [batch], float64."""
+def denoise_each(network: nn.Module, config: ConsistencyConfig, noisy: Image, times: Times) -> Image:
+    """Return D(noisy, t) with a time of its own for each image, as training needs."""
     scales = [boundary_scales(t, config.sigma_data, config.levels.t_min) for t in times.tolist()]
     skip, out, inp = torch.tensor(scales, dtype=noisy.dtype, device=noisy.device).T[:, :, None, None, None].unbind()
     label = (times.log() / 4).to(torch.float32)
@@ -147,7 +148,7 @@ class ConsistencyPurifier(Purifier):
     def noise_inputs(self, sigma: float) -> tuple[int, ...]:
         return ()
 
-    def forward(self, noisy: Tensor, sigma: float, noises: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         clean = denoise(self.network, self.config, noisy, self.timestep(sigma))
         return clean.clamp(-1, 1) if self.config.clip else clean
 
@@ -188,7 +189,7 @@ class MultistepPurifier(Purifier):
     def noise_inputs(self, sigma: float) -> tuple[int, ...]:
         return (1,)
 
-    def forward(self, noisy: Tensor, sigma: float, noises: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         model = self.config.model
         if len(noises) != 1:
             raise ValueError(f"noises: expected 1 tensor, as noise_inputs says, got {len(noises)}")

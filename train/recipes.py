@@ -45,10 +45,13 @@ class DigitsRecipe:
     grid_first: int = 10
     grid_last: int = 160
     purifier_fit: Fit = field(
-        default_factory=lambda: Fit(stage="purifier", steps=6000, learning_rate=3e-3, half_life=300)
+        default_factory=lambda: Fit(stage="purifier", steps=4000, learning_rate=3e-3, half_life=300.0)
     )
     classifier: ResNetConfig = field(
-        default_factory=lambda: ResNetConfig(classes=10, in_channels=1, blocks=(1, 1, 1), widths=(8, 16, 32))
+        # Projections run almost twice as fast in ONNX Runtime as the slices and pads of the parameter-free shortcut.
+        default_factory=lambda: ResNetConfig(
+            classes=10, in_channels=1, blocks=(1, 1, 1), widths=(8, 16, 32), shortcut="projection", head="fc"
+        )
     )
     preprocessing: PreprocessingConfig = field(
         default_factory=lambda: PreprocessingConfig(mean=(0.305,), std=(0.376,))  # of digits:train
@@ -56,7 +59,7 @@ class DigitsRecipe:
     sigmas: tuple[float, ...] = (0.12, 0.25, 0.5, 1.0)  # pixel noise the classifier sees purified, beside clean images
     classifier_fit: Fit = field(
         default_factory=lambda: Fit(
-            stage="classifier", steps=3000, learning_rate=1e-2, half_life=0.0, weight_decay=1e-2
+            stage="classifier", steps=2000, learning_rate=1e-2, half_life=0.0, weight_decay=1e-2
         )
     )
     label_smoothing: float = 0.0
@@ -136,7 +139,7 @@ def train_on(images: Images, recipe: DigitsRecipe, report: Reporter) -> Model:
         label_smoothing=recipe.label_smoothing,
     )
     fit(classifier, objective, recipe.classifier_fit, report)
-    return _assemble(purifier, classifier.requires_grad_(False), preprocessing, images, recipe.seed)
+    return _assemble(purifier, classifier.requires_grad_(False), preprocessing, images, recipe)
 
 
 def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, report: Reporter) -> None:
@@ -151,7 +154,9 @@ def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, rep
     fit(network, objective, plan, report)
 
 
-def _assemble(purifier: Purifier, classifier: nn.Module, preprocessing: nn.Module, images: Images, seed: int) -> Model:
+def _assemble(
+    purifier: Purifier, classifier: nn.Module, preprocessing: nn.Module, images: Images, recipe: DigitsRecipe
+) -> Model:
     channels, height, width = images.pixels.shape[1:]
     return Model(
         purifier=purifier,
@@ -161,6 +166,9 @@ def _assemble(purifier: Purifier, classifier: nn.Module, preprocessing: nn.Modul
         classes=images.classes,
         class_names=images.class_names,
         data="digits:train",
-        sources=(f"trained by `engine-train digits --seed {seed}` on digits:train (UCI optdigits, CC BY 4.0)",),
+        sources=(
+            f"engine-train digits --seed {recipe.seed}: {recipe.purifier_fit.steps} + {recipe.classifier_fit.steps} "
+            "steps on digits:train (UCI optdigits, CC BY 4.0)",
+        ),
         licence="MIT",
     )

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from torch import Tensor
 from purecert.engine.errors import InputError
 
 TimeRule = Literal["exact", "nearest-2sigma", "nearest-sigma"]
-TIME_RULES: tuple[str, ...] = get_args(TimeRule)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,11 +25,11 @@ def test_padded_shortcuts_load_public_weights_and_classify_cifar10(name: str, bl
     network.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()}, strict=True)
     prepare = Preprocessing(PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)))
     with np.load(shared("data/cifar10/cifar10_test_skip20_500.npz"), allow_pickle=False) as file:
-        images, labels = torch.from_numpy(file["x"]), torch.from_numpy(file["y"])
+        images, labels = torch.from_numpy(file["x"][::5]), torch.from_numpy(file["y"][::5])
     with torch.no_grad():
         found = network(prepare(images / 127.5 - 1)).argmax(dim=1)
-    # Measured with these weights by their publisher: .9173 and .9339 on all 10,000; 500 of them vary by 3 x .012.
-    assert (found == labels).double().mean() > 0.88
+    # Their publisher says .9173 and .9339 on all 10,000, and the accuracy of 100 of them has a deviation of .028.
+    assert (found == labels).double().mean() > 0.91 - 4 * 0.028
 
 
 def test_the_padded_shortcut_puts_zeros_on_both_sides() -> None:

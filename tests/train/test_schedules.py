@@ -73,7 +73,7 @@ def test_interval_weights_are_normal_masses_of_the_logarithm() -> None:
 
 
 def test_an_average_forgets_half_in_a_half_life() -> None:
-    decay = ema_decay(step=10**6, half_life=50)
+    decay = ema_decay(step=10**6, half_life=50.0)
     assert decay**50 == pytest.approx(0.5)
 
 

@@ -6,6 +6,8 @@ from typing import Literal, final
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.shapes import Image, Logits
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResNetConfig:
@@ -61,7 +63,7 @@ class BasicBlock(nn.Module):
 
 @final
 class ResNet(nn.Module):
-    """Logits of small images, [batch, in_channels, height, width] to [batch, classes]."""
+    """Logits of small images."""
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class ResNet(nn.Module):
         rest = (BasicBlock(outputs, outputs, 1, config.shortcut) for _ in range(config.blocks[index] - 1))
         return nn.Sequential(first, *rest)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Image) -> Logits:
         x = functional.relu(self.bn1(self.conv1(x)))
         for index in range(len(self.config.widths)):
             x = self.get_submodule(f"layer{index + 1}")(x)

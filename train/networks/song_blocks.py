@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from purecert.train.shapes import Image
 
 _SKIP_SCALE = math.sqrt(0.5)  # keeps the variance of a sum of two equal branches (Song et al. 2021, app. H)
 
@@ -31,8 +34,8 @@ def xavier(module: Layer, gain: float = 1.0) -> Layer:
     return module
 
 
-def separable_filter(taps: Sequence[int]) -> Tensor:
-    """Return the outer product of the taps with sum one, [1, 1, n, n]."""
+def separable_filter(taps: Sequence[int]) -> Float[Tensor, "1 1 n n"]:
+    """Return the outer product of the taps, divided by its sum."""
     row = torch.tensor(taps, dtype=torch.float32)
     square = torch.outer(row, row)
     return (square / square.sum())[None, None]
@@ -73,8 +76,10 @@ class ResampledConv2d(nn.Conv2d):
         return super().forward(resample(input, self.resample_filter, self.resampling))
 
 
-def resample(x: Tensor, kernel: Tensor, direction: Literal["up", "down"]) -> Tensor:
-    """Return the image at half or double size, filtered by ``kernel`` [1, 1, n, n]."""
+def resample(
+    x: Image, kernel: Float[Tensor, "1 1 n n"], direction: Literal["up", "down"]
+) -> Float[Tensor, "batch channels new_height new_width"]:
+    """Return the image at half or double size, filtered by ``kernel``."""
     size = kernel.shape[-1]
     padding = (size - 1) // 2
     if direction == "down":
@@ -93,7 +98,7 @@ def _filter_down(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Softmax attention over the pixels of a [batch, 3 channels, height, width] query-key-value image.
+    """Softmax attention over the pixels of an image of queries, keys and values.
 
     The rows are ordered (heads, dim, three), which the checkpoints of this family need; other families order the
     same shapes differently.
@@ -103,7 +108,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
 
-    def forward(self, qkv: Tensor) -> Tensor:
+    def forward(self, qkv: Float[Tensor, "batch rows height width"]) -> Float[Tensor, "batch rows//3 height width"]:
         batch, rows, height, width = qkv.shape
         split = qkv.reshape(batch, self.heads, rows // (3 * self.heads), 3, height * width)
         query, key, value = split.permute(3, 0, 1, 4, 2).unbind(0)  # each [batch, heads, pixels, dim]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,7 @@ from purecert.train.networks.song_blocks import (
     group_norm,
     xavier,
 )
+from purecert.train.shapes import Image
 
 _SQRT_HALF = math.sqrt(0.5)
 
@@ -226,16 +228,16 @@ class SongUNet(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        noise_labels: Tensor,
-        class_labels: Tensor | None = None,
-        augment_labels: Tensor | None = None,
-    ) -> Tensor:
-        """Return F, of the shape of an image with ``out_channels``.
+        x: Image,
+        noise_labels: Float[Tensor, " batch_or_1"],
+        class_labels: Float[Tensor, "batch label_dim"] | None = None,
+        augment_labels: Float[Tensor, "batch augment_dim"] | None = None,
+    ) -> Float[Tensor, "batch out_channels height width"]:
+        """Return F of every image.
 
         Args:
-            x: Images, [batch, in_channels, height, width].
-            noise_labels: [1] for one level in the whole batch, or [batch].
+            x: Scaled noisy images.
+            noise_labels: One for the whole batch, or one per image.
             class_labels: One-hot rows, where the network has ``label_dim``.
             augment_labels: Rows, where the network has ``augment_dim``; left out means no augmentation.
         """
@@ -244,8 +246,10 @@ class SongUNet(nn.Module):
         output: Tensor = self.dec(self.enc(patches, embedding), embedding)
         return functional.pixel_shuffle(output, self.config.patch_size)
 
-    def embed(self, noise_labels: Tensor, class_labels: Tensor | None, augment_labels: Tensor | None) -> Tensor:
-        """Return the embedding of noise level and labels, [1 or batch, embedding_channels]."""
+    def embed(
+        self, noise_labels: Tensor, class_labels: Tensor | None, augment_labels: Tensor | None
+    ) -> Float[Tensor, "batch_or_1 embedding_channels"]:
+        """Return the embedding of noise level and labels."""
         embedding = self.map_noise(noise_labels).to(self.map_layer0.weight.dtype)
         if self.map_label is not None and class_labels is not None:
             embedding = embedding + self.map_label(class_labels * math.sqrt(self.map_label.in_features))

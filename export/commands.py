@@ -1,0 +1,107 @@
+"""The command of the export layer: engine-export.
+
+Imports stay inside the functions so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from purecert.engine.console import EngineCommand, talk
+from purecert.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from purecert.engine.plan import Plan, Precision
+    from purecert.train.checkpoints import Model
+
+
+@click.command(cls=EngineCommand)
+@click.argument("model_name", metavar="MODEL")
+@click.option("-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="Plan directory to write.")
+@click.option(
+    "--sigma",
+    "sigma_texts",
+    multiple=True,
+    required=True,
+    help="Noise std in [0, 1] pixel units; 0.25,0.5 or repeated.",
+)
+@click.option(
+    "--data",
+    metavar="NAME[:SPLIT][SLICE]",
+    help="Real images for the parity gate, at least 20.  [default: the set that MODEL names]",
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie.")
+@click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
+@click.option(
+    "--parity-draws", default=20_000, show_default=True, help="Noisy draws of the parity gate; fewer are marked."
+)
+@click.option("--force", is_flag=True, help="Replace the plan in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def export_command(
+    model_name: str,
+    output: Path,
+    sigma_texts: tuple[str, ...],
+    data: str | None,
+    data_dir: Path | None,
+    precision: Precision,
+    parity_draws: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Fuse the purifier and classifier of MODEL (a model.pt, or 'demo') into one graph per sigma.
+
+    The plan appears only if its votes on noisy draws of real images agree with eager FP32.
+    """
+    sigmas = tuple(_parse_sigma(part) for text in sigma_texts for part in text.split(","))
+    from purecert.engine.datasets import load_dataset
+    from purecert.export.output import check_output
+    from purecert.export.pipeline import ExportSpec, export_plan
+
+    spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
+    check_output(output, force=force)
+    model = _load_model(model_name)
+    images = load_dataset(_data_name(data, model), data_dir)
+    _print_plan(export_plan(model, spec, images, output, talk), as_json=as_json)
+
+
+def _parse_sigma(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"expected --sigma as a number, or several with commas, got {text!r}") from error
+
+
+def _load_model(name: str) -> Model:
+    from purecert import train
+    from purecert.train.checkpoints import load_model
+
+    demo = Path(train.__path__[0]) / "demo" / "digits.pt"
+    return load_model(demo if name == "demo" else Path(name))
+
+
+def _data_name(data: str | None, model: Model) -> str:
+    if data is not None:
+        return data
+    if model.data is None:
+        raise InputError("expected --data, since the model file names no data set; give at least 20 real images")
+    talk(f"parity images: {model.data}, which the model file names")
+    return model.data
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    from purecert.export.tally import describe
+
+    record = plan.record
+    if as_json:
+        content = {"plan": str(plan.directory), "digest": plan.digest, **asdict(record)}
+        click.echo(json.dumps(content))
+        return
+    for graph in record.graphs:
+        click.echo(f"{plan.directory / graph.file}: sigma {graph.sigma}, {record.precision}")
+    for parity in record.parity:
+        click.echo(f"parity on {describe(parity)}")

@@ -1,0 +1,69 @@
+"""Where a plan appears: nothing at its name until all of it is there, and nothing overwritten that is no plan."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from purecert.engine.canonical import sync_directory
+from purecert.engine.errors import InputError
+from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE
+
+
+def check_output(output: Path, *, force: bool) -> None:
+    """Refuse an ``output`` that must not be written.
+
+    Raises:
+        InputError: Its parent does not exist, or it exists and is not a plan to be replaced with ``force``.
+    """
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: expected an existing folder {output.parent} to write into; make it first")
+    if not (output.exists() or output.is_symlink()):
+        return
+    if not force:
+        raise InputError(f"{output}: exists already; choose another name, or pass --force to replace a plan")
+    if output.is_symlink() or not output.is_dir() or not (output / PLAN_FILE).is_file():
+        raise InputError(f"{output}: --force replaces a plan directory only, and this is none; choose another name")
+    strangers = [path.name for path in output.iterdir() if not _belongs_to_plan(path)]
+    if strangers:
+        raise InputError(f"{output}: --force would delete {strangers[0]!r}, which is no part of a plan; move it first")
+
+
+def _belongs_to_plan(path: Path) -> bool:
+    return path.name in (PLAN_FILE, CACHE_DIRECTORY) or path.suffix == ".onnx"
+
+
+@contextmanager
+def building(output: Path) -> Iterator[Path]:
+    """Yield a fresh folder that becomes ``output`` if the block ends well, and vanishes if it does not."""
+    output = Path(os.path.abspath(output))  # the name of "." or "plan/.." too
+    fresh = _beside(output, "new")
+    fresh.mkdir()
+    try:
+        yield fresh
+        _install(fresh, output)
+    finally:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+
+
+def _install(fresh: Path, output: Path) -> None:
+    """Give ``fresh`` the name ``output``; a plan that is there keeps it if that fails."""
+    if not output.exists():
+        fresh.rename(output)
+    else:
+        retired = _beside(output, "old")
+        output.rename(retired)
+        try:
+            fresh.rename(output)
+        except OSError:
+            retired.rename(output)
+            raise
+        shutil.rmtree(retired)
+    sync_directory(output.parent)
+
+
+def _beside(output: Path, role: str) -> Path:
+    return output.with_name(f".{output.name}.{role}-{secrets.token_hex(4)}")

@@ -1,0 +1,161 @@
+"""model.pt to plan directory: graphs, programs, the gate, and only then the plan's name."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from purecert.engine.canonical import sha256_hex, write_atomically
+from purecert.engine.datasets import Dataset
+from purecert.engine.errors import InputError
+from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Precision, SigmaGraph, write_plan
+from purecert.engine.trust import write_trusted
+from purecert.export.fuse import FusedModel, fuse, graph_inputs
+from purecert.export.graph import LOGITS, export_program, onnx_bytes, program_bytes
+from purecert.export.output import building, check_output
+from purecert.export.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
+from purecert.export.precision import to_half
+from purecert.train.checkpoints import PURIFIERS, Model
+from purecert.train.purifiers import IdentityPurifier
+
+_EXPORTER = ("purecert", "torch", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportSpec:
+    """What to export.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    sigmas: tuple[float, ...]  # noise stds in [0, 1] pixel units; one graph each
+    precision: Precision = "fp16"
+    parity_draws: int = DEFAULT_DRAWS
+    force: bool = False  # replace a plan that is there
+
+    def __post_init__(self) -> None:
+        for sigma in self.sigmas:
+            if not (sigma > 0 and math.isfinite(sigma)):
+                raise InputError(f"expected sigma > 0 in [0, 1] pixel units, got {sigma}")
+        if not self.sigmas or len(set(self.sigmas)) < len(self.sigmas):
+            raise InputError(f"expected at least one sigma and each once, got {list(self.sigmas)}")
+        if self.parity_draws < 1:
+            raise InputError(f"expected --parity-draws of at least 1, got {self.parity_draws}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What plan.json says about where the graphs come from."""
+
+    classes: int
+    purifier: str
+    time_rule: str = "none"
+    times: Mapping[float, float]  # sigma -> purifier time; sigmas without one are left out
+    class_names: tuple[str, ...] = ()
+    model_sha256: str = ""
+    sources: tuple[str, ...] = ()
+    licence: str = ""
+
+
+def export_plan(model: Model, spec: ExportSpec, data: Dataset, output: Path, talk: Talk = lambda line: None) -> Plan:
+    """Return the plan of ``model``, written to ``output`` after it passed the parity gate on ``data``.
+
+    Raises:
+        InputError: ``output`` exists, ``data`` or ``spec`` do not fit the model, or the weights fit no ONNX file.
+        CheckError: The plan does not vote like eager FP32, or FP16 overflows; nothing is left at ``output``.
+    """
+    modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
+    inputs = graph_inputs(model, spec.sigmas, spec.precision)
+    return export_modules(modules, inputs, _origin(model, spec.sigmas), spec, data, output, talk)
+
+
+def export_modules(
+    modules: Mapping[float, FusedModel],
+    inputs: tuple[GraphInput, ...],
+    origin: Origin,
+    spec: ExportSpec,
+    data: Dataset,
+    output: Path,
+    talk: Talk = lambda line: None,
+) -> Plan:
+    """Return the plan of the fused ``modules``, one per sigma; as ``export_plan``, for networks of any origin."""
+    check_output(output, force=spec.force)
+    check_images(data, inputs[0].shape)
+    with building(output) as directory:
+        built = [_build(directory, sigma, module, inputs, origin, spec, talk) for sigma, module in modules.items()]
+        record = _record(inputs, built, origin, spec, data.name)
+        plan = write_plan(directory, record)
+        for graph in built:
+            write_trusted(plan.cached_program(graph.entry.sigma), program_bytes(graph.program), graph.entry.sha256)
+        parity = run_gate(plan, modules, data, spec.parity_draws, talk)
+        plan = write_plan(directory, replace(record, parity=parity))
+    return replace(plan, directory=output)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Built:
+    """One sigma's graph, written, and the program that it was made from."""
+
+    entry: SigmaGraph
+    program: ExportedProgram
+    fp32_islands: tuple[str, ...]
+
+
+def _build(
+    directory: Path,
+    sigma: float,
+    module: FusedModel,
+    inputs: tuple[GraphInput, ...],
+    origin: Origin,
+    spec: ExportSpec,
+    talk: Talk,
+) -> _Built:
+    talk(f"exporting sigma {sigma} in {spec.precision}")
+    computed, islands = to_half(module) if spec.precision == "fp16" else (module, ())
+    program = export_program(computed, inputs)
+    content = onnx_bytes(program, inputs)
+    entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=origin.times.get(sigma))
+    write_atomically(directory / entry.file, content)
+    return _Built(entry=entry, program=program, fp32_islands=islands)
+
+
+def _origin(model: Model, sigmas: tuple[float, ...]) -> Origin:
+    has_times = not isinstance(model.purifier, IdentityPurifier)
+    kinds = [name for name, kind in PURIFIERS.items() if type(model.purifier) is kind.module]
+    return Origin(
+        classes=model.classes,
+        class_names=model.class_names,
+        purifier=kinds[0] if kinds else type(model.purifier).__name__,
+        time_rule=model.purifier.time_rule,
+        times={sigma: model.purifier.timestep(sigma) for sigma in sigmas if has_times},
+        model_sha256=model.sha256,
+        sources=model.sources,
+        licence=model.licence,
+    )
+
+
+def _record(
+    inputs: tuple[GraphInput, ...], built: Sequence[_Built], origin: Origin, spec: ExportSpec, data: str
+) -> PlanRecord:
+    return PlanRecord(
+        schema=PLAN_SCHEMA,
+        inputs=inputs,
+        classes=origin.classes,
+        class_names=origin.class_names,
+        graphs=tuple(graph.entry for graph in built),
+        precision=spec.precision,
+        purifier=origin.purifier,
+        time_rule=origin.time_rule,
+        fp32_islands=built[0].fp32_islands,
+        logits=LOGITS,
+        exporter={name: version(name) for name in _EXPORTER},
+        parity=(),
+        model_sha256=origin.model_sha256,
+        data=data,
+        sources=origin.sources,
+        licence=origin.licence,
+    )
