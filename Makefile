@@ -28,7 +28,7 @@ demo: $(VENV)/installed
 	    --n0 100 --n 10000 --out $(DEMO)/run-$$sigma --force; \
 	  $(BIN)/engine-verify $(DEMO)/run-$$sigma; \
 	done
-	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report
+	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report --force
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

@@ -1,13 +1,13 @@
 """What one image's run ends in, and its line in the ledger."""
 
 import json
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.errors import InputError
-from purecert.engine.strict_json import read_dataclass
 
 INVALID = "invalid"  # key of the rows whose logits were not all finite
 
@@ -43,7 +43,6 @@ class Abstention:
 
 
 Outcome = Certificate | Prediction | Abstention
-_OUTCOMES: dict[str, type[Outcome]] = {"certified": Certificate, "predicted": Prediction, "abstained": Abstention}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +81,7 @@ def decode_row(line: str, run_digest: str) -> Row:
     """
     try:
         row = _row(json.loads(line))
-    except (ValueError, KeyError, TypeError, RecursionError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"expected a certificate line, found {line[:80]!r}") from error
     # Comparing the text, not the numbers, also finds a digit that changed case or a float that changed spelling.
     if encode_row(row, run_digest) != line:
@@ -91,25 +90,44 @@ def decode_row(line: str, run_digest: str) -> Row:
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, object]:
-    name = next(name for name, kind in _OUTCOMES.items() if isinstance(outcome, kind))
-    return {"outcome": name} | {field.name: getattr(outcome, field.name) for field in fields(outcome)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Image:
-    """What every line holds, whatever the outcome."""
-
-    index: int
-    label: int | None
-    counts: tuple[dict[str, int], ...]
+    match outcome:
+        case Certificate(predicted=predicted, p_lower=p_lower, radius=radius):
+            return {"outcome": "certified", "predicted": predicted, "p_lower": p_lower, "radius": radius}
+        case Prediction(predicted=predicted, p_value=p_value):
+            return {"outcome": "predicted", "predicted": predicted, "p_value": p_value}
+        case Abstention():
+            return {"outcome": "abstained"}
 
 
 def _row(body: Any) -> Row:
     """Return the row of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
-    kind = _OUTCOMES[body["outcome"]]
-    outcome = read_dataclass(kind, {field.name: body[field.name] for field in fields(kind)}, "outcome")
-    image = read_dataclass(_Image, {field.name: body[field.name] for field in fields(_Image)}, "line")
-    return Row(index=image.index, label=image.label, outcome=outcome, counts=image.counts)
+    label = None if body["label"] is None else _integer(body["label"])
+    counts = tuple({key: _integer(count) for key, count in phase.items()} for phase in body["counts"])
+    return Row(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts)
+
+
+def _outcome(body: Any) -> Outcome:
+    match body["outcome"]:
+        case "certified":
+            p_lower, radius = _number(body["p_lower"]), _number(body["radius"])
+            return Certificate(predicted=_integer(body["predicted"]), p_lower=p_lower, radius=radius)
+        case "predicted":
+            return Prediction(predicted=_integer(body["predicted"]), p_value=_number(body["p_value"]))
+        case "abstained":
+            return Abstention()
+    raise ValueError(f"unknown outcome {body['outcome']!r:.80}")
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:  # a bool is an int to isinstance
+        raise TypeError(f"expected an integer, found {type(value).__name__}")
+    return value
+
+
+def _number(value: object) -> float:
+    if not (type(value) is float and math.isfinite(value)):
+        raise TypeError(f"expected a finite number, found {type(value).__name__}")
+    return value
 
 
 def _checksum(body: dict[str, object]) -> str:

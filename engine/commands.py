@@ -94,8 +94,11 @@ def verify_command(
 @click.option(
     "--out", "output", type=click.Path(path_type=Path), help="Also draw the curves (PNG, SVG) into this folder."
 )
+@click.option("--force", is_flag=True, help="Replace the drawings in --out.")
 @_json_option
-def report_command(run_directories: tuple[Path, ...], radii: str, output: Path | None, as_json: bool) -> None:
+def report_command(
+    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool
+) -> None:
     """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
     from purecert.engine.ledger import read_run
 
@@ -104,7 +107,7 @@ def report_command(run_directories: tuple[Path, ...], radii: str, output: Path |
     if output is not None:
         from purecert.engine.report_plot import plot
 
-        for path in plot(runs, output):
+        for path in plot(runs, output, force=force):
             talk(f"drew {path}")
 
 
@@ -116,6 +119,8 @@ def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **o
 
     sources = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
     plan, dataset = read_plan(sources.plan), _load(sources)
+    if tsv and dataset.labels is None:
+        raise click.UsageError(f"--tsv needs labels, {dataset.name} has none; leave it out")
     request = RunRequest(
         plan=plan,
         dataset=dataset,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from purecert.engine import cifar10, digits, idx_images, image_folder, npz_images
 from purecert.engine.errors import InputError
-from purecert.engine.image_source import Images, ImageSource, Integers
+from purecert.engine.images import cifar10, digits, idx_images, image_folder, npz_images
+from purecert.engine.images.image_source import Images, ImageSource, Integers
 
 _EXPECTED = (
     "digits:test, cifar10:test, mnist:test, fashion_mnist:test (or :train), npz:FILE or folder:DIR, "
@@ -25,7 +25,7 @@ class Dataset:
 
     name: str  # canonical, without slice and without path: it goes into run.json
     indices: Integers  # in the whole split, or as the source numbers its images
-    images: Images  # [n, channels, height, width], C order
+    images: Images  # C order
     labels: Integers | None
     classes: int  # labels are below it; 0 where there are none
     class_names: tuple[str, ...]  # empty where unknown

@@ -45,18 +45,18 @@ class Curve:
     attainable: str  # what the largest attainable radius follows from
 
 
-def plot(runs: Sequence[Run], directory: Path) -> tuple[Path, Path]:
+def plot(runs: Sequence[Run], directory: Path, *, force: bool = False) -> tuple[Path, Path]:
     """Draw the runs into ``directory`` and return the paths of the PNG and the SVG; the same runs give the same bytes.
 
     Raises:
-        InputError: A run has nothing to draw, or a file is there already.
+        InputError: A run has nothing to draw, or a file is there already and ``force`` does not replace it.
         BackendError: Matplotlib is not installed.
     """
     curves = [curve_of(run) for run in runs]
     paths = directory / PNG_FILE, directory / SVG_FILE
     for path in paths:
-        if path.exists():
-            raise InputError(f"{path}: a plot is there; choose another --out, or move it away")
+        if path.exists() and not force:
+            raise InputError(f"{path}: a plot is there; choose another --out, or replace it with --force")
     style = _style()
     directory.mkdir(parents=True, exist_ok=True)
     with style:

@@ -4,8 +4,7 @@ import reprlib
 import sys
 import types
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from purecert.engine.errors import InputError
 
@@ -20,18 +19,13 @@ def read_dataclass(kind: type[T], value: object, where: str) -> T:
     """
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
-    kinds = _field_types(cast(Any, kind))  # mypy takes no type[T] for hashable
-    unknown, missing = sorted(value.keys() - kinds.keys()), [name for name in kinds if name not in value]
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass by contract
+    unknown, missing = sorted(set(value) - set(names)), [name for name in names if name not in value]
     if unknown or missing:
         found = f"unknown fields {reprlib.repr(unknown)}, missing fields {missing}"
         raise InputError(f"{where}: {found}; was it made by this version?")
-    return kind(**{name: _read(kinds[name], value[name], f"{where}: {name}") for name in kinds})
-
-
-@lru_cache(maxsize=64)  # a ledger has thousands of lines
-def _field_types(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    return kind(**{name: _read(hints[name], value[name], f"{where}: {name}") for name in names})
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

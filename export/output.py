@@ -16,10 +16,11 @@ def check_output(output: Path, *, force: bool) -> None:
     """Refuse an ``output`` that must not be written.
 
     Raises:
-        InputError: Its parent does not exist, or it exists and is not a plan to be replaced with ``force``.
+        InputError: It lies inside a file, or it exists and is not a plan to be replaced with ``force``.
     """
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: expected an existing folder {output.parent} to write into; make it first")
+    above = next(parent for parent in output.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"{output}: expected a folder to write into, {above} is a file; choose another name")
     if not (output.exists() or output.is_symlink()):
         return
     if not force:
@@ -40,7 +41,7 @@ def building(output: Path) -> Iterator[Path]:
     """Yield a fresh folder that becomes ``output`` if the block ends well, and vanishes if it does not."""
     output = Path(os.path.abspath(output))  # the name of "." or "plan/.." too
     fresh = _beside(output, "new")
-    fresh.mkdir()
+    fresh.mkdir(parents=True)
     try:
         yield fresh
         _install(fresh, output)

@@ -16,7 +16,7 @@ from purecert.engine.errors import CheckError, InputError
 from purecert.engine.noise_inputs import noise_of_inputs
 from purecert.engine.plan import Parity, Plan
 from purecert.export.tally import Tally, check_limits, describe
-from purecert.export.voters import EagerVoter, Rows, open_candidates
+from purecert.export.voters import EagerVoter, Rows, has_onnxruntime, open_candidates
 
 DEFAULT_DRAWS = 20_000
 MIN_IMAGES = 20  # however few draws are asked for
@@ -58,6 +58,8 @@ def run_gate(
     Raises:
         CheckError: A limit is exceeded, FP16 overflows, or eager FP32 itself has no finite answers.
     """
+    if not has_onnxruntime():
+        talk("ONNX Runtime is not installed here: the gate runs the exported programs, not the ONNX graphs")
     gate = _Gate(plan, data, draws, talk)
     for sigma, module in modules.items():
         gate.compare(sigma, module)

@@ -1,6 +1,5 @@
 """model.pt to plan directory: graphs, programs, the gate, and only then the plan's name."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from torch.export import ExportedProgram
 from purecert.engine.canonical import sha256_hex, write_atomically
 from purecert.engine.datasets import Dataset
 from purecert.engine.errors import InputError
+from purecert.engine.noise_table import smoothing_noise
 from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Precision, SigmaGraph, write_plan
 from purecert.engine.trust import write_trusted
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
@@ -39,8 +39,7 @@ class ExportSpec:
 
     def __post_init__(self) -> None:
         for sigma in self.sigmas:
-            if not (sigma > 0 and math.isfinite(sigma)):
-                raise InputError(f"expected sigma > 0 in [0, 1] pixel units, got {sigma}")
+            smoothing_noise(sigma)  # refuses what no noise can be drawn for
         if not self.sigmas or len(set(self.sigmas)) < len(self.sigmas):
             raise InputError(f"expected at least one sigma and each once, got {list(self.sigmas)}")
         if self.parity_draws < 1:
@@ -86,7 +85,10 @@ def export_modules(
     check_output(output, force=spec.force)
     check_images(data, inputs[0].shape)
     with building(output) as directory:
-        built = [_build(directory, sigma, module, inputs, origin, spec, talk) for sigma, module in modules.items()]
+        built = []
+        for sigma, module in modules.items():
+            talk(f"exporting sigma {sigma} in {spec.precision}")
+            built.append(_build(directory, module, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
         record = _record(inputs, built, origin, spec, data.name)
         plan = write_plan(directory, record)
         for graph in built:
@@ -107,18 +109,17 @@ class _Built:
 
 def _build(
     directory: Path,
-    sigma: float,
     module: FusedModel,
     inputs: tuple[GraphInput, ...],
-    origin: Origin,
-    spec: ExportSpec,
-    talk: Talk,
+    precision: Precision,
+    *,
+    sigma: float,
+    t: float | None,
 ) -> _Built:
-    talk(f"exporting sigma {sigma} in {spec.precision}")
-    computed, islands = to_half(module) if spec.precision == "fp16" else (module, ())
+    computed, islands = to_half(module) if precision == "fp16" else (module, ())
     program = export_program(computed, inputs)
     content = onnx_bytes(program, inputs)
-    entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=origin.times.get(sigma))
+    entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=t)
     write_atomically(directory / entry.file, content)
     return _Built(entry=entry, program=program, fp32_islands=islands)
 

@@ -170,5 +170,5 @@ def _assemble(
             f"engine-train digits --seed {recipe.seed}: {recipe.purifier_fit.steps} + {recipe.classifier_fit.steps} "
             "steps on digits:train (UCI optdigits, CC BY 4.0)",
         ),
-        licence="MIT",
+        licence="none chosen yet; made from UCI optdigits (CC BY 4.0)",
     )

@@ -2,64 +2,40 @@
 
 import json
 import math
-import sys
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-import matplotlib as mpl
-import mpmath
-import numpy as np
-import PIL.Image
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from purecert.engine.certificates import Abstention, Certificate, Outcome, Prediction, Row
+from purecert.engine.certificates import Abstention, Certificate, Prediction, Row
 from purecert.engine.cohen_tsv import read_cohen_tsv
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report import Summary, summarise, summary_json, table
-from purecert.engine.report_plot import curve_of, plot
-from support.written_runs import written_record, written_run
+from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
 
 _COHEN = Path(__file__).parents[3] / "shared" / "data" / "logs" / "catrs" / "cifar10"
 _needs_logs = pytest.mark.skipif(not _COHEN.exists(), reason="the logs of ../shared/data are not there")
-
-
-def _row(index: int, outcome: Outcome, *, label: int | None = 0, invalid: int = 0) -> Row:
-    return Row(
-        index=index, label=label, outcome=outcome, counts=({"0": 100}, {"0": 1000 - invalid, "invalid": invalid})
-    )
-
-
-def _certified(index: int, radius: float, *, predicted: int = 0) -> Row:
-    return _row(index, Certificate(predicted=predicted, p_lower=0.9, radius=radius))
-
-
-def _mixed_run(radii: Sequence[float], wrong: Sequence[float] = (), abstained: int = 0) -> Run:
-    rows = [_certified(0, radius) for radius in radii] + [_certified(0, radius, predicted=1) for radius in wrong]
-    rows += [_row(0, Abstention())] * abstained
-    return written_run(Path("mixed"), [replace(row, index=index) for index, row in enumerate(rows)])
 
 
 # numbers
 
 
 def test_counts_are_of_right_and_wide_enough_certificates() -> None:
-    summary = summarise(_mixed_run([0.1, 0.25, 0.5, 0.9], wrong=[0.8, 0.8], abstained=4), (0, 0.25, 0.5, 0.75, 1))
+    summary = summarise(mixed_run([0.1, 0.25, 0.5, 0.9], wrong=[0.8, 0.8], abstained=4), (0.0, 0.25, 0.5, 0.75, 1.0))
     assert [point.images for point in summary.certified_at] == [4, 3, 2, 1, 0]
     assert (summary.images, summary.correct, summary.abstained) == (10, 4, 4)
     assert summary.average_radius == pytest.approx((0.1 + 0.25 + 0.5 + 0.9) / 10, rel=1e-15)
 
 
+@settings(deadline=None)
 @given(radii=st.lists(st.floats(0, 4), max_size=20), asked=st.integers(0, 400))
 def test_radius_counts_as_the_decimal_it_is_written_as(radii: list[float], asked: int) -> None:
-    summary = summarise(_mixed_run(radii, abstained=1), (asked / 100,))
+    summary = summarise(mixed_run(radii, abstained=1), (asked / 100,))
     exact = Fraction(asked, 100)
     assert summary.certified_at[0].images == sum(Fraction(radius) >= exact for radius in radii)
 
@@ -68,13 +44,13 @@ def test_radius_just_below_the_asked_one_does_not_count() -> None:
     # The double nearest to 0.3 lies below three tenths.
     below, above = 0.3, math.nextafter(0.3, 1)
     assert Decimal(below) < Decimal("0.3") < Decimal(above)
-    assert [summarise(_mixed_run([radius]), (0.3,)).certified_at[0].images for radius in (below, above)] == [0, 1]
+    assert [summarise(mixed_run([radius]), (0.3,)).certified_at[0].images for radius in (below, above)] == [0, 1]
 
 
 @pytest.mark.parametrize("radius", [-0.1, math.nan, math.inf])
 def test_radius_that_none_can_have_is_refused(radius: float) -> None:
     with pytest.raises(InputError, match="--radii: expected radii of at least 0"):
-        summarise(_mixed_run([1.0]), (0.0, radius))
+        summarise(mixed_run([1.0]), (0.0, radius))
 
 
 def test_invalid_draws_of_both_phases_are_summed() -> None:
@@ -85,7 +61,7 @@ def test_invalid_draws_of_both_phases_are_summed() -> None:
 
 @pytest.mark.parametrize(("images", "alpha"), [(1, 1e-3), (500, 1e-3), (1500, 1e-3), (100, 0.05)])
 def test_false_claims_of_independent_images_have_a_closed_form(images: int, alpha: float) -> None:
-    rows = [replace(_certified(0, 1.0), index=index) for index in range(images)]
+    rows = [replace(certified_row(0, 1.0), index=index) for index in range(images)]
     claims = summarise(written_run(Path("run"), rows, written_record(images, alpha=alpha))).false_claims
     exact = 1 - (1 - Fraction(alpha)) ** images
     assert claims.any_at_most == pytest.approx(float(exact), rel=1e-12)
@@ -94,16 +70,16 @@ def test_false_claims_of_independent_images_have_a_closed_form(images: int, alph
 
 def test_prediction_run_has_accuracy_and_no_radii() -> None:
     rows = [
-        _row(0, Prediction(predicted=0, p_value=1e-9)),
-        _row(1, Prediction(predicted=1, p_value=1e-9)),
-        _row(2, Abstention()),
+        outcome_row(0, Prediction(predicted=0, p_value=1e-9)),
+        outcome_row(1, Prediction(predicted=1, p_value=1e-9)),
+        outcome_row(2, Abstention()),
     ]
     summary = summarise(written_run(Path("run"), rows, written_record(3, mode="predict")))
     assert (summary.correct, summary.abstained, summary.certified_at, summary.average_radius) == (1, 1, (), None)
 
 
 def test_unlabelled_images_have_no_accuracy() -> None:
-    rows = [replace(_certified(0, 1.0), label=None)]
+    rows = [replace(certified_row(0, 1.0), label=None)]
     summary = summarise(written_run(Path("run"), rows))
     assert (summary.correct, summary.certified_at, summary.average_radius, summary.images) == (None, (), None, 1)
     assert "no labels, so no accuracy" in table([summary])
@@ -120,13 +96,13 @@ def test_run_that_has_finished_nothing_is_summarised() -> None:
 @pytest.mark.parametrize(
     ("sigma", "radii", "published"),
     [  # analysis of the same logs by Salman et al. (2019), smoothing-adversarial
-        ("0.25", (0, 0.25, 0.5, 0.75, 1), (0.7665, 0.6116, 0.4225, 0.2506, 0)),
+        ("0.25", (0.0, 0.25, 0.5, 0.75, 1.0), (0.7665, 0.6116, 0.4225, 0.2506, 0.0)),
         (
             "0.5",
-            (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2),
-            (0.6568, 0.5491, 0.4279, 0.3245, 0.2197, 0.1412, 0.0826, 0.0394, 0),
+            (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
+            (0.6568, 0.5491, 0.4279, 0.3245, 0.2197, 0.1412, 0.0826, 0.0394, 0.0),
         ),
-        ("1.0", (0, 0.25, 0.5, 0.75, 1, 2), (0.4715, 0.4094, 0.3377, 0.2768, 0.2213, 0.0663)),
+        ("1.0", (0.0, 0.25, 0.5, 0.75, 1.0, 2.0), (0.4715, 0.4094, 0.3377, 0.2768, 0.2213, 0.0663)),
     ],
 )
 def test_published_logs_have_the_published_certified_accuracy(
@@ -140,7 +116,7 @@ def test_published_logs_have_the_published_certified_accuracy(
 
 
 def test_clean_run_carries_no_mark() -> None:
-    assert summarise(_mixed_run([1.0])).marks == ()
+    assert summarise(mixed_run([1.0])).marks == ()
 
 
 @pytest.mark.parametrize(
@@ -157,10 +133,10 @@ def test_clean_run_carries_no_mark() -> None:
     ],
 )
 def test_each_weakness_is_marked(field: str, value: object, words: str) -> None:
-    run = _mixed_run([1.0])
+    run = mixed_run([1.0])
     part, _, name = field.rpartition(".")
     changed = {name: value} if not part else {part: replace(getattr(run.record, part), **{name: value})}
-    summary = summarise(replace(run, record=replace(run.record, **changed)))  # type: ignore[arg-type]  # one field of any type
+    summary = summarise(replace(run, record=replace(run.record, **changed)))
     assert len(summary.marks) == 1
     assert summary.marks[0].startswith(words)
     assert f"mixed: {words}" in table([summary])
@@ -169,9 +145,10 @@ def test_each_weakness_is_marked(field: str, value: object, words: str) -> None:
 # table
 
 
+@settings(deadline=None)
 @given(right=st.integers(0, 300), abstained=st.integers(0, 300))
 def test_printed_shares_are_rounded_down_to_a_thousandth(right: int, abstained: int) -> None:
-    summary = summarise(_mixed_run([0.5] * right, wrong=[0.5], abstained=abstained), (0.5,))
+    summary = summarise(mixed_run([0.5] * right, wrong=[0.5], abstained=abstained), (0.5,))
     cells = _cells(table([summary]))[0]
     for column, part in (("r >= 0.5", right), ("abstained", abstained)):
         printed, exact = Fraction(cells[column].removesuffix(" %")), Fraction(100 * part, summary.images)
@@ -180,10 +157,10 @@ def test_printed_shares_are_rounded_down_to_a_thousandth(right: int, abstained: 
 
 def test_table_has_a_line_a_run_and_radii_rounded_down() -> None:
     runs = [
-        written_run(Path(f"run-{sigma}"), [_certified(0, 0.99999)], written_record(1, sigma=sigma, n=10_000))
+        written_run(Path(f"run-{sigma}"), [certified_row(0, 0.99999)], written_record(1, sigma=sigma, n=10_000))
         for sigma in (0.25, 0.5)
     ]
-    cells = _cells(table([summarise(run, (0, 0.75, 1)) for run in runs]))
+    cells = _cells(table([summarise(run, (0.0, 0.75, 1.0)) for run in runs]))
     assert [(row["run"], row["sigma"], row["n"]) for row in cells] == [
         ("run-0.25", "0.25", "10000"),
         ("run-0.5", "0.5", "10000"),
@@ -193,7 +170,7 @@ def test_table_has_a_line_a_run_and_radii_rounded_down() -> None:
 
 
 def test_radius_that_a_run_was_not_asked_for_stays_open() -> None:
-    summaries = [summarise(_mixed_run([1.0]), (0.5,)), summarise(_mixed_run([1.0]), (0.75,))]
+    summaries = [summarise(mixed_run([1.0]), (0.5,)), summarise(mixed_run([1.0]), (0.75,))]
     cells = _cells(table(summaries))
     assert [row["r >= 0.75"] for row in cells] == ["-", "100.0 %"]
 
@@ -207,124 +184,23 @@ def test_table_says_what_the_failure_probabilities_add_up_to() -> None:
 
 
 def test_predictions_have_a_table_of_their_own() -> None:
-    rows = [_row(0, Prediction(predicted=0, p_value=1e-9)), _row(1, Abstention())]
+    rows = [outcome_row(0, Prediction(predicted=0, p_value=1e-9)), outcome_row(1, Abstention())]
     predicted = summarise(written_run(Path("predicted"), rows, written_record(2, mode="predict")))
-    cells = _cells(table([summarise(_mixed_run([1.0])), predicted]))
+    cells = _cells(table([summarise(mixed_run([1.0])), predicted]))
     assert [row["run"] for row in cells] == ["mixed", "predicted"]
     assert (cells[1]["accuracy"], cells[1]["abstained"]) == ("50.0 %", "50.0 %")
 
 
 def test_json_holds_the_summary() -> None:
-    summary = summarise(_mixed_run([0.4], abstained=1), (0.25,))
+    summary = summarise(mixed_run([0.4], abstained=1), (0.25,))
     value = json.loads(summary_json(summary))
     assert "\n" not in summary_json(summary)
     assert value["certified_at"] == [{"radius": 0.25, "images": 1}]
     assert (value["abstained"], value["average_radius"]) == (1, 0.2)
 
 
-# drawing
-
-
-@given(radii=st.lists(st.floats(0.01, 1.9), max_size=15), wrong=st.integers(0, 3), at=st.floats(0.001, 1.9))
-def test_curve_is_the_step_function_of_the_radii(radii: list[float], wrong: int, at: float) -> None:
-    run = _mixed_run(radii, wrong=[1.0] * wrong, abstained=1)
-    curve = curve_of(run)
-    assert np.all(np.diff(curve.radius) >= 0)
-    for radius in (at, *radii):
-        # share[i] holds on (radius[i], radius[i + 1]]
-        share = curve.share[np.searchsorted(curve.radius, radius, side="left") - 1]
-        assert share == pytest.approx(100 * sum(reached >= radius for reached in radii) / len(run.rows))
-
-
-def test_band_is_the_exact_interval() -> None:
-    run = _mixed_run([0.1, 0.2, 0.3, 0.4], wrong=[0.5], abstained=3)
-    curve = curve_of(run)
-    for position, certified in enumerate([4, 3, 2, 1, 0, 0]):
-        interval = stats.binomtest(certified, 8).proportion_ci(0.95, method="exact")
-        assert curve.lower[position] == pytest.approx(100 * interval.low, rel=1e-9)
-        assert curve.upper[position] == pytest.approx(100 * interval.high, rel=1e-9)
-
-
-@pytest.mark.parametrize("n", [1_000, 100_000])
-def test_curve_ends_at_the_largest_attainable_radius(n: int) -> None:
-    run = written_run(Path("run"), [_certified(0, 0.1)], written_record(1, sigma=0.25, n=n))
-    with mpmath.workdps(30):
-        p = mpmath.mpf(1e-3) ** (mpmath.mpf(1) / n)
-        exact = float(mpmath.mpf(0.25) * mpmath.sqrt(2) * mpmath.erfinv(2 * p - 1))
-    assert exact * (1 - 1e-9) <= curve_of(run).radius[-1] <= exact
-
-
-def test_drawing_is_a_png_and_an_svg_with_every_name(tmp_path: Path) -> None:
-    runs = [_named("cohen", [0.2, 0.5, 0.9]), _named("consistency", [0.3, 1.2])]
-    png, svg = plot(runs, tmp_path / "out")
-    assert (png.name, svg.name) == ("certified-accuracy.png", "certified-accuracy.svg")
-    with PIL.Image.open(png) as image:
-        image.load()
-        assert image.width > 1000
-    assert ElementTree.parse(svg).getroot().tag.endswith("svg")
-    # Text is drawn as outlines; Matplotlib keeps the words as comments.
-    written = svg.read_text("utf-8")
-    for words in (
-        "cohen (sigma 0.5)",
-        "consistency (sigma 0.5)",
-        "certified accuracy (% of images)",
-        "sigma 0.5, n 100,000",
-    ):
-        assert f"<!-- {words} -->" in written
-
-
-def test_crowded_curves_get_a_key_with_every_name(tmp_path: Path) -> None:
-    runs = [_named(f"run-{number}", [0.1 + 0.01 * number, 0.5, 0.9]) for number in range(16)]
-    _, svg = plot(runs, tmp_path)
-    written = svg.read_text("utf-8")
-    assert [written.count(f"<!-- run-{number} (sigma 0.5) -->") for number in range(16)] == [1] * 16
-
-
-def test_drawing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    runs = [_named("run", [0.2, 0.5, 0.9])]
-    first, second = plot(runs, tmp_path / "a"), plot(runs, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_drawing_leaves_matplotlib_as_it_was(tmp_path: Path) -> None:
-    with mpl.rc_context({"lines.linewidth": 7.0, "svg.hashsalt": "theirs"}):
-        before = dict(mpl.rcParams)
-        first = plot([_named("run", [0.5])], tmp_path / "a")
-        assert dict(mpl.rcParams) == before
-    # Nor does what was set there show.
-    second = plot([_named("run", [0.5])], tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_drawing_overwrites_nothing(tmp_path: Path) -> None:
-    plot([_named("run", [0.5])], tmp_path)
-    with pytest.raises(InputError, match=r"certified-accuracy\.png: a plot is there; choose another --out"):
-        plot([_named("run", [0.7])], tmp_path)
-
-
-def test_run_without_a_curve_is_refused(tmp_path: Path) -> None:
-    predicted = written_run(Path("p"), [_row(0, Abstention())], written_record(1, mode="predict"))
-    with pytest.raises(InputError, match="expected a run of engine-certify, found one of engine-predict"):
-        plot([predicted], tmp_path)
-    for rows in ([], [replace(_certified(0, 1.0), label=None)]):
-        with pytest.raises(InputError, match="expected finished images with labels, found none"):
-            plot([written_run(Path("p"), rows, written_record(1))], tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_absent_matplotlib_is_named_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
-    with pytest.raises(BackendError, match=r"Matplotlib, which is absent; pip install 'purecert\[report\]'"):
-        plot([_named("run", [0.5])], tmp_path)
-
-
-def _named(name: str, radii: Sequence[float]) -> Run:
-    return replace(_mixed_run(radii, abstained=1), directory=Path(name))
-
-
 def _many(images: int) -> Summary:
-    return summarise(_mixed_run([0.5] * images))
+    return summarise(mixed_run([0.5] * images))
 
 
 def _cells(text: str) -> list[dict[str, str]]:

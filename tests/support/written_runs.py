@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from purecert.engine.certificates import Row
+from purecert.engine.certificates import Abstention, Certificate, Outcome, Row
 from purecert.engine.ledger import Run
 from purecert.engine.run_record import RunRecord
 from purecert.engine.spec import Mode
@@ -22,3 +22,20 @@ def written_record(
 def written_run(directory: Path, rows: Sequence[Row], record: RunRecord | None = None) -> Run:
     """Return a run of these rows, complete unless ``record`` asks for more images."""
     return Run(directory=directory, record=record or written_record(len(rows)), digest="0" * 64, rows=tuple(rows))
+
+
+def outcome_row(index: int, outcome: Outcome) -> Row:
+    """Return the row of an image of class 0."""
+    return Row(index=index, label=0, outcome=outcome, counts=({"0": 100}, {"0": 1000}))
+
+
+def certified_row(index: int, radius: float, *, predicted: int = 0) -> Row:
+    """Return the row of an image of class 0, certified to be of class ``predicted``."""
+    return outcome_row(index, Certificate(predicted=predicted, p_lower=0.9, radius=radius))
+
+
+def mixed_run(radii: Sequence[float], wrong: Sequence[float] = (), abstained: int = 0) -> Run:
+    """Return a run with a right certificate of each of ``radii``, a wrong one of each of ``wrong``, and abstentions."""
+    rows = [certified_row(0, radius) for radius in radii] + [certified_row(0, radius, predicted=1) for radius in wrong]
+    rows += [outcome_row(0, Abstention())] * abstained
+    return written_run(Path("mixed"), [replace(row, index=index) for index, row in enumerate(rows)])

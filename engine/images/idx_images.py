@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.image_source import ImageSource, held_images
+from purecert.engine.images.image_source import ImageSource, held_images
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _CLASS_NAMES = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.image_source import Images, ImageSource, Integers, check_labels
+from purecert.engine.images.image_source import Images, ImageSource, Integers, check_labels
 
 _IMAGE_KEYS, _LABEL_KEYS, _INDEX_KEYS = ("x", "images"), ("y", "labels"), ("idx",)
 _MAX_INDEX = 2**32 - 1  # the image part of a noise address (kernels/README.md)

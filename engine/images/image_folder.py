@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8
 
 from purecert.engine.errors import BackendError, InputError
-from purecert.engine.image_source import Images, ImageSource
+from purecert.engine.images.image_source import Images, ImageSource
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Pixels = UInt8[np.ndarray, "channels height width"]
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 _CHANNELS = {"L": 1, "RGB": 3}  # Pillow's modes of 8 bits per channel and no transparency
@@ -81,8 +84,8 @@ def _read_images(paths: Sequence[Path]) -> Images:
     return images
 
 
-def _read_image(path: Path) -> Images:
-    """Return the pixels of one file, [channels, height, width], as stored: no resizing, no colour management."""
+def _read_image(path: Path) -> Pixels:
+    """Return the pixels of one file as stored: no resizing, no colour management."""
     import PIL.Image
 
     try:
@@ -93,7 +96,7 @@ def _read_image(path: Path) -> Images:
         raise InputError(f"{path}: expected a whole PNG or JPEG file, found {error}; replace it") from error
 
 
-def _pixels(image: "Image", path: Path) -> Images:
+def _pixels(image: "Image", path: Path) -> Pixels:
     if image.mode not in _CHANNELS:
         raise InputError(f"{path}: expected mode L or RGB (8 bits per channel), found {image.mode}; convert it")
     pixels = np.asarray(image)

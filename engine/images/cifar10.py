@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.image_source import ImageSource, held_images
+from purecert.engine.images.image_source import Images, ImageSource, Integers, held_images
 
 _FOLDER = "cifar-10-batches-py"
 _ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-python.tar.xz")
@@ -69,7 +68,7 @@ def open_cifar10(split: str, folders: Sequence[Path]) -> ImageSource:
     return held_images(f"cifar10:{split}", images, np.concatenate([labels for _, labels in batches]), _CLASS_NAMES)
 
 
-def read_batch(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_batch(content: bytes) -> tuple[Images, Integers]:
     """Return the images [n, 3, 32, 32] and labels of one batch file.
 
     Raises:

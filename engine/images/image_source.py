@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 
-Images = NDArray[np.uint8]  # [n, channels, height, width]
-Integers = NDArray[np.int64]  # [n]
+Images = UInt8[np.ndarray, "images channels height width"]
+Integers = Int64[np.ndarray, " images"]
 
 _MAX_LABEL = 2**31 - 1  # labels and classes are 32-bit wherever they are counted
 
