@@ -31,7 +31,7 @@ demo: $(VENV)/installed
 	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report --force
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +27,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """One image's end: its outcome, its counts per phase, and the time since its first draw was asked for."""
+    """One image's end: its outcome, and its counts per phase."""
 
     image_index: int
     outcome: Outcome
     counts: dict[int, Counts]
-    seconds: float
 
 
 @dataclass(slots=True, eq=False)  # one image is itself, whatever its counts
@@ -43,7 +41,6 @@ class _Active:
     job: Job
     slot: int
     draw: Draw  # the request under way
-    began: float
     sent: int = 0  # draws of the request that were submitted
     received: int = 0  # and those whose votes are back
     counts: dict[int, Counts] = field(default_factory=dict)  # whole phases so far
@@ -96,7 +93,7 @@ class Scheduler:
                 return
             slot = self._free.popleft()
             self._backend.place(slot, job.image_index, job.pixels)
-            self._active.append(_Active(job, slot, next(job.procedure), perf_counter()))
+            self._active.append(_Active(job, slot, next(job.procedure)))
             order.append(job.image_index)
 
     def _submit(self) -> bool:
@@ -158,7 +155,6 @@ class Scheduler:
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         index = active.job.image_index
-        seconds = perf_counter() - active.began
-        self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts, seconds=seconds)
+        self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts)
         self._active.remove(active)
         self._free.append(active.slot)

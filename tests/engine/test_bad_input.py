@@ -12,7 +12,8 @@ from support.commands import Ended, engine, engine_arguments
 
 
 def _certify(plan: Path, out: Path, *changes: str) -> Ended:
-    options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1", "--batch": "64"}
+    options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1"}
+    options |= {"--batch": "64", "--probe-rows": "64"}
     options |= dict(zip(changes[::2], changes[1::2], strict=True))
     return engine("certify", "--plan", plan, "--out", out, *(part for pair in options.items() for part in pair))
 
@@ -110,7 +111,8 @@ def test_a_finished_run_is_not_overwritten_unless_told(demo_plan: Path, tmp_path
 
 
 def _certify_forced(plan: Path, out: Path) -> Ended:
-    data = ["--data", "digits:test[:2]", "--sigma", "0.5", "--n", "100", "--threads", "1", "--batch", "64"]
+    data = ["--data", "digits:test[:2]", "--sigma", "0.5", "--n", "100", "--threads", "1"]
+    data += ["--batch", "64", "--probe-rows", "64"]
     return engine("certify", "--plan", plan, "--out", out, *data, "--force")
 
 
@@ -134,7 +136,8 @@ def test_a_run_is_not_resumed_as_another(demo_plan: Path, tmp_path: Path, option
     run = tmp_path / "run"
     _certify(demo_plan, run).expect(0)
     before = (run / "certificates.jsonl").read_bytes()
-    options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1", "--batch": "64"}
+    options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1"}
+    options |= {"--batch": "64", "--probe-rows": "64"}
     parts = [part for pair in (options | {option: value}).items() for part in pair]
     _refused(engine("certify", "--plan", demo_plan, "--out", run, *parts, "--resume"), words)
     assert (run / "certificates.jsonl").read_bytes() == before

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
@@ -20,6 +20,7 @@ _values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), _values, max_size=4))
 def test_canonical_json_is_one_ascii_line_that_reads_back(value: dict[str, object]) -> None:
     text = canonical_json(value)

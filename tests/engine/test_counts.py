@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.counts import dense_counts, sparse_counts
@@ -11,6 +11,7 @@ from purecert.engine.errors import InputError
 _counts = st.lists(st.integers(0, 2**32 - 1) | st.just(0), min_size=3, max_size=12)
 
 
+@settings(deadline=None)
 @given(_counts)
 def test_counts_survive_both_ways(counts: list[int]) -> None:
     dense = np.array(counts, np.int64)
@@ -21,6 +22,7 @@ def test_counts_survive_both_ways(counts: list[int]) -> None:
     assert sparse_counts(again) == sparse
 
 
+@settings(deadline=None)
 @given(_counts)
 def test_the_ledgers_form_names_classes_and_leaves_zeros_out(counts: list[int]) -> None:
     names = [*(str(label) for label in range(len(counts) - 1)), "invalid"]

@@ -407,7 +407,7 @@ def test_a_run_json_that_is_none_is_refused_in_a_short_line(tmp_path: Path, cont
 def test_nesting_of_any_depth_is_refused_and_never_a_traceback(tmp_path: Path, field: str) -> None:
     """Just below the depth that cannot be parsed lies a depth that can, and cannot be printed."""
     text = json.dumps(asdict(RUN) | {field: "HERE"})
-    for depth in range(sys.getrecursionlimit() - 150, sys.getrecursionlimit() + 10):
+    for depth in range(sys.getrecursionlimit() - 120, sys.getrecursionlimit() + 5):
         (tmp_path / "run.json").write_text(text.replace('"HERE"', "[" * depth + "]" * depth))
         with pytest.raises(InputError, match="expected"):
             read_run(tmp_path)

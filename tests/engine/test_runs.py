@@ -16,6 +16,7 @@ _SEED = "987654321987654321"
 
 def _certify_arguments(plan: Path, out: Path, *extra: str, images: int = 12, n: int = 500) -> list[str | Path]:
     data = ["--data", f"digits:test[:{images}]", "--sigma", "0.5", "--n", str(n), "--threads", "1"]
+    data += ["--probe-rows", "256"]
     return ["--plan", plan, "--out", out, "--seed", _SEED, *data, *extra]
 
 
@@ -115,6 +116,7 @@ def test_an_fp16_plan_runs_and_says_what_it_was_executed_in(demo_plan_fp16: Path
 
 def test_predict_answers_or_abstains_and_claims_no_radius(demo_plan: Path, tmp_path: Path) -> None:
     data = ["--data", "digits:test[:10]", "--sigma", "0.5", "--n", "200", "--threads", "1"]
+    data += ["--probe-rows", "256"]
     engine("predict", "--plan", demo_plan, "--out", tmp_path / "run", *data).expect(0)
     rows = [json.loads(line) for line in (tmp_path / "run" / "certificates.jsonl").read_text().splitlines()]
     assert {row["outcome"] for row in rows} <= {"predicted", "abstained"}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
@@ -51,6 +51,7 @@ def test_what_was_written_is_read() -> None:
     assert read_dataclass(Outer, _json(), "file") == _RIGHT
 
 
+@settings(deadline=None)
 @given(
     st.text(),
     st.booleans(),

@@ -14,6 +14,7 @@ from support.commands import engine
 def finished(demo_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("verify") / "run"
     data = ["--data", "digits:test[:8]", "--sigma", "0.5", "--n", "500", "--threads", "1"]
+    data += ["--probe-rows", "256"]
     engine("certify", "--plan", demo_plan, "--out", run, *data).expect(0)
     return run
 

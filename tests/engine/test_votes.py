@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,10 +15,10 @@ from purecert.engine.errors import BackendError
 from purecert.engine.votes import Piece, add_votes, packed_batches, static_batches
 
 _segments = st.lists(
-    st.tuples(st.integers(0, 15), st.integers(0, 1), st.integers(0, 2**32 - 200) | st.just(0), st.integers(0, 150)),
-    max_size=6,
+    st.tuples(st.integers(0, 15), st.integers(0, 1), st.integers(0, 2**32 - 200) | st.just(0), st.integers(0, 50)),
+    max_size=5,
 )
-_batch = st.integers(1, 70)
+_batch = st.integers(1, 40)
 Batches = Callable[[Sequence[Segment], int], Iterator[list[Piece]]]
 _PLACEMENTS = pytest.mark.parametrize("batches", [packed_batches, static_batches])
 
@@ -31,6 +31,7 @@ def _draws(pieces: list[Piece]) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 @_PLACEMENTS
+@settings(deadline=None, max_examples=60)
 @given(raw=_segments, batch=_batch)
 @example(raw=[(0, 0, 0, 64), (0, 1, 64, 64)], batch=64)
 @example(raw=[(0, 0, 63, 2)], batch=64)
@@ -50,6 +51,7 @@ def test_each_draw_is_in_one_batch_once_and_in_order(
 
 
 @_PLACEMENTS
+@settings(deadline=None, max_examples=60)
 @given(raw=_segments, batch=_batch)
 def test_no_batch_is_empty_or_too_long_and_no_row_is_used_twice(
     batches: Batches,
@@ -64,6 +66,7 @@ def test_no_batch_is_empty_or_too_long_and_no_row_is_used_twice(
         assert all(later == row + 1 for row, later in pairwise(rows))  # the noise is written in one stretch
 
 
+@settings(deadline=None, max_examples=60)
 @given(raw=_segments, batch=_batch)
 def test_packed_batches_are_full_but_for_the_last(raw: list[tuple[int, int, int, int]], batch: int) -> None:
     segments = [Segment(*values) for values in raw]
@@ -73,6 +76,7 @@ def test_packed_batches_are_full_but_for_the_last(raw: list[tuple[int, int, int,
     assert all(pieces[0].row == 0 for pieces in packed_batches(segments, batch))
 
 
+@settings(deadline=None, max_examples=60)
 @given(raw=_segments, batch=_batch)
 def test_a_static_draw_has_its_row_whatever_it_is_asked_with(raw: list[tuple[int, int, int, int]], batch: int) -> None:
     for pieces in static_batches([Segment(*values) for values in raw], batch):
@@ -80,7 +84,8 @@ def test_a_static_draw_has_its_row_whatever_it_is_asked_with(raw: list[tuple[int
         assert all(row == draw % batch for _, _, _, draw, row in _draws(pieces))
 
 
-@given(st.integers(0, 500), st.lists(st.integers(1, 100), min_size=1, max_size=5), _batch)
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 500), st.lists(st.integers(1, 60), min_size=1, max_size=5), _batch)
 def test_however_static_draws_are_cut_into_requests_each_keeps_its_row(
     first: int, counts: list[int], batch: int
 ) -> None:
@@ -93,6 +98,7 @@ def test_however_static_draws_are_cut_into_requests_each_keeps_its_row(
 
 
 @_PLACEMENTS
+@settings(deadline=None, max_examples=60)
 @given(raw=_segments, batch=_batch, classes=st.integers(1, 12), seed=st.integers(0, 2**32))
 def test_votes_are_those_of_a_slow_count(
     batches: Batches,
