@@ -1,5 +1,6 @@
 """Rows of noise depend on their address alone: not on path, batch, order, threads or output format."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import config
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
@@ -25,6 +27,14 @@ def path(request: pytest.FixtureRequest) -> NoisePath:
     module = {"native": "purecert._kernels", "torch": "torch"}[request.param]
     pytest.importorskip(module, reason=f"the {request.param} noise path is not installed", exc_type=ImportError)
     return cast(NoisePath, request.param)
+
+
+@pytest.fixture
+def _types_unchecked() -> Iterator[None]:
+    """Let wrong types through to the function itself, as they come where the tests' type checker is not there."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 def _filled(
@@ -144,6 +154,7 @@ def test_an_image_that_cannot_be_written_to_is_read(path: NoisePath) -> None:
     np.testing.assert_array_equal(_filled(segments, images=images, path=path), _filled(segments, path=path))
 
 
+@pytest.mark.usefixtures("_types_unchecked")
 def test_numpy_integers_are_taken_as_numbers(path: NoisePath) -> None:
     address: dict[str, Any] = {
         "seed": np.uint64(2**63),
@@ -163,6 +174,7 @@ def test_the_path_in_use_is_named() -> None:
     assert active_path() in ("native", "torch")
 
 
+@pytest.mark.usefixtures("_types_unchecked")
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -213,6 +225,7 @@ _BAD_FILLS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.usefixtures("_types_unchecked")
 @pytest.mark.parametrize(("changed", "words"), _BAD_FILLS)
 def test_a_bad_fill_is_refused_in_the_same_words_by_every_path(
     changed: dict[str, Any], words: str, path: NoisePath
@@ -236,6 +249,7 @@ def test_a_read_only_buffer_is_refused(path: NoisePath) -> None:
         fill_rows(extra_noise(), out, np.array([[0, 0, 0, 0, 1]]), seed=0, purpose=1, path=path)
 
 
+@pytest.mark.usefixtures("_types_unchecked")
 def test_a_seed_that_is_no_integer_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         draw(0.5, seed=cast(int, 1.0), image=0, phase=0, draw=0, count=4)
