@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.bounds import certified_radius, clopper_pearson_lower
-from purecert.engine.curve_labels import LabelledCurve, place_labels
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report import correct_radii
@@ -29,7 +28,7 @@ _TITLE = "Certified accuracy with exact pointwise 95 % bands. Dashed: the larges
 _GREY = "#6b6b6b"
 _BAND_ALPHA = 0.05  # of the two-sided pointwise band, that is 95 %
 _LONGEST_NAME = 32  # of a run in the drawing, where it must leave room for the curves
-_SIZE_INCHES = (7.2, 4.5)
+_SIZE_INCHES = (8.4, 4.2)
 _DOTS_PER_INCH = 160
 
 
@@ -123,21 +122,17 @@ def _draw(curves: Sequence[Curve]) -> "Figure":
     axes.set_axisbelow(True)
     figure.suptitle(_TITLE, x=0.01, ha="left", fontsize=9)
     _draw_attainable(axes, curves)
-    colours = [_draw_curve(axes, curve, number) for number, curve in enumerate(curves)]
-    names = [
-        LabelledCurve(name=curve.name, colour=colour, x=curve.radius, y=curve.share)
-        for curve, colour in zip(curves, colours, strict=True)
-    ]
-    if not place_labels(figure, axes, names, [float(curve.radius[-1]) for curve in curves]):
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
+    for number, curve in enumerate(curves):
+        _draw_curve(axes, curve, number)
+    # Beside the axes: inside there is no corner that every set of curves leaves free.
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
     return figure
 
 
-def _draw_curve(axes: "Axes", curve: Curve, number: int) -> str:
+def _draw_curve(axes: "Axes", curve: Curve, number: int) -> None:
     colour, line = _COLOURS[number % len(_COLOURS)], _LINES[number // len(_COLOURS) % len(_LINES)]
     axes.fill_between(curve.radius, curve.lower, curve.upper, step="post", color=colour, alpha=0.10, linewidth=0)
     axes.step(curve.radius, curve.share, where="post", color=colour, linestyle=line, linewidth=1.6, label=curve.name)
-    return colour
 
 
 def _draw_attainable(axes: "Axes", curves: Sequence[Curve]) -> None:

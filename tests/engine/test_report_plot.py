@@ -4,7 +4,6 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,13 +13,10 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
 from purecert.engine.certificates import Abstention
-from purecert.engine.curve_labels import LabelledCurve, place_labels
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report_plot import curve_of, plot
@@ -93,39 +89,6 @@ def test_crowded_curves_get_a_key_with_every_name(tmp_path: Path) -> None:
     _, svg = plot(runs, tmp_path)
     written = svg.read_text("utf-8")
     assert [written.count(f"<!-- run-{number} (sigma 0.5) -->") for number in range(16)] == [1] * 16
-
-
-def test_names_stand_clear_of_curves_and_of_each_other() -> None:
-    radius = np.linspace(0, 2, 50)
-    curves = [
-        LabelledCurve(name=f"the name of curve {top}", colour="black", x=radius, y=np.linspace(top, 0, 50))
-        for top in (90, 90, 60, 30)
-    ]
-    figure, axes = _axes()
-    assert place_labels(figure, axes, curves, [2.0])
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert [text.get_text() for text in axes.texts] == [curve.name for curve in curves]
-    for box, other in combinations(boxes, 2):
-        assert not box.overlaps(other)
-    for curve in curves:
-        drawn = axes.transData.transform(np.stack([np.linspace(0, 2, 5000), np.linspace(curve.y[0], 0, 5000)], axis=1))
-        assert not any(box.count_contains(drawn) for box in boxes)
-
-
-def test_no_name_is_written_where_one_finds_no_room() -> None:
-    tops = range(1, 100)
-    curves = [
-        LabelledCurve(name=f"curve {top}", colour="black", x=np.array([0.0, 2.0]), y=np.array([top, top], float))
-        for top in tops
-    ]
-    figure, axes = _axes()
-    assert not place_labels(figure, axes, curves, [])
-    assert not axes.texts
-
-
-def _axes() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4))
-    return figure, figure.add_subplot(xlim=(0, 2.1), ylim=(0, 103))
 
 
 def test_drawing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
