@@ -49,6 +49,9 @@ $(VENV)/installed: $(NATIVE) | check-machine
 check-machine:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "expected Python 3.11 or newer, found $$($(PYTHON) --version); set PYTHON=" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, os, sysconfig, sys; \
+	  sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null || \
+	  { echo "expected Python's headers and venv (Debian: python3-dev and python3-venv), found them missing" >&2; exit 2; }
 	@command -v g++ >/dev/null && command -v cmake >/dev/null || \
 	  { echo "expected g++ and cmake; install them with your system's package manager" >&2; exit 2; }
 	@test -e $(VENV)/installed || \

@@ -19,6 +19,7 @@ import purecert
 from purecert.engine.hardware import describe_cpu
 from support.linear_truth import certify_linear
 
+_COMMAND = "PYTHONPATH=tests python benchmarks/linear_truth.py"
 _CASES = 10_000
 _DRAWS = 100_000
 _ALLOWED = 23
@@ -46,7 +47,12 @@ def main() -> None:
         print(f"| {r.seed} | {r.cases} | {r.n} | {r.false_certificates} | {r.median_ratio:.4f} | {r.seconds:.0f} |")
     if len(sys.argv) > 1:
         versions = {"purecert": purecert.__version__, "onnxruntime": onnxruntime.__version__}
-        record = {"hardware": describe_cpu(), "versions": versions, "results": [asdict(result) for result in results]}
+        record = {
+            "command": _COMMAND,
+            "hardware": describe_cpu(),
+            "versions": versions,
+            "results": [asdict(result) for result in results],
+        }
         Path(sys.argv[1]).write_text(json.dumps(record, indent=1) + "\n")
     if any(r.false_certificates > _ALLOWED or r.median_ratio < _LEAST_RATIO for r in results):
         sys.exit(1)

@@ -29,7 +29,8 @@ def sync_directory(directory: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    partial.unlink(missing_ok=True)  # left by a crash; a link is removed, not followed
+    with partial.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

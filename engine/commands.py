@@ -132,6 +132,8 @@ def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **o
         force=options["force"],
         invocation=sources.absolute(),
     )
+    if request.resume and not (request.output / "run.json").exists():
+        talk(f"nothing to resume in {request.output}: starting a new run")
     run = execute(request, TerminalProgress(len(dataset), rows_per_image))
     if tsv:
         from purecert.engine.cohen_tsv import write_cohen_tsv

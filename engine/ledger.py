@@ -71,6 +71,7 @@ def open_ledger(directory: Path, record: RunRecord, invocation: dict[str, object
         InputError: The directory holds another run, a changed line, or is in use.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    sync_directory(directory.parent)
     with _locked(directory):
         if (directory / RUN_FILE).exists():
             digest = _continue(directory, record)
@@ -115,6 +116,8 @@ def check_output(directory: Path, *, resume: bool, force: bool) -> None:
     if not directory.is_dir():
         raise InputError(f"{directory}: expected a run directory, found a file; choose another --out")
     names = {entry.name for entry in directory.iterdir()}
+    if links := sorted(entry.name for entry in directory.iterdir() if entry.is_symlink()):
+        raise InputError(f"{directory}: expected files of a run, found the link {links[0]!r}; writing would follow it")
     begun = RUN_FILE in names
     foreign = sorted(names - _with_partials(_LOCK_FILE, *(_REPLACED_FILES if begun else _WRITTEN_FIRST)))
     if foreign and (force or not begun):

@@ -16,7 +16,7 @@ PLAN_SCHEMA = "purecert.plan/1"
 PLAN_FILE = "plan.json"
 CACHE_DIRECTORY = "cache"
 
-_MAX_CLASSES = 2**31 - 1  # a label is an int32
+_MAX_CLASSES = 1_000_000  # far past any classifier, and small enough for counts of every class
 _MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enough for every size computed from it
 
 Precision = Literal["fp32", "fp16"]

@@ -13,25 +13,28 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Placement
 from purecert.engine.backends.graph import HostGraph
-from purecert.engine.errors import CheckError
+from purecert.engine.errors import CheckError, InputError
 
 _PERMUTATIONS = 20
 _EXTREME = 2047  # the largest pixel of the noise contract
+_LEAST_AGREEMENT = 0.99
 _EXTREME_ROW = -1  # stands for a row of nothing but that
 
 Rows = Sequence[NDArray[np.generic]]
 
 
-def check_rows(graph: HostGraph, rows: Rows) -> tuple[Placement, Literal["logits", "labels"]]:
+def check_rows(graph: HostGraph, rows: Rows, classes: int) -> tuple[Placement, Literal["logits", "labels"]]:
     """Return where rows may be placed, and what was compared to find out.
 
     ``rows`` (one array per graph input, a whole number of batches long) are run in 20 permutations. Where every row's
     result is bit-equal wherever it lies, placement is ``row_invariant``; else it is ``static``.
 
     Raises:
+        InputError: What the plan names as logits is not what the labels are taken from.
         CheckError: A row's result depends on the rows beside it.
     """
     in_order = np.arange(len(rows[0]))
+    _refuse_other_logits(graph, rows, classes)
     results = _run(graph, rows, in_order)
     probed: Literal["logits", "labels"] = "logits" if len(results) > 1 else "labels"
     _refuse_neighbours(graph, rows, results)
@@ -41,6 +44,25 @@ def check_rows(graph: HostGraph, rows: Rows) -> tuple[Placement, Literal["logits
         if not _equal(_run(graph, rows, order), [result[order] for result in results]):
             return "static", probed
     return "row_invariant", probed
+
+
+def _refuse_other_logits(graph: HostGraph, rows: Rows, classes: int) -> None:
+    """Refuse a plan that names another tensor as its logits: the check would then compare something else."""
+    for buffer, array in zip(graph.inputs, rows, strict=True):
+        np.copyto(buffer, array[: len(buffer)], casting="no")
+    labels, logits = graph.labels().copy(), graph.logits()
+    if logits is None:
+        return
+    if logits.shape != (len(labels), classes):
+        raise InputError(
+            f"expected logits [{len(labels)}, {classes}] of floats in the plan's graph, "
+            f"found {list(logits.shape)}; export the plan again"
+        )
+    finite = np.isfinite(logits).all(axis=1)
+    # The probe is another session on the same graph: a near-tie may fall otherwise, more would be another tensor.
+    agreement = np.mean(np.where(finite, np.nan_to_num(logits).argmax(axis=1), -1) == labels)
+    if agreement < _LEAST_AGREEMENT:
+        raise InputError("expected labels that are the largest of the plan's logits, found others; export it again")
 
 
 def _refuse_neighbours(graph: HostGraph, rows: Rows, results: Rows) -> None:

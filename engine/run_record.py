@@ -14,6 +14,8 @@ class BackendRecord:
     name: str
     executed_precision: str  # what was really computed in, whatever the graph's files say
     versions: dict[str, str]  # package -> version
+    graph: str  # SHA-256 of the file that ran: the ONNX graph, or the exported torch program
+    trusted: bool  # that file was loaded on the user's word, without this machine's tag being asked for
     hardware: str
     threads: int
     batch: int  # rows of one call of the graph

@@ -4,14 +4,12 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-import purecert
-from purecert.engine.backends.base import BackendInfo
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.certificates import Row
 from purecert.engine.counts import sparse_counts
@@ -22,7 +20,8 @@ from purecert.engine.noise import active_path
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
 from purecert.engine.procedures import Procedure, certify, predict
-from purecert.engine.run_record import RUN_SCHEMA, BackendRecord, DataRecord, RunRecord
+from purecert.engine.recording import make_record
+from purecert.engine.run_record import RunRecord
 from purecert.engine.scheduler import Finished, Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
 
@@ -72,7 +71,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     plan, dataset, spec = request.plan, request.dataset, request.spec
     backend = open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)
     with closing(backend):
-        record = _record(request, seed, seed_given, backend.info)
+        record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
         if request.force:
             clear_run(request.output)
         with open_ledger(request.output, record, request.invocation | {"noise": active_path()}) as ledger:
@@ -148,31 +147,3 @@ def _check_order(done: dict[int, Row], dataset: Dataset) -> None:
     expected = [int(index) for index in dataset.indices[: len(done)]]
     if list(done) != expected:
         raise InputError("expected the ledger's images in the data's order; the run cannot be resumed")
-
-
-def _record(request: RunRequest, seed: int, seed_given: bool, info: BackendInfo) -> RunRecord:
-    plan, dataset, spec = request.plan.record, request.dataset, request.spec
-    gated = any((p.backend, p.executed_precision) == (info.name, info.executed_precision) for p in plan.parity)
-    return RunRecord(
-        schema=RUN_SCHEMA,
-        purecert=purecert.__version__,
-        **asdict(spec),
-        seed=seed,
-        seed_given=seed_given,
-        plan=request.plan.digest,
-        precision=plan.precision,
-        parity_reduced=any(parity.reduced for parity in plan.parity),
-        purifier=plan.purifier,
-        time_rule=plan.time_rule,
-        t=request.plan.graph(spec.sigma).t,
-        classes=plan.classes,
-        noise_elements=tuple(graph_input.elements for graph_input in plan.inputs),
-        data=DataRecord(
-            name=dataset.name,
-            images=len(dataset),
-            fingerprint=dataset.fingerprint,
-            quantised=dataset.quantised,
-            classes=dataset.classes,
-        ),
-        backend=BackendRecord(**asdict(info), gated=gated),
-    )

@@ -50,6 +50,8 @@ def _read_scalar(kind: type, value: Any, where: str) -> Any:
         # JSON as Python reads it also has NaN, Infinity, and integers that no double holds.
         is_number = type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
         return float(_expect(is_number, value, where, "a finite number"))
+    if isinstance(value, str):  # a line break or an escape code could forge a line of a report
+        _expect(value.isprintable(), value, where, "printable text on one line")
     return _expect(type(value) is kind, value, where, f"a value of type {kind.__name__}")
 
 

@@ -29,6 +29,8 @@ def _lines(verification: Verification) -> list[str]:
     where = "on the engine that the run names" if verification.exact else "on another engine, version or machine"
     lines = list(verification.problems)
     if verification.verified:
+        lines.append(f"plan {verification.plan}")
+        lines.append(f"data {verification.data}")
         lines.append(f"verified: {verification.images} images, every bound recomputed from its counts")
     if verification.replayed:
         lines.append(

@@ -77,11 +77,9 @@ def _parse_sigma(text: str) -> float:
 
 
 def _load_model(name: str) -> Model:
-    from purecert import train
-    from purecert.train.checkpoints import load_model
+    from purecert.train.checkpoints import demo_model_path, load_model
 
-    demo = Path(train.__path__[0]) / "demo" / "digits.pt"
-    return load_model(demo if name == "demo" else Path(name))
+    return load_model(demo_model_path() if name == "demo" else Path(name))
 
 
 def _data_name(data: str | None, model: Model) -> str:

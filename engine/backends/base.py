@@ -29,6 +29,8 @@ class BackendInfo:
     name: str
     executed_precision: str
     versions: dict[str, str]
+    graph: str
+    trusted: bool
     hardware: str
     threads: int
     batch: int

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
+from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
 from purecert.engine.plan import GraphInput
 
 
@@ -28,6 +29,11 @@ class HostGraph(ABC):
 
     @property
     @abstractmethod
+    def digest(self) -> str:
+        """Return the SHA-256 of the file that runs."""
+
+    @property
+    @abstractmethod
     def executed_precision(self) -> str:
         """Return the precision that rows are really computed in."""
 
@@ -39,6 +45,13 @@ class HostGraph(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free the runtime's memory."""
+
+
+def batch_failure(runtime: str, error: Exception) -> PurecertError:
+    """Return what to raise where ``runtime`` failed on a batch; the runtimes tell of memory in words only."""
+    if isinstance(error, MemoryError) or "alloc" in str(error).lower():
+        return OutOfMemoryError(f"{runtime} ran out of memory on a batch; try a smaller --batch: {error}")
+    return BackendError(f"{runtime} failed on a batch: {error}")
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

@@ -9,13 +9,18 @@ import onnxruntime as ort
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, input_buffers
+from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
 from purecert.engine.backends.onnx_probe import with_output
-from purecert.engine.errors import BackendError
+from purecert.engine.canonical import sha256_hex
+from purecert.engine.errors import BackendError, InputError
 from purecert.engine.plan import Plan
 
 _PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3  # the runtime's log severity
+# Weights outside the graph's own file would come from the working directory and escape the plan's digests, so they
+# are looked for where nothing can be.
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_NO_FOLDER = "/dev/null/none"
 
 
 @final
@@ -47,14 +52,25 @@ class OrtGraph(HostGraph):
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:  # the runtime's errors share no base class
-            raise BackendError(f"ONNX Runtime failed on a batch: {error}") from error
+            raise batch_failure("ONNX Runtime", error) from error
         return self._labels
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
         if self._record.logits is None:
             return None
         names = [graph_input.name for graph_input in self._record.inputs]
-        return np.asarray(self._probe.run([self._record.logits], dict(zip(names, self._inputs, strict=True)))[0])
+        try:
+            (logits,) = self._probe.run([self._record.logits], dict(zip(names, self._inputs, strict=True)))
+        except Exception as error:  # the runtime's errors share no base class
+            raise batch_failure("ONNX Runtime", error) from error
+        if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
+            found = f"{logits.dtype} {list(logits.shape)}"
+            raise InputError(f"expected the plan's logits as floats [batch, classes], found {found}; export it again")
+        return np.asarray(logits)
+
+    @property
+    def digest(self) -> str:
+        return sha256_hex(self._model)
 
     @property
     def executed_precision(self) -> str:
@@ -78,6 +94,7 @@ def _open(model: bytes, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry(_EXTERNAL_FOLDER, _NO_FOLDER)
     try:
         session = ort.InferenceSession(model, options, providers=[_PROVIDER])
     except Exception as error:  # the runtime's errors share no base class

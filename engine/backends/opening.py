@@ -52,11 +52,13 @@ def open_backend(
     if graph.inputs[0].shape[1:] != images.shape[1:]:
         raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
     rows = _probe_rows(plan, sigma, seed, options, images, indices)
-    placement, probed = check_rows(graph, rows)
+    placement, probed = check_rows(graph, rows, plan.record.classes)
     info = BackendInfo(
         name=options.name,
         executed_precision=graph.executed_precision,
         versions=graph.versions,
+        graph=graph.digest,
+        trusted=options.trust,
         hardware=describe_cpu(),
         threads=options.threads,
         batch=options.batch,
@@ -88,7 +90,7 @@ def _open_graph(plan: Plan, sigma: float, options: BackendOptions) -> HostGraph:
 def _probe_rows(
     plan: Plan, sigma: float, seed: int, options: BackendOptions, images: NDArray[np.uint8], indices: NDArray[np.int64]
 ) -> list[NDArray[np.generic]]:
-    """Return real noisy rows for the row check, whole batches of them, drawn under a key that no run counts with."""
+    """Return real noisy rows for the row check, whole batches of them, drawn under another key than the run's."""
     count = -(-options.probe_rows // options.batch) * options.batch
     used = np.arange(count) % min(len(images), count)
     addresses = np.stack([used, indices[used], np.zeros_like(used), np.arange(count), np.ones_like(used)], axis=1)

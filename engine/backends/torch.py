@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, input_buffers
+from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
+from purecert.engine.canonical import sha256_hex
 from purecert.engine.errors import BackendError
 from purecert.engine.plan import Plan
 from purecert.engine.trust import read_trusted
@@ -35,7 +36,7 @@ class TorchGraph(HostGraph):
             self._program = torch.export.load(io.BytesIO(content)).module()
         except Exception as error:  # loading may raise anything that the file's content provokes
             raise BackendError(f"PyTorch {torch.__version__} cannot load the program: {error}; export again") from error
-        self._precision = plan.record.precision
+        self._precision, self._digest = plan.record.precision, sha256_hex(content)
         self._inputs = input_buffers(plan.record.inputs, batch)
         self._tensors = tuple(torch.from_numpy(buffer) for buffer in self._inputs)
 
@@ -48,6 +49,10 @@ class TorchGraph(HostGraph):
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
         return np.asarray(self._run()[1].numpy())
+
+    @property
+    def digest(self) -> str:
+        return self._digest
 
     @property
     def executed_precision(self) -> str:
@@ -65,5 +70,5 @@ class TorchGraph(HostGraph):
             try:
                 label, logits = self._program(*self._tensors)
             except RuntimeError as error:
-                raise BackendError(f"PyTorch failed on a batch: {error}") from error
+                raise batch_failure("PyTorch", error) from error
         return label, logits

@@ -158,6 +158,8 @@ _OTHER = {
         "name": "torch",
         "executed_precision": "fp16",
         "versions": {"onnxruntime": "1.2.4"},
+        "graph": "b" * 64,
+        "trusted": True,
         "hardware": "another processor",
         "threads": 3,
         "batch": 65,

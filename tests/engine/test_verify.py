@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from purecert.engine.bounds import certified_radius, clopper_pearson_lower, subtract_budget
 from purecert.engine.canonical import canonical_json, sha256_hex
+from purecert.engine.noise_inputs import total_variation
 from support.commands import engine
 
 
@@ -69,6 +71,66 @@ def test_lost_images_are_found(run: Path) -> None:
     assert "incomplete: 7 of 8 images" in engine("verify", run).expect(4).out
 
 
+def _reseal(run: Path, rows: list[dict[str, object]], **changes: object) -> None:
+    """Write another run.json and other rows, every digest and checksum made right."""
+    record = json.loads((run / "run.json").read_text())
+    backend = record["backend"] | changes.pop("backend", {})
+    data = record["data"] | changes.pop("data", {})
+    content = json.dumps(record | changes | {"backend": backend, "data": data}, indent=1) + "\n"
+    (run / "run.json").write_text(content)
+    bodies = [row | {"run": sha256_hex(content.encode())} for row in rows]
+    sealed = [body | {"check": sha256_hex(canonical_json(body).encode())[:16]} for body in bodies]
+    (run / "certificates.jsonl").write_text("".join(canonical_json(row) + "\n" for row in sealed))
+
+
+def _rows(run: Path) -> list[dict[str, object]]:
+    lines = (run / "certificates.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "check"} for line in lines]
+
+
+def test_rows_beyond_the_data_are_found(run: Path) -> None:
+    rows = _rows(run)
+    certified = next(row for row in rows if row["outcome"] == "certified") | {"radius": 100.0}
+    _reseal(run, rows + [certified] * 8, data={"images": 16})
+    assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
+
+
+def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path) -> None:
+    rows = _rows(run)
+    certified = next(row for row in rows if row["outcome"] == "certified")
+    counts = [{str(certified["predicted"]): 100}, {str(certified["predicted"]): 500}]
+    p_lower = float(subtract_budget(clopper_pearson_lower(500, 500, 1e-3), total_variation([64], 0.5)))
+    claim = {"p_lower": p_lower, "radius": float(certified_radius(0.5, p_lower)), "counts": counts}
+    forged = [row | claim | {"outcome": "certified", "predicted": certified["predicted"]} for row in rows]
+    in_order = ("index", "label", "outcome", "predicted", "p_lower", "radius", "counts", "run")
+    _reseal(run, [{key: row[key] for key in in_order} for row in forged], backend={"hardware": "x86_64 Another"})
+    ended = engine("verify", run, "--share", "1").expect(4)
+    assert "replayed labels differ" in ended.out
+    assert "another engine" in ended.out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"purifier": "better"},
+        {"t": 99.0},
+        {"parity_reduced": False},
+        {"noise_elements": []},
+        {"classes": 2},
+        {"backend": {"gated": False}},
+        {"data": {"name": "digits:train"}},
+    ],
+)
+def test_a_run_record_that_plan_and_data_do_not_make_is_found(run: Path, changes: dict[str, object]) -> None:
+    _reseal(run, _rows(run), **changes)
+    assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
+
+
+def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) -> None:
+    _reseal(run, _rows(run), purifier="x\n- another run: verified")
+    assert "printable text" in engine("report", run).expect(2).err
+
+
 def test_an_edited_line_without_a_right_checksum_is_refused(run: Path) -> None:
     path = run / "certificates.jsonl"
     path.write_text(path.read_text().replace('"index":3', '"index":5', 1))
@@ -83,7 +145,7 @@ def test_an_edited_run_record_is_refused(run: Path, field: str, value: float) ->
 
 
 def test_another_plan_or_other_data_are_named(run: Path, demo_plan_fp16: Path) -> None:
-    assert "the run was made with" in engine("verify", run, "--plan", demo_plan_fp16).expect(4).out
+    assert "run.json states plan = " in engine("verify", run, "--plan", demo_plan_fp16).expect(4).out
     assert "fingerprint" in engine("verify", run, "--data", "digits:test[1:9]").expect(4).out
 
 

@@ -1,0 +1,45 @@
+"""What run.json says of a run, made from the plan, the data and the backend alone."""
+
+from dataclasses import asdict
+
+import purecert
+from purecert.engine.backends.base import BackendInfo
+from purecert.engine.datasets import Dataset
+from purecert.engine.plan import Plan
+from purecert.engine.run_record import RUN_SCHEMA, BackendRecord, DataRecord, RunRecord
+from purecert.engine.spec import SmoothingSpec
+
+
+def make_record(
+    plan: Plan, dataset: Dataset, spec: SmoothingSpec, info: BackendInfo, *, seed: int, seed_given: bool
+) -> RunRecord:
+    """Return the record of a run of ``plan`` on ``dataset``.
+
+    Raises:
+        InputError: The plan holds no graph of the spec's sigma.
+    """
+    parity = plan.record.parity
+    gated = any((p.backend, p.executed_precision) == (info.name, info.executed_precision) for p in parity)
+    return RunRecord(
+        schema=RUN_SCHEMA,
+        purecert=purecert.__version__,
+        **asdict(spec),
+        seed=seed,
+        seed_given=seed_given,
+        plan=plan.digest,
+        precision=plan.record.precision,
+        parity_reduced=any(measured.reduced for measured in parity),
+        purifier=plan.record.purifier,
+        time_rule=plan.record.time_rule,
+        t=plan.graph(spec.sigma).t,
+        classes=plan.record.classes,
+        noise_elements=tuple(graph_input.elements for graph_input in plan.record.inputs),
+        data=DataRecord(
+            name=dataset.name,
+            images=len(dataset),
+            fingerprint=dataset.fingerprint,
+            quantised=dataset.quantised,
+            classes=dataset.classes,
+        ),
+        backend=BackendRecord(**asdict(info), gated=gated),
+    )
