@@ -16,7 +16,7 @@ SIGMAS := 0.25 0.5 1.0
 NEED_GB := $(if $(TORCH_INDEX),3,10)
 SIZE := $(if $(TORCH_INDEX),about 0.4 GB,about 3 GB unless your package index offers a CPU build)
 
-NATIVE := CMakeLists.txt pyproject.toml $(wildcard kernels/src/* kernels/include/purecert/*)
+NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard kernels/src/* kernels/include/purecert/*)
 
 .PHONY: demo test lint check-machine clean
 
@@ -43,7 +43,7 @@ $(VENV)/installed: $(NATIVE) | check-machine
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==$(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install --quiet -e '.[cpu,export,report,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,export,report,dev]'
 	touch $@
 
 check-machine:
