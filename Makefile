@@ -14,7 +14,7 @@ SIGMAS := 0.25 0.5 1.0
 
 # PyTorch's default build for Linux brings the CUDA libraries; an index with CPU builds does not.
 NEED_GB := $(if $(TORCH_INDEX),3,10)
-SIZE := $(if $(TORCH_INDEX),about 0.4 GB,about 3 GB unless your package index offers a CPU build)
+SIZE := $(if $(TORCH_INDEX),under 1 GB,several GB unless your package index offers a CPU build)
 
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard kernels/src/* kernels/include/purecert/*)
 

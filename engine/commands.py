@@ -134,7 +134,7 @@ def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **o
     )
     if request.resume and not (request.output / "run.json").exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
-    run = execute(request, TerminalProgress(len(dataset), rows_per_image))
+    run = execute(request, TerminalProgress(len(dataset), rows_per_image, certifies=spec.mode == "certify"))
     if tsv:
         from purecert.engine.cohen_tsv import write_cohen_tsv
 

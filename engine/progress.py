@@ -13,12 +13,15 @@ _REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
 class TerminalProgress(Progress):
     """One line on ``stream`` (by default stderr), redrawn in place; silent where that is no terminal."""
 
-    def __init__(self, images: int, rows_per_image: int, stream: TextIO | None = None) -> None:
-        """Show the progress of ``images`` images of ``rows_per_image`` draws each."""
+    def __init__(
+        self, images: int, rows_per_image: int, stream: TextIO | None = None, *, certifies: bool = True
+    ) -> None:
+        """Show the progress of ``images`` images of ``rows_per_image`` draws each; ``certifies`` names the accuracy."""
         chosen = sys.stderr if stream is None else stream  # None even so where stderr is closed
         self._terminal = chosen if chosen is not None and chosen.isatty() else None
         self._images, self._rows_per_image = images, rows_per_image
         self._began, self._drawn, self._width = monotonic(), 0.0, 0
+        self._measure = "certified accuracy" if certifies else "accuracy"
         self._earlier = 0  # images that an earlier session of a resumed run finished
         self._done = self._labelled = self._correct = self._rows = 0
 
@@ -45,9 +48,7 @@ class TerminalProgress(Progress):
         rows_left = (self._images - self._earlier) * self._rows_per_image - self._rows
         accuracy = f"{self._correct / self._labelled:.1%}" if self._labelled else "-"
         left = f"{rows_left / rate:.0f}" if rate else "-"
-        line = (
-            f"{self._done}/{self._images} images  {rate:,.0f} samples/s  certified accuracy {accuracy}  {left} s left"
-        )
+        line = f"{self._done}/{self._images} images  {rate:,.0f} samples/s  {self._measure} {accuracy}  {left} s left"
         terminal.write("\r" + line.ljust(self._width) + end)  # blanks over what a longer line left behind
         terminal.flush()
         self._width = len(line)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from purecert.engine.certificates import Abstention
+from purecert.engine.certificates import Abstention, Prediction
 from purecert.engine.progress import TerminalProgress
 from support.records import certified
 
@@ -174,3 +174,12 @@ def test_a_real_terminal_shows_it() -> None:
     assert shown.startswith("\r0/1 images  ")
     assert "certified accuracy 100.0%" in shown
     assert shown.endswith("s left\r\n")
+
+
+def test_a_prediction_is_not_called_certified(clock: _Clock) -> None:
+    stream = _Terminal()
+    progress = TerminalProgress(1, 100, stream, certifies=False)
+    progress.rows(100)
+    progress.image(replace(certified(0), outcome=Prediction(predicted=0, p_value=1e-4)))
+    assert "  accuracy " in stream.getvalue()
+    assert "certified" not in stream.getvalue()
