@@ -37,13 +37,18 @@ def _belongs_to_plan(path: Path) -> bool:
 
 
 @contextmanager
-def building(output: Path) -> Iterator[Path]:
-    """Yield a fresh folder that becomes ``output`` if the block ends well, and vanishes if it does not."""
+def building(output: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a fresh folder that becomes ``output`` if the block ends well, and vanishes if it does not.
+
+    Raises:
+        InputError: As ``check_output``, for what came to lie at ``output`` meanwhile.
+    """
     output = Path(os.path.abspath(output))  # the name of "." or "plan/.." too
     fresh = _beside(output, "new")
     fresh.mkdir(parents=True)
     try:
         yield fresh
+        check_output(output, force=force)  # the gate takes minutes: nothing saved meanwhile may be lost
         _install(fresh, output)
     finally:
         if fresh.exists():

@@ -84,7 +84,7 @@ def export_modules(
     """Return the plan of the fused ``modules``, one per sigma; as ``export_plan``, for networks of any origin."""
     check_output(output, force=spec.force)
     check_images(data, inputs[0].shape)
-    with building(output) as directory:
+    with building(output, force=spec.force) as directory:
         built = []
         for sigma, module in modules.items():
             talk(f"exporting sigma {sigma} in {spec.precision}")

@@ -24,7 +24,7 @@ def test_an_existing_output_is_refused_without_force(tmp_path: Path) -> None:
 def test_force_replaces_a_plan_whole(tmp_path: Path) -> None:
     plan = _old_plan(tmp_path / "plan")
     check_output(plan, force=True)
-    with building(plan) as directory:
+    with building(plan, force=True) as directory:
         (directory / "plan.json").write_text("new")
         assert (plan / "sigma-0.5.onnx").exists()  # the old plan stays until the new one is whole
     assert [path.name for path in plan.iterdir()] == ["plan.json"]
@@ -32,7 +32,7 @@ def test_force_replaces_a_plan_whole(tmp_path: Path) -> None:
 
 
 def _build_half(output: Path) -> None:
-    with building(output) as directory:
+    with building(output, force=True) as directory:
         (directory / "plan.json").write_text("new")
         raise KeyboardInterrupt
 
@@ -61,10 +61,23 @@ def test_force_replaces_nothing_but_a_plan(tmp_path: Path, kind: str) -> None:
         check_output(output, force=True)
 
 
+def test_what_was_saved_into_the_old_plan_meanwhile_is_kept(tmp_path: Path) -> None:
+    plan = _old_plan(tmp_path / "plan")
+
+    def build() -> None:
+        with building(plan, force=True) as directory:
+            (directory / "plan.json").write_text("new")
+            (plan / "thesis.tex").write_text("mine")
+
+    with pytest.raises(InputError, match=r"would delete 'thesis.tex'"):
+        build()
+    assert (plan / "thesis.tex").read_text() == "mine"
+
+
 def test_missing_folders_above_are_made(tmp_path: Path) -> None:
     output = tmp_path / "absent" / "plan"
     check_output(output, force=False)
-    with building(output) as directory:
+    with building(output, force=True) as directory:
         (directory / "plan.json").write_text("new")
     assert (output / "plan.json").read_text() == "new"
 
@@ -77,6 +90,6 @@ def test_a_name_inside_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_with_dots_is_the_folder_it_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(_old_plan(tmp_path / "plan"))
-    with building(Path(".")) as directory:
+    with building(Path("."), force=True) as directory:
         (directory / "plan.json").write_text("new")
     assert [path.name for path in (tmp_path / "plan").iterdir()] == ["plan.json"]
