@@ -115,7 +115,7 @@ def test_a_graph_file_outside_the_plan_is_refused(plan: Plan, name: str) -> None
 @pytest.mark.parametrize("name", ["x\x00.onnx", "\ud800.onnx", "line\nfeed.onnx", "~.onnx", "*.onnx"])
 def test_a_strange_name_is_a_missing_file_and_nothing_worse(plan: Plan, name: str) -> None:
     directory = _change(plan, lambda value: value["graphs"][0].update(file=name))
-    with pytest.raises(InputError, match="expected a regular file, found none"):
+    with pytest.raises(InputError, match=r"expected (a regular file, found none|printable text on one line)"):
         read_plan(directory).read_graph(0.25)
 
 
@@ -217,9 +217,9 @@ def test_inputs_that_no_graph_of_ours_has_are_refused(plan: Plan, inputs: list[o
         read_plan(_change(plan, lambda value: value.update(inputs=inputs)))
 
 
-@pytest.mark.parametrize("classes", [-1, 0, 1, 2**31, 10**30, pytest.param(10**400, id="huge")])
+@pytest.mark.parametrize("classes", [-1, 0, 1, 1_000_001, 2**31, 10**30, pytest.param(10**400, id="huge")])
 def test_a_number_of_classes_that_no_label_can_have_is_refused(plan: Plan, classes: int) -> None:
-    with pytest.raises(InputError, match="expected 2 to 2147483647 classes"):
+    with pytest.raises(InputError, match="expected 2 to 1000000 classes"):
         read_plan(_change(plan, lambda value: value.update(classes=classes, class_names=[])))
 
 
