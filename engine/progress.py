@@ -22,7 +22,7 @@ class TerminalProgress(Progress):
         self._images, self._rows_per_image = images, rows_per_image
         self._began, self._drawn, self._width = monotonic(), 0.0, 0
         self._measure = "certified accuracy" if certifies else "accuracy"
-        self._earlier = 0  # images that an earlier session of a resumed run finished
+        self._earlier = 0  # images that were finished before a resumed run went on
         self._done = self._labelled = self._correct = self._rows = 0
 
     def rows(self, count: int) -> None:
@@ -32,7 +32,7 @@ class TerminalProgress(Progress):
             self._draw(self._terminal)
 
     def image(self, row: Row) -> None:
-        """Hear that one more image is finished: in an earlier session, if no row was counted in this one yet."""
+        """Hear that one more image is finished: before the run was resumed, if no row has been counted yet."""
         if not self._rows:
             self._earlier += 1
             self._began = monotonic()

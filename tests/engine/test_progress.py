@@ -1,4 +1,4 @@
-"""The progress line tells what is true of this session, on a terminal and nowhere else."""
+"""The progress line tells what is true since the run began or was resumed, on a terminal and nowhere else."""
 
 import io
 import os
@@ -104,7 +104,7 @@ def test_the_last_image_is_shown_and_ends_the_line(clock: _Clock) -> None:
     assert terminal.getvalue().count("\n") == 1
 
 
-def test_after_a_resume_speed_and_time_left_are_of_this_session(clock: _Clock) -> None:
+def test_after_a_resume_speed_and_time_left_count_from_there(clock: _Clock) -> None:
     """60 of 100 images were done before, and opening the backend took a minute: neither tells how fast this goes."""
     terminal = _Terminal()
     progress = TerminalProgress(images=100, rows_per_image=100, stream=terminal)
