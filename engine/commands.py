@@ -112,8 +112,10 @@ def report_command(
 
 
 def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **options: Any) -> None:
+    from purecert.engine.ledger import RUN_FILE
     from purecert.engine.plan import read_plan
     from purecert.engine.progress import TerminalProgress
+    from purecert.engine.report import DEFAULT_RADII
     from purecert.engine.running import RunRequest, execute
     from purecert.engine.sources import Sources
 
@@ -132,14 +134,14 @@ def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **o
         force=options["force"],
         invocation=sources.absolute(),
     )
-    if request.resume and not (request.output / "run.json").exists():
+    if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
     run = execute(request, TerminalProgress(len(dataset), rows_per_image, certifies=spec.mode == "certify"))
     if tsv:
         from purecert.engine.cohen_tsv import write_cohen_tsv
 
         write_cohen_tsv(run)
-    _print_report([run], _radii("0,0.25,0.5,0.75,1"), as_json)
+    _print_report([run], DEFAULT_RADII, as_json)
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:

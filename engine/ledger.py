@@ -7,7 +7,6 @@ bytes of an uninterrupted run. Timings and paths, which no run repeats, have fil
 import fcntl
 import json
 import os
-import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -18,7 +17,7 @@ from purecert.engine.canonical import canonical_json, sha256_hex, sync_directory
 from purecert.engine.certificates import Row, decode_row, encode_row
 from purecert.engine.errors import InputError
 from purecert.engine.run_record import RUN_SCHEMA, RunRecord
-from purecert.engine.strict_json import read_dataclass
+from purecert.engine.strict_json import read_document
 
 RUN_FILE = "run.json"
 LEDGER_FILE = "certificates.jsonl"
@@ -187,15 +186,8 @@ def _read_record(directory: Path) -> tuple[RunRecord, str]:
     if not path.is_file():
         raise InputError(f"{directory}: expected a run directory with {RUN_FILE}, found none; is the path right?")
     content = path.read_bytes()
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, found {error}; the run cannot be used") from error
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if schema != RUN_SCHEMA:
-        found = reprlib.repr(schema)
-        raise InputError(f"{path}: expected schema {RUN_SCHEMA}, found {found}; use the version that made it")
-    return read_dataclass(RunRecord, value, str(path)), sha256_hex(content)
+    advice = {"damaged": "the run cannot be used", "other_version": "use the version that made it"}
+    return read_document(RunRecord, path, content, RUN_SCHEMA, **advice), sha256_hex(content)
 
 
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:

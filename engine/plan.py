@@ -3,14 +3,13 @@
 import json
 import math
 import reprlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from purecert.engine.canonical import sha256_hex, write_atomically
 from purecert.engine.errors import InputError
-from purecert.engine.strict_json import read_dataclass
+from purecert.engine.strict_json import read_document
 
 PLAN_SCHEMA = "purecert.plan/1"
 PLAN_FILE = "plan.json"
@@ -143,7 +142,8 @@ def read_plan(directory: Path) -> Plan:
         raise InputError(f"{directory}: expected a plan directory, found {came}; make one with `engine-export`")
     path = directory / PLAN_FILE
     content = _read_file(path)
-    record = read_dataclass(PlanRecord, _parse(path, content), str(path))
+    advice = {"damaged": "copy or export the plan again", "other_version": "export again with this version"}
+    record = read_document(PlanRecord, path, content, PLAN_SCHEMA, **advice)
     _check(record, path)
     return Plan(directory=directory, record=record, digest=sha256_hex(content))
 
@@ -160,18 +160,6 @@ def _read_file(path: Path) -> bytes:
     if path.is_symlink() or not path.is_file():
         raise InputError(f"{path}: expected a regular file, found none; copy or export the plan again")
     return path.read_bytes()
-
-
-def _parse(path: Path, content: bytes) -> Mapping[str, object]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, found {error}; copy or export the plan again") from error
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if schema != PLAN_SCHEMA:
-        found = reprlib.repr(schema)
-        raise InputError(f"{path}: expected schema {PLAN_SCHEMA}, found {found}; export again with this version")
-    return cast(Mapping[str, object], value)
 
 
 def _check(record: PlanRecord, path: Path) -> None:

@@ -1,14 +1,37 @@
-"""Parsed JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
+"""JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
 
+import json
 import reprlib
 import sys
 import types
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from purecert.engine.errors import InputError
 
 T = TypeVar("T")
+
+
+def read_document(kind: type[T], path: Path, content: bytes, schema: str, *, damaged: str, other_version: str) -> T:
+    """Return the JSON document ``content`` of the file ``path`` as an instance of the dataclass ``kind``.
+
+    Args:
+        schema: What its field ``schema`` must say.
+        damaged: What to do where it is not JSON, for the message.
+        other_version: What to do where its schema is another.
+
+    Raises:
+        InputError: It is not JSON, of another schema, or not exactly the fields of ``kind``.
+    """
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON, found {error}; {damaged}") from error
+    found = value.get("schema") if isinstance(value, dict) else None
+    if found != schema:
+        raise InputError(f"{path}: expected schema {schema}, found {reprlib.repr(found)}; {other_version}")
+    return read_dataclass(kind, value, str(path))
 
 
 def read_dataclass(kind: type[T], value: object, where: str) -> T:
