@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 from purecert.engine.plan import GraphInput, Precision
 from purecert.train.checkpoints import Model
+from purecert.train.purifiers.base import Purifier
 
 _GREY_LEVELS = 255.0
 _EXTRA_SCALE = 256.0  # a random purifier's inputs hold round(256 N(0, 1))
@@ -20,10 +21,10 @@ _DTYPES: dict[Precision, Literal["float32", "float16"]] = {"fp32": "float32", "f
 class PurifiedClassifier(nn.Module):
     """The logits of noisy images on the [-1, 1] scale: purifier at one sigma, preprocessing, classifier."""
 
-    def __init__(self, model: Model, sigma: float) -> None:
-        """Join the parts of ``model``; ``sigma`` (pixel units of [0, 1]) becomes a constant of the graph."""
+    def __init__(self, purifier: Purifier, preprocessing: nn.Module, classifier: nn.Module, sigma: float) -> None:
+        """Join the parts; ``sigma`` (pixel units of [0, 1]) becomes a constant of the graph."""
         super().__init__()
-        self.purifier, self.preprocessing, self.classifier = model.purifier, model.preprocessing, model.classifier
+        self.purifier, self.preprocessing, self.classifier = purifier, preprocessing, classifier
         self.sigma = sigma
 
     def forward(self, noisy: Tensor, *noises: Tensor) -> Tensor:
@@ -34,20 +35,22 @@ class PurifiedClassifier(nn.Module):
 class FusedModel(nn.Module):
     """The graph of a plan: integers in, one label a row out (DESIGN, fused graph).
 
-    ``network`` turns images on the [-1, 1] scale, and one standard normal [batch, k, C, H, W] for each further input,
-    into logits. It computes in ``dtype``; the way into it and the logits are FP32.
+    ``network`` turns images on the [-1, 1] scale, times ``scale`` plus ``shift``, and one standard normal
+    [batch, k, C, H, W] for each further input, into logits. It computes in ``dtype``; the way into it and
+    the logits are FP32.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, scale: float = 1.0, shift: float = 0.0) -> None:
         super().__init__()
         self.network = network
         self.dtype = torch.float32
+        self.pixel_scale, self.pixel_shift = 2 * scale / _GREY_LEVELS, shift - scale
 
     def forward(self, pixels: Tensor, *noises: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels int32 [batch] and logits float32 [batch, classes]; ties go to the lowest class."""
-        noisy = pixels.to(torch.float32) / _GREY_LEVELS * 2 - 1
+        scaled = pixels.to(torch.float32) * self.pixel_scale + self.pixel_shift
         drawn = [noise.to(torch.float32) / _EXTRA_SCALE for noise in noises]
-        logits = self.network(noisy.to(self.dtype), *(noise.to(self.dtype) for noise in drawn)).to(torch.float32)
+        logits = self.network(scaled.to(self.dtype), *(noise.to(self.dtype) for noise in drawn)).to(torch.float32)
         valid = torch.isfinite(logits).all(dim=1)
         label = torch.where(valid, logits.argmax(dim=1), _INVALID).to(torch.int32)
         return label, logits
@@ -55,7 +58,8 @@ class FusedModel(nn.Module):
 
 def fuse(model: Model, sigma: float) -> FusedModel:
     """Return ``model`` at ``sigma`` as one module in eval mode; it shares the model's weights."""
-    return FusedModel(PurifiedClassifier(model, sigma)).eval()
+    network = PurifiedClassifier(model.purifier, model.preprocessing, model.classifier, sigma)
+    return FusedModel(network).eval()
 
 
 def graph_inputs(model: Model, sigmas: Sequence[float], precision: Precision) -> tuple[GraphInput, ...]:

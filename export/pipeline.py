@@ -1,6 +1,6 @@
 """model.pt to plan directory: graphs, programs, the gate, and only then the plan's name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +13,15 @@ from purecert.engine.errors import InputError
 from purecert.engine.noise_table import smoothing_noise
 from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Precision, SigmaGraph, write_plan
 from purecert.engine.trust import write_trusted
+from purecert.export.fold import fold, folds_time
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
 from purecert.export.graph import LOGITS, export_program, onnx_bytes, program_bytes
 from purecert.export.output import building, check_output
 from purecert.export.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
 from purecert.export.precision import to_half
-from purecert.train.checkpoints import PURIFIERS, Model
-from purecert.train.purifiers import IdentityPurifier
+from purecert.train.checkpoints import Model
+from purecert.train.kinds import PURIFIERS
+from purecert.train.purifiers.identity import IdentityPurifier
 
 _EXPORTER = ("purecert", "torch", "onnx", "onnxscript")
 
@@ -69,7 +71,10 @@ def export_plan(model: Model, spec: ExportSpec, data: Dataset, output: Path, tal
     """
     modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
     inputs = graph_inputs(model, spec.sigmas, spec.precision)
-    return export_modules(modules, inputs, _origin(model, spec.sigmas), spec, data, output, talk)
+    origin = _origin(model, spec.sigmas)
+    if not folds_time(model.purifier):
+        talk("the purifier's network is none that purecert knows: what depends on sigma only stays in the graph")
+    return export_modules(modules, inputs, origin, spec, data, output, talk, ship=lambda sigma: fold(model, sigma))
 
 
 def export_modules(
@@ -80,15 +85,20 @@ def export_modules(
     data: Dataset,
     output: Path,
     talk: Talk = lambda line: None,
+    ship: Callable[[float], FusedModel] | None = None,
 ) -> Plan:
-    """Return the plan of the fused ``modules``, one per sigma; as ``export_plan``, for networks of any origin."""
+    """Return the plan of the fused ``modules``, one per sigma; as ``export_plan``, for networks of any origin.
+
+    ``ship`` gives what the plan holds of each sigma, where that is not the module itself, with which it is compared.
+    """
     check_output(output, force=spec.force)
     check_images(data, inputs[0].shape)
     with building(output, force=spec.force) as directory:
         built = []
         for sigma, module in modules.items():
             talk(f"exporting sigma {sigma} in {spec.precision}")
-            built.append(_build(directory, module, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
+            shipped = ship(sigma) if ship else module
+            built.append(_build(directory, shipped, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
         record = _record(inputs, built, origin, spec, data.name)
         plan = write_plan(directory, record)
         for graph in built:

@@ -15,9 +15,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils import _pytree as pytree
 
 from purecert.engine.errors import CheckError
+from purecert.export.fold_classifier import MergedPatches
 from purecert.export.fuse import FusedModel
 
-_IN_HALF = (_ConvNd, nn.Linear, nn.Embedding)
+_IN_HALF = (_ConvNd, nn.Linear, nn.Embedding, MergedPatches)
 
 
 def to_half(fused: FusedModel) -> tuple[FusedModel, tuple[str, ...]]:

@@ -15,45 +15,10 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 from purecert.train.archives import read_archive, write_archive
 from purecert.train.configuration import build_config, plain_config
-from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import (
-    ConsistencyConfig,
-    ConsistencyPurifier,
-    IdentityConfig,
-    IdentityPurifier,
-    MultistepConfig,
-    MultistepPurifier,
-    Purifier,
-)
+from purecert.train.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
+from purecert.train.purifiers.base import Purifier
 
 SCHEMA = "purecert.model/1"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
-    """One entry of the tables: what a name in a file stands for."""
-
-    module: type[Any]
-    config: type[Any]
-    has_network: bool = False  # the module wraps a network, described under "network" in the configuration
-
-
-NETWORKS: Mapping[str, Kind] = {
-    "song_unet": Kind(module=SongUNet, config=SongUNetConfig),
-}
-PURIFIERS: Mapping[str, Kind] = {
-    "identity": Kind(module=IdentityPurifier, config=IdentityConfig),
-    "consistency": Kind(module=ConsistencyPurifier, config=ConsistencyConfig, has_network=True),
-    "consistency-multistep": Kind(module=MultistepPurifier, config=MultistepConfig, has_network=True),
-}
-CLASSIFIERS: Mapping[str, Kind] = {
-    "resnet": Kind(module=ResNet, config=ResNetConfig),
-}
-PREPROCESSINGS: Mapping[str, Kind] = {
-    "fast": Kind(module=Preprocessing, config=PreprocessingConfig),
-}
 
 
 def demo_model_path() -> Path:

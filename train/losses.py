@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from purecert.train.purifiers import ConsistencyConfig, denoise_each
+from purecert.train.purifiers.karras import KarrasConfig, denoise_each
 from purecert.train.shapes import Image, Labels, Logits, PerImage, Times
 
 
@@ -22,7 +22,7 @@ def pseudo_huber(a: Image, b: Image, width: float) -> PerImage:
 
 
 def consistency_loss(
-    network: nn.Module, config: ConsistencyConfig, clean: Image, noise: Image, high: Times, low: Times
+    network: nn.Module, config: KarrasConfig, clean: Image, noise: Image, high: Times, low: Times
 ) -> Tensor:
     """Return the loss that pulls D(x + high z, high) to D(x + low z, low) (Song and Dhariwal 2023, eqs. 3 and 7).
 

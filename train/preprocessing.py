@@ -11,6 +11,10 @@ from torch.nn import functional
 
 from purecert.train.shapes import Image
 
+_GREY_LEVELS = 255.0
+
+ClassifierInput = Float[Tensor, "batch channels size_y size_x"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessingConfig:
@@ -30,14 +34,14 @@ class PreprocessingConfig:
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")
 
+    def affine(self) -> tuple[list[float], list[float]]:
+        """Return per channel scale and shift of (y - mean) / std for y = (x + 1) / 2."""
+        shift = [(0.5 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
+        return [0.5 / s for s in self.std], shift
 
-@final
-class Preprocessing(nn.Module):
-    """Maps [-1, 1] images to classifier inputs without leaving floating point: no clamp, no rounding to 8 bits.
 
-    (y - mean) / std of y = (x + 1) / 2 is one multiplication and one addition per channel; a resize keeps constants,
-    so it may follow them.
-    """
+class _Affine(nn.Module):
+    """The normalisation's constants; not part of a checkpoint's state, since the configuration says it all."""
 
     scale: Tensor
     shift: Tensor
@@ -45,19 +49,36 @@ class Preprocessing(nn.Module):
     def __init__(self, config: PreprocessingConfig) -> None:
         super().__init__()
         self.config = config
-        # Not part of a checkpoint's state: the configuration says it all.
-        self.register_buffer("scale", _per_channel([0.5 / s for s in config.std]), persistent=False)
-        shift = [(0.5 - m) / s for m, s in zip(config.mean, config.std, strict=True)]
-        self.register_buffer("shift", _per_channel(shift), persistent=False)
-
-    def forward(self, clean: Image) -> Float[Tensor, "batch channels size_y size_x"]:
-        x = clean * self.scale + self.shift
-        if self.config.size is None:
-            return x
-        size = (self.config.size, self.config.size)
-        mode, antialias = self.config.interpolation, self.config.antialias
-        return functional.interpolate(x, size, mode=mode, align_corners=False, antialias=antialias)
+        for name, values in zip(("scale", "shift"), config.affine(), strict=True):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
 
 
-def _per_channel(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)[:, None, None]
+@final
+class Preprocessing(_Affine):
+    """Kind ``fast``: [-1, 1] images to classifier inputs without leaving floating point: no clamp, no rounding.
+
+    Both steps are linear and a resize keeps constants, so the normalisation may come first, on fewer pixels.
+    """
+
+    def forward(self, clean: Image) -> ClassifierInput:
+        return resize(clean * self.scale + self.shift, self.config)
+
+
+@final
+class ExactPreprocessing(_Affine):
+    """Kind ``exact``: as ``fast``, but the image first becomes whole grey levels, towards zero and without a clamp.
+
+    The official code of Consistency Purification casts (x + 1) / 2 * 255 to integers and resizes what remains.
+    """
+
+    def forward(self, clean: Image) -> ClassifierInput:
+        levels = ((clean + 1) / 2 * _GREY_LEVELS).trunc()
+        return resize(levels / _GREY_LEVELS * 2 - 1, self.config) * self.scale + self.shift
+
+
+def resize(x: Image, config: PreprocessingConfig) -> ClassifierInput:
+    """Return ``x`` at the classifier's size."""
+    if config.size is None:
+        return x
+    size, mode = (config.size, config.size), config.interpolation
+    return functional.interpolate(x, size, mode=mode, align_corners=False, antialias=config.antialias)

@@ -12,7 +12,9 @@ from purecert.train.losses import consistency_loss, cross_entropy
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
 from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import ConsistencyConfig, ConsistencyPurifier, Purifier
+from purecert.train.purifiers.base import Purifier
+from purecert.train.purifiers.consistency import ConsistencyPurifier
+from purecert.train.purifiers.karras import KarrasConfig
 from purecert.train.schedules import Curriculum, LognormalTimes, NoiseRange
 
 
@@ -38,8 +40,8 @@ class DigitsRecipe:
         )
     )
     # sigma <= 1 is t <= 2; the rest of a usual range, up to 80, would take most of a small network's capacity.
-    consistency: ConsistencyConfig = field(
-        default_factory=lambda: ConsistencyConfig(sigma_data=0.75, levels=NoiseRange(t_max=4.0))
+    consistency: KarrasConfig = field(
+        default_factory=lambda: KarrasConfig(sigma_data=0.75, levels=NoiseRange(t_max=4.0))
     )
     times: LognormalTimes = field(default_factory=lambda: LognormalTimes(mean=-0.3, std=1.0))
     grid_first: int = 10
@@ -76,7 +78,7 @@ class ConsistencyObjective:
     """The loss of consistency training on one batch, its grid refined as training goes on."""
 
     network: nn.Module
-    config: ConsistencyConfig
+    config: KarrasConfig
     times: LognormalTimes
     curriculum: Curriculum
     sampler: Sampler

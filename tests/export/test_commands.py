@@ -16,7 +16,7 @@ from purecert.export.commands import export_command
 from purecert.train.checkpoints import Model, save_model
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import IdentityConfig, IdentityPurifier
+from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 from support.commands import engine
 
 
@@ -25,7 +25,7 @@ def _save(path: Path, *, data: str | None = None, loud: bool = False) -> Path:
     torch.manual_seed(4)
     classifier = ResNet(ResNetConfig(classes=10, in_channels=1, blocks=(1,), widths=(8,)))
     if loud:
-        nn.init.constant_(classifier.bn1.weight, 3e5)
+        nn.init.constant_(classifier.bn1.weight, 4e4)
     model = Model(
         purifier=IdentityPurifier(IdentityConfig()),
         classifier=classifier.eval().requires_grad_(False),

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
 from purecert.train.checkpoints import Model
-from purecert.train.purifiers import IdentityConfig, IdentityPurifier, Purifier
+from purecert.train.purifiers.base import Purifier
+from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 
 
 class Pixels(nn.Module):

@@ -14,10 +14,8 @@ from purecert.train.checkpoints import Model
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
 from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import (
-    ConsistencyConfig,
-    ConsistencyPurifier,
-)
+from purecert.train.purifiers.consistency import ConsistencyPurifier
+from purecert.train.purifiers.karras import KarrasConfig
 
 _UNETS = {
     "ddpm++": SongUNetConfig(
@@ -40,7 +38,7 @@ def _model(unet: str, size: int | None) -> Model:
     preprocessing = PreprocessingConfig(mean=(0.5,), std=(0.25,), size=size, interpolation="bicubic", antialias=True)
     classifier = ResNet(ResNetConfig(classes=10, in_channels=1, blocks=(1,), widths=(8,)))
     return Model(
-        purifier=ConsistencyPurifier(ConsistencyConfig(), network).eval().requires_grad_(False),
+        purifier=ConsistencyPurifier(KarrasConfig(), network).eval().requires_grad_(False),
         classifier=classifier.eval().requires_grad_(False),
         preprocessing=Preprocessing(preprocessing).eval(),
         input_shape=(1, 8, 8),

@@ -19,7 +19,8 @@ from purecert.export.fuse import FusedModel
 from purecert.export.pipeline import ExportSpec, export_plan
 from purecert.train.checkpoints import Model
 from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import ConsistencyConfig, ConsistencyPurifier, MultistepConfig, MultistepPurifier
+from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
+from purecert.train.purifiers.karras import KarrasConfig
 
 MakePlan = Callable[..., Plan]
 
@@ -115,7 +116,7 @@ class Halved(nn.Module):
 
 def _model(*, multistep: bool = False) -> Model:
     torch.manual_seed(2)
-    config = ConsistencyConfig()
+    config = KarrasConfig()
     purifier = (
         MultistepPurifier(MultistepConfig(model=config), Halved())
         if multistep

@@ -7,7 +7,8 @@ from purecert.train.checkpoints import Model
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
 from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers import ConsistencyConfig, ConsistencyPurifier
+from purecert.train.purifiers.consistency import ConsistencyPurifier
+from purecert.train.purifiers.karras import KarrasConfig
 from purecert.train.schedules import NoiseRange
 from support.golden import randomise
 
@@ -35,7 +36,7 @@ def small_model(small_network: SongUNet) -> Model:
     """Return an untrained model with every optional entry set."""
     classifier = ResNet(ResNetConfig(classes=3, in_channels=1, blocks=(1, 1), widths=(4, 8)))
     return Model(
-        purifier=ConsistencyPurifier(ConsistencyConfig(levels=NoiseRange(t_max=4.0)), small_network).eval(),
+        purifier=ConsistencyPurifier(KarrasConfig(levels=NoiseRange(t_max=4.0)), small_network).eval(),
         classifier=classifier.eval(),
         preprocessing=Preprocessing(PreprocessingConfig(mean=(0.3,), std=(0.4,), size=16)),
         input_shape=(1, 8, 8),

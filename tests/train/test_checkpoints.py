@@ -13,7 +13,9 @@ import torch
 from purecert.engine.errors import InputError
 from purecert.train.checkpoints import Model, load_model, save_model
 from purecert.train.networks.song_unet import SongUNet
-from purecert.train.purifiers import IdentityConfig, IdentityPurifier, MultistepConfig, MultistepPurifier, Purifier
+from purecert.train.purifiers.base import Purifier
+from purecert.train.purifiers.consistency import MultistepConfig, MultistepPurifier
+from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 
 Content = dict[str, Any]
 
@@ -139,7 +141,7 @@ def _drop(*keys: str) -> Callable[[Content], None]:
         (_set("classifier", "state", "bn1.bias", to=torch.zeros(4, dtype=torch.int64)), "float32, found torch.int64"),
         (_set("classifier", "state", "bn1.bias", to=torch.full((4,), torch.nan)), "'bn1.bias' holds .* not finite"),
         (_set("preprocessing", "config", "std", to=[0.0]), "std > 0"),
-        (_set("preprocessing", "kind", to="exact"), "unknown kind 'exact'"),
+        (_set("preprocessing", "kind", to="smart"), "unknown kind 'smart'"),
     ],
 )
 def test_content_that_does_not_fit_is_named(path: Path, change: Callable[[Content], None], words: str) -> None:

@@ -8,7 +8,7 @@ from purecert.engine.errors import InputError
 from purecert.train.configuration import build_config, plain_config
 from purecert.train.networks.song_unet import SongUNetConfig
 from purecert.train.preprocessing import PreprocessingConfig
-from purecert.train.purifiers import MultistepConfig
+from purecert.train.purifiers.consistency import MultistepConfig
 
 _UNET = SongUNetConfig(img_resolution=16, in_channels=3, out_channels=3, channel_mult=(1, 2), attn_resolutions=())
 

@@ -7,7 +7,7 @@ import torch
 
 from purecert.train.losses import consistency_loss, cross_entropy, huber_scale, pseudo_huber
 from purecert.train.networks.song_unet import SongUNet
-from purecert.train.purifiers import ConsistencyConfig, denoise
+from purecert.train.purifiers.karras import KarrasConfig, denoise
 from purecert.train.schedules import NoiseRange
 
 
@@ -27,7 +27,7 @@ def test_the_width_is_the_published_one_for_cifar10() -> None:
 
 
 def test_the_consistency_loss_is_the_weighted_distance_of_neighbours(small_network: SongUNet) -> None:
-    config = ConsistencyConfig(levels=NoiseRange(t_max=4.0))
+    config = KarrasConfig(levels=NoiseRange(t_max=4.0))
     clean, noise = torch.randn(3, 1, 8, 8), torch.randn(3, 1, 8, 8)
     low, high = torch.tensor([[0.002, 0.5, 2.0], [0.1, 0.7, 3.0]], dtype=torch.float64)
     total = 0.0
@@ -40,7 +40,7 @@ def test_the_consistency_loss_is_the_weighted_distance_of_neighbours(small_netwo
 
 
 def test_the_target_of_the_consistency_loss_gets_no_gradient(small_network: SongUNet) -> None:
-    config = ConsistencyConfig(levels=NoiseRange(t_max=4.0))
+    config = KarrasConfig(levels=NoiseRange(t_max=4.0))
     times = torch.tensor([0.7], dtype=torch.float64)
     clean, noise = torch.randn(1, 1, 8, 8), torch.randn(1, 1, 8, 8)
     # At the boundary D is the identity, so only a gradient through the target could reach the weights.

@@ -9,22 +9,14 @@ from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
 from purecert.train.networks.song_unet import SongUNet
-from purecert.train.purifiers import (
-    ConsistencyConfig,
-    ConsistencyPurifier,
-    IdentityConfig,
-    IdentityPurifier,
-    MultistepConfig,
-    MultistepPurifier,
-    Purifier,
-    boundary_scales,
-    denoise,
-    denoise_each,
-)
+from purecert.train.purifiers.base import Purifier
+from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
+from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
+from purecert.train.purifiers.karras import KarrasConfig, boundary_scales, denoise, denoise_each
 from purecert.train.schedules import NoiseRange
 from support.golden import golden
 
-_CONFIG = ConsistencyConfig(levels=NoiseRange(t_max=4.0))
+_CONFIG = KarrasConfig(levels=NoiseRange(t_max=4.0))
 
 
 def test_the_identity_returns_its_input() -> None:
@@ -69,7 +61,7 @@ def test_the_consistency_form_gives_the_published_images() -> None:
         assert bool((sigma == sigma[0]).all())
         images = {key: arrays[key][level].permute(0, 3, 1, 2) for key in ("x", "net_in", "net_out", "distiller")}
         network = _Recorded(images["net_in"], arrays["net_t"][level], images["net_out"])
-        found = denoise(network, ConsistencyConfig(), images["x"], float(sigma[0]))
+        found = denoise(network, KarrasConfig(), images["x"], float(sigma[0]))
         torch.testing.assert_close(found, images["distiller"], atol=2e-5, rtol=1e-5)
 
 
@@ -83,13 +75,13 @@ def test_a_time_per_image_agrees_with_one_image_at_a_time(small_network: SongUNe
 def test_clipping_limits_the_clean_image_only(small_network: SongUNet) -> None:
     x = 3 * torch.randn(4, 1, 8, 8)
     free = ConsistencyPurifier(_CONFIG, small_network)
-    clipped = ConsistencyPurifier(ConsistencyConfig(levels=_CONFIG.levels, clip=True), small_network)
+    clipped = ConsistencyPurifier(KarrasConfig(levels=_CONFIG.levels, clip=True), small_network)
     assert free(x, 0.5).abs().max() > 1
     torch.testing.assert_close(clipped(x, 0.5), free(x, 0.5).clamp(-1, 1))
 
 
 def test_the_grid_decides_the_time(small_network: SongUNet) -> None:
-    purifier = ConsistencyPurifier(ConsistencyConfig(time_rule="nearest-2sigma"), small_network)
+    purifier = ConsistencyPurifier(KarrasConfig(time_rule="nearest-2sigma"), small_network)
     assert purifier.time_rule == "nearest-2sigma of 18"
     assert purifier.timestep(0.25) == pytest.approx(0.5853, abs=1e-4)
     x = torch.randn(2, 1, 8, 8)
@@ -123,8 +115,8 @@ def test_more_noise_than_in_training_is_refused(small_network: SongUNet) -> None
 
 def test_impossible_configurations_are_refused() -> None:
     with pytest.raises(ValueError, match="sigma_data"):
-        ConsistencyConfig(sigma_data=0.0)
+        KarrasConfig(sigma_data=0.0)
     with pytest.raises(ValueError, match="grid_points"):
-        ConsistencyConfig(grid_points=1)
+        KarrasConfig(grid_points=1)
     with pytest.raises(ValueError, match="second_ratio"):
         MultistepConfig(second_ratio=1.0)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from purecert.train.networks.song_blocks import UNetBlock, group_norm
 from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
-from purecert.train.purifiers import boundary_scales
+from purecert.train.purifiers.karras import boundary_scales
 from support.golden import Golden, golden, randomise, table
 
 _NETWORKS = ["edm_ddpmpp_A", "edm_ncsnpp_A"]  # positional, box filter; Fourier, residual pyramid, FIR filter

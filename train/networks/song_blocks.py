@@ -142,7 +142,7 @@ class UNetBlock(nn.Module):
         inputs, outputs = channels
         self.norm0 = group_norm(inputs)
         self.conv0 = _convolution(inputs, outputs, 3, taps, resampling)
-        self.affine = xavier(nn.Linear(embedding, outputs))
+        self.affine: nn.Linear | None = xavier(nn.Linear(embedding, outputs))
         self.norm1 = group_norm(outputs)
         self.dropout = nn.Dropout(dropout)
         self.conv1 = xavier(nn.Conv2d(outputs, outputs, 3, padding=1), 1e-5)
@@ -153,9 +153,11 @@ class UNetBlock(nn.Module):
             self.qkv = xavier(nn.Conv2d(outputs, 3 * outputs, 1), math.sqrt(0.2))
             self.proj = xavier(nn.Conv2d(outputs, outputs, 1), 1e-5)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
+        """Return the block's output; without ``affine`` the embedding lies in the first convolution's bias."""
         hidden = self.conv0(functional.silu(self.norm0(x)))
-        hidden = hidden + self.affine(embedding)[:, :, None, None]
+        if self.affine is not None:
+            hidden = hidden + self.affine(embedding)[:, :, None, None]
         hidden = self.conv1(self.dropout(functional.silu(self.norm1(hidden))))
         x = (hidden + (x if self.skip is None else self.skip(x))) * _SKIP_SCALE
         if self.attend is not None:

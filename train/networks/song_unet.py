@@ -132,7 +132,7 @@ class Encoder(nn.ModuleDict):
             channels = outputs
         return channels
 
-    def forward(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, embedding: Tensor | None) -> list[Tensor]:
         side, skips = x, []
         for level in range(len(self.config.channel_mult)):
             name = self.config.level_name(level)
@@ -188,7 +188,7 @@ class Decoder(nn.ModuleDict):
             outputs = config.out_channels * config.patch_size**2
             self[f"{name}_aux_conv"] = xavier(nn.Conv2d(channels, outputs, 3, padding=1), 1e-5)
 
-    def forward(self, skips: list[Tensor], embedding: Tensor) -> Tensor:
+    def forward(self, skips: list[Tensor], embedding: Tensor | None) -> Tensor:
         skips = list(skips)
         bottom = len(self.config.channel_mult) - 1
         x = skips[-1]
@@ -211,6 +211,11 @@ class Decoder(nn.ModuleDict):
 class SongUNet(nn.Module):
     """The raw network F(image, noise label); a purifier wraps it with the preconditioning of its parametrisation."""
 
+    # All None where the effect of one noise level lies in the blocks' biases.
+    map_noise: FourierEmbedding | PositionalEmbedding | None
+    map_layer0: nn.Linear | None
+    map_layer1: nn.Linear | None
+
     def __init__(self, config: SongUNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -229,7 +234,7 @@ class SongUNet(nn.Module):
     def forward(
         self,
         x: Image,
-        noise_labels: Float[Tensor, " batch_or_1"],
+        noise_labels: Float[Tensor, " batch_or_1"] | None = None,
         class_labels: Float[Tensor, "batch label_dim"] | None = None,
         augment_labels: Float[Tensor, "batch augment_dim"] | None = None,
     ) -> Float[Tensor, "batch out_channels height width"]:
@@ -237,11 +242,15 @@ class SongUNet(nn.Module):
 
         Args:
             x: Scaled noisy images.
-            noise_labels: One for the whole batch, or one per image.
+            noise_labels: One for the whole batch, or one per image; None where the time is folded into the network.
             class_labels: One-hot rows, where the network has ``label_dim``.
             augment_labels: Rows, where the network has ``augment_dim``; left out means no augmentation.
         """
-        embedding = self.embed(noise_labels, class_labels, augment_labels).to(x.dtype)
+        embedding: Tensor | None = None
+        if self.map_noise is not None:
+            if noise_labels is None:
+                raise ValueError("this network needs noise labels, one for the whole batch or one per image")
+            embedding = self.embed(noise_labels, class_labels, augment_labels).to(x.dtype)
         patches = functional.pixel_unshuffle(x, self.config.patch_size)
         output: Tensor = self.dec(self.enc(patches, embedding), embedding)
         return functional.pixel_shuffle(output, self.config.patch_size)
@@ -250,6 +259,9 @@ class SongUNet(nn.Module):
         self, noise_labels: Tensor, class_labels: Tensor | None, augment_labels: Tensor | None
     ) -> Float[Tensor, "batch_or_1 embedding_channels"]:
         """Return the embedding of noise level and labels."""
+        assert self.map_noise is not None  # only a folded network lacks them, and it is given no noise labels
+        assert self.map_layer0 is not None
+        assert self.map_layer1 is not None
         embedding = self.map_noise(noise_labels).to(self.map_layer0.weight.dtype)
         if self.map_label is not None and class_labels is not None:
             embedding = embedding + self.map_label(class_labels * math.sqrt(self.map_label.in_features))
