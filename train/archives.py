@@ -4,15 +4,16 @@ import hashlib
 import os
 import pickle
 import tempfile
-import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from purecert.engine.errors import InputError
-
-_LFS_HEAD = b"version https://git-lfs"
+from purecert.train.readers.inert_pickles import DAMAGE
+from purecert.train.readers.opened import Stream, opened
+from purecert.train.readers.plain_content import plain_content
+from purecert.train.readers.torch_claims import ZIP_HEAD, check_zip
 
 
 def read_archive(path: Path) -> tuple[Any, str]:
@@ -21,39 +22,29 @@ def read_archive(path: Path) -> tuple[Any, str]:
     Raises:
         InputError: The file cannot be read, is no such archive, is damaged, or holds more than plain data.
     """
-    try:
-        with path.open("rb") as file:
-            _refuse_foreign(file, path)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-            return _load_plain(file, path), digest
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    with opened(path) as file:
+        if file.read(len(ZIP_HEAD)) != ZIP_HEAD:
+            raise InputError(f"{path}: not a model file; expected an archive written by `engine-train` or torch.save")
+        file.seek(0)
+        check_zip(file, path)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        return plain_content(load_plain(file, path), path), digest
 
 
-def _refuse_foreign(file: BinaryIO, path: Path) -> None:
-    head = file.read(len(_LFS_HEAD))
-    if head == _LFS_HEAD:
-        raise InputError(f"{path}: this is a Git LFS pointer, not the model; fetch the file with `git lfs pull`")
-    if not head.startswith(b"PK"):
-        raise InputError(f"{path}: not a model file; expected an archive written by `engine-train` or torch.save")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise InputError(f"{path}: the archive is damaged or cut short; copy or fetch it again") from error
-    if damaged is not None:
-        raise InputError(f"{path}: the archive is damaged at {damaged}; copy or fetch it again")
-    file.seek(0)
+def load_plain(file: Stream, path: Path) -> Any:
+    """Return what torch.save wrote, tensors on the CPU; the file's claims have been checked before.
 
-
-def _load_plain(file: BinaryIO, path: Path) -> Any:
+    Raises:
+        InputError: It is damaged or holds more than plain types and tensors.
+    """
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: holds more than plain types and tensors, so it is not loaded") from error
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError) as error:
-        raise InputError(f"{path}: not an archive that torch.save wrote ({type(error).__name__})") from error
+    except DAMAGE as error:
+        raise InputError(f"{path}: not a file that torch.save wrote ({type(error).__name__})") from error
 
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
