@@ -43,7 +43,7 @@ $(VENV)/installed: $(NATIVE) | check-machine
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==$(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,export,report,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,export,import,report,dev]'
 	touch $@
 
 check-machine:

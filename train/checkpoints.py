@@ -17,6 +17,7 @@ from purecert.train.archives import read_archive, write_archive
 from purecert.train.configuration import build_config, plain_config
 from purecert.train.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
 from purecert.train.purifiers.base import Purifier
+from purecert.train.strict_state import check_finite, load_strictly
 
 SCHEMA = "purecert.model/1"
 
@@ -89,7 +90,7 @@ def _describe(module: Any, table: Mapping[str, Kind]) -> dict[str, Any]:
 
 def _plain_state(module: nn.Module) -> dict[str, Tensor]:
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-    _check_finite(state, type(module).__name__)
+    check_finite(state, type(module).__name__)
     return state
 
 
@@ -172,32 +173,9 @@ def _push(call: Callable[[], Tensor], what: str) -> Tensor:
 
 
 def _fill(module: Any, part: Mapping[str, Any], where: str) -> Any:
-    """Return the module in eval mode with the state of its part, which must match it key by key."""
-    state = _require(part, "state", where)
-    if not isinstance(state, Mapping):
-        raise InputError(f"{where}.state: expected a mapping, found {type(state).__name__}")
-    expected: dict[str, Tensor] = module.state_dict()
-    if missing := [key for key in expected if key not in state]:
-        raise InputError(f"{where}: weight {missing[0]!r} is missing ({len(missing)} in all)")
-    if unknown := [str(key) for key in state if key not in expected]:
-        raise InputError(f"{where}: unknown weight {unknown[0]!r} ({len(unknown)} in all)")
-    converted = {key: _convert_weight(state[key], expected[key], f"{where}: weight {key!r}") for key in expected}
-    _check_finite(converted, where)
-    module.load_state_dict(converted, assign=True)
-    return module.eval().requires_grad_(False)
-
-
-def _convert_weight(value: object, expected: Tensor, what: str) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise InputError(f"{what}: expected a tensor, found {type(value).__name__}")
-    if value.shape != expected.shape:
-        raise InputError(f"{what}: expected shape {list(expected.shape)}, found {list(value.shape)}")
-    if value.layout != torch.strided or value.is_quantized or value.is_floating_point() != expected.is_floating_point():
-        raise InputError(f"{what}: expected {expected.dtype}, found {value.dtype}")
-    return value.detach().to(expected.dtype, copy=True).contiguous()
-
-
-def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
-    for key, value in state.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InputError(f"{where}: weight {key!r} holds values that are not finite")
+    """Return the module with the state of its part, which must match it key by key."""
+    filled = load_strictly(module, _require(part, "state", where), where)
+    if not any(value.is_meta for value in filled.buffers()):
+        return filled
+    # Some of timm's models make buffers that are no part of their state; only a real one has them.
+    return load_strictly(type(module)(module.config), _require(part, "state", where), where)

@@ -42,6 +42,11 @@ def build_config(cls: type[Config], values: object, where: str) -> Config:
         raise InputError(f"{where}: {error}") from error
 
 
+def override(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """Return ``config`` with some fields replaced, checked as ``build_config`` does."""
+    return build_config(type(config), {**plain_config(config), **values}, where)
+
+
 def _convert(value: object, hint: Any, where: str) -> Any:
     origin = get_origin(hint)
     if is_dataclass(hint):

@@ -74,6 +74,8 @@ def _layer(inputs: int, outputs: int) -> nn.Sequential:
 class FilmUNet(nn.Module):
     """The noise in an image at one time of a DDPM, given its class or the mean of all classes."""
 
+    class_token: nn.Parameter | None
+
     def __init__(self, config: FilmUNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -81,10 +83,9 @@ class FilmUNet(nn.Module):
         self.time_emb: nn.Sequential | None = nn.Sequential(
             nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
         )
-        if config.classes:
-            self.prompt_emb = nn.Embedding(config.classes, width)
-        if config.class_token:
-            self.class_token = nn.Parameter(torch.zeros(width))
+        self.prompt_emb: nn.Embedding | None = nn.Embedding(config.classes, width) if config.classes else None
+        # Registered also where it is None, so that a parameter may take its place.
+        self.register_parameter("class_token", nn.Parameter(torch.zeros(width)) if config.class_token else None)
         self.time_filmUp = nn.ModuleList(Film(width, channels) for channels in (*config.widths, *up[:-1]))
         self.down_layers = nn.ModuleList(_layer(a, b) for a, b in pairwise((config.channels, *config.widths)))
         inputs = (up[0], *(below + kept for below, kept in pairwise(up)))
@@ -123,13 +124,13 @@ class FilmUNet(nn.Module):
     def embed(self, times: Tensor, classes: Tensor | None) -> Float[Tensor, "batch_or_1 embedding"]:
         """Return the embedding of times and classes."""
         assert self.time_emb is not None  # only a folded network lacks it, and it takes no times
-        if (classes is None) != (self.config.classes == 0):
+        if (classes is None) != (self.prompt_emb is None):
             raise ValueError(f"expected classes exactly where the network has any, it has {self.config.classes}")
         half = self.config.embedding // 2
         frequencies = torch.exp(math.log(_LOWEST_FREQUENCY) / half * torch.arange(half, device=times.device))
         angle = times.float()[:, None] * frequencies
         sinusoid = torch.cat([angle.sin(), angle.cos()], dim=1)
         embedding: Tensor = self.time_emb(sinusoid)
-        if classes is not None:
+        if self.prompt_emb is not None:
             embedding = embedding + self.prompt_emb(classes)
-        return embedding + self.class_token if self.config.class_token else embedding
+        return embedding if self.class_token is None else embedding + self.class_token

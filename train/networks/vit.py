@@ -44,7 +44,7 @@ class Vit(nn.Module):
             BackendError: transformers is not installed.
         """
         super().__init__()
-        _require("transformers")
+        _require("transformers", "import")
         from transformers import ViTConfig, ViTForImageClassification
 
         self.config = config
@@ -93,7 +93,7 @@ class TimmClassifier(nn.Module):
             ValueError: timm has no such model.
         """
         super().__init__()
-        _require("timm")
+        _require("timm", "train")
         import timm
 
         if not timm.is_model(config.name):
@@ -106,6 +106,6 @@ class TimmClassifier(nn.Module):
         return logits
 
 
-def _require(package: str) -> None:
+def _require(package: str, extra: str) -> None:
     if find_spec(package) is None:
-        raise BackendError(f"this classifier needs the package {package}; run: pip install 'purecert[train]'")
+        raise BackendError(f"this classifier needs the package {package}; run: pip install 'purecert[{extra}]'")

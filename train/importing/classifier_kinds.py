@@ -1,0 +1,184 @@
+"""The kinds of classifier checkpoint: what file each is, its network, and the input that it was trained on."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from purecert.engine.errors import InputError
+from purecert.train.configuration import override
+from purecert.train.importing.plain_weights import read_weights, without_prefix
+from purecert.train.networks.resnet import ResNet, ResNetConfig
+from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
+from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
+from purecert.train.preprocessing import PreprocessingConfig
+from purecert.train.readers.vit_names import canonical_vit_state
+from purecert.train.strict_state import load_strictly
+
+_NORMALISED = "1."  # in locuslab's files, where place 0 is the normalisation
+
+_CIFAR = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616))
+_CIFAR_LOCUSLAB = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+_IMAGENET = PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_HALVES = (0.5, 0.5, 0.5)
+
+
+class Classifier(NamedTuple):
+    """A classifier that was read, and what it wants to see."""
+
+    network: nn.Module
+    classes: int
+    preprocessing: PreprocessingConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierKind:
+    """One kind of classifier checkpoint."""
+
+    expects: str  # the file, in words
+    read: Callable[[Path, str], Classifier]  # from a file and what follows the colon of the kind's name
+
+
+def _read_resnet(path: Path, name: str) -> Classifier:
+    weights = read_weights(path)
+    is_locuslab = all(key.startswith(_NORMALISED) for key in weights)
+    weights = without_prefix(without_prefix(weights, _NORMALISED), "module.")
+    head: Literal["fc", "linear"] = "fc" if "fc.weight" in weights else "linear"
+    blocks = tuple(_count_parts(weights, f"layer{stage}.") for stage in (1, 2, 3))
+    has_projections = any(".downsample." in key for key in weights)
+    classes = _rows(weights, f"{head}.weight", path)
+    try:
+        config = ResNetConfig(
+            classes=classes, blocks=blocks, head=head, shortcut="projection" if has_projections else "pad"
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: expected the weights of a CIFAR ResNet with three stages ({error})") from error
+    with torch.device("meta"):
+        network = ResNet(config)
+    # Akamaster's networks were trained on ImageNet's statistics, locuslab's on CIFAR-10's.
+    return Classifier(_fill(network, weights, path), classes, _CIFAR_LOCUSLAB if is_locuslab else _IMAGENET)
+
+
+def _read_wide_resnet(path: Path, name: str) -> Classifier:
+    weights = read_weights(path)
+    is_block = "fc.weight" in weights
+    first = "block1.layer." if is_block else "layer1."
+    classes = _rows(weights, "fc.weight" if is_block else "linear.weight", path)
+    width = _rows(weights, f"{first}0.conv1.weight", path)
+    try:
+        config = WideResNetConfig(
+            depth=6 * _count_parts(weights, first) + 4,
+            widen_factor=width // 16,
+            classes=classes,
+            layout="block" if is_block else "layer",
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: expected the weights of a WideResNet ({error})") from error
+    with torch.device("meta"):
+        network = WideResNet(config)
+    return Classifier(_fill(network, weights, path), classes, _CIFAR)
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Return the network with its weights, and a zero for each counter of batches that files before 2018 lack.
+
+    In eval mode, the only one here, a batch normalisation does not look at it.
+    """
+    counters = [name for name in network.state_dict() if name.endswith(".num_batches_tracked")]
+    return load_strictly(network, {**{name: torch.tensor(0) for name in counters}, **weights}, str(path))
+
+
+def _count_parts(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """Return how many numbers stand right after ``prefix`` in the names."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in weights if key.startswith(prefix)})
+
+
+def _rows(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
+    if name not in weights or weights[name].dim() < 2:
+        raise InputError(f"{path}: weight {name!r} is missing; is the file of another kind?")
+    return weights[name].shape[0]
+
+
+def _read_vit(path: Path, name: str) -> Classifier:
+    weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path))
+    classes = _rows(weights, "classifier.weight", path)
+    config = _vit_config(path / "config.json", classes) if path.is_dir() else VitConfig(classes=classes)
+    with torch.device("meta"):
+        network = Vit(config)
+    state = {f"network.{key}": value for key, value in weights.items()}
+    wanted = PreprocessingConfig(mean=_HALVES, std=_HALVES, size=config.image_size)
+    return Classifier(load_strictly(network, state, str(path)), classes, wanted)
+
+
+def _vit_weights(folder: Path) -> Path:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{folder}: expected model.safetensors or pytorch_model.bin in it, found neither")
+
+
+# config.json's names -> ours; what else it holds does not change what a ViT computes.
+_VIT_FIELDS = {
+    "image_size": "image_size",
+    "patch_size": "patch_size",
+    "num_channels": "channels",
+    "hidden_size": "hidden",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "intermediate_size": "intermediate",
+    "layer_norm_eps": "norm_eps",
+}
+
+
+def _vit_config(path: Path, classes: int) -> VitConfig:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the configuration of a ViT as JSON ({type(error).__name__})") from error
+    if not isinstance(content, dict) or content.get("model_type", "vit") != "vit":
+        raise InputError(f"{path}: expected the configuration of a ViT, found another model's")
+    if content.get("hidden_act", "gelu") != "gelu" or content.get("qkv_bias", True) is not True:
+        raise InputError(f"{path}: expected hidden_act gelu and qkv_bias true, found others")
+    known = {ours: content[theirs] for theirs, ours in _VIT_FIELDS.items() if theirs in content}
+    return override(VitConfig(classes=classes), known, str(path))
+
+
+def _read_timm(path: Path, name: str) -> Classifier:
+    weights = read_weights(path)
+    heads = [value for key, value in weights.items() if value.dim() == 2 and key.endswith("weight")]
+    if not name or not heads:
+        raise InputError(f"{path}: expected timm:NAME=FILE with the weights of that model, found {name or 'no name'}")
+    classes = heads[-1].shape[0]
+    try:
+        network = TimmClassifier(TimmConfig(name=name, classes=classes))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    state = {f"network.{key}": value for key, value in weights.items()}
+    return Classifier(load_strictly(network, state, str(path)), classes, _timm_input(network))
+
+
+def _timm_input(network: TimmClassifier) -> PreprocessingConfig:
+    """Return the input that timm records for the model."""
+    found = cast(Any, network.network).pretrained_cfg
+    return PreprocessingConfig(mean=tuple(found["mean"]), std=tuple(found["std"]), size=found["input_size"][-1])
+
+
+CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
+    "cifar-resnet": ClassifierKind(
+        expects="a CIFAR ResNet (akamaster's .th, locuslab's checkpoints), shortcut A or B", read=_read_resnet
+    ),
+    "wide-resnet": ClassifierKind(
+        expects="a CIFAR WideResNet of denoised-smoothing or DensePure, any depth and width", read=_read_wide_resnet
+    ),
+    "hf-vit": ClassifierKind(
+        expects="a Hugging Face ViT classifier: its folder, or its weights alone for ViT-B/16 (needs transformers)",
+        read=_read_vit,
+    ),
+    "timm": ClassifierKind(
+        expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)", read=_read_timm
+    ),
+}
