@@ -28,7 +28,9 @@ def alphas_cumprod(schedule: BetaSchedule, steps: int) -> NDArray[np.float64]:
     else:
         f = np.cos((np.arange(steps + 1) / steps + _COSINE_OFFSET) / (1 + _COSINE_OFFSET) * (math.pi / 2)) ** 2
         betas = np.minimum(1 - f[1:] / f[:-1], _MAX_BETA)
-    return np.asarray(np.cumprod(1 - betas))
+    products = np.asarray(np.cumprod(1 - betas))
+    products.setflags(write=False)  # every caller gets the same array
+    return products
 
 
 def noise_ratio(schedule: BetaSchedule, steps: int, t: int) -> float:

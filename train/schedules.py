@@ -72,7 +72,7 @@ class Curriculum:
     """How many grid intervals consistency training uses at each step: doubling from ``first`` to ``last``.
 
     Song and Dhariwal 2023, section 3.4: N(k) = min(first 2^floor(k / K'), last) + 1 points with
-    K' = floor(K / (log2(last / first) + 1)).
+    K' = floor(K / (log2(floor(last / first)) + 1)).
     """
 
     first: int = 10

@@ -12,7 +12,9 @@ from support.golden import table
 
 
 def test_the_grid_is_the_published_one() -> None:
-    for row in table("karras_grids"):
+    rows = table("karras_grids")
+    assert {int(row["n"]) for row in rows} == {18, 40, 81}
+    for row in rows:
         found = NoiseRange().grid(int(row["n"]))[int(row["index"])]
         assert found == pytest.approx(float(row["t"]), rel=1e-12)
 
@@ -21,12 +23,29 @@ def test_the_grid_is_the_published_one() -> None:
 def test_the_nearest_grid_point_is_the_published_one(rule: TimeRule) -> None:
     suffix = "_nearest_to_" + rule.removeprefix("nearest-")
     rows = [row for row in table("timesteps") if row["rule"].startswith("grid_") and row["rule"].endswith(suffix)]
-    assert rows
+    assert len(rows) == 3 * 7
     for row in rows:
         points = int(row["rule"].split("_")[1])
         found = choose_time(float(row["sigma"]), rule, NoiseRange(), points)
         assert found == pytest.approx(float(row["sigma_on_minus1_1"]), rel=1e-9)
+        assert found / 2 == pytest.approx(float(row["sigma_on_0_1"]), rel=1e-9)
         assert found == NoiseRange().grid(points)[int(row["t_or_index"])]
+
+
+def test_the_published_times_are_all_compared() -> None:
+    compared = {"grid": 6, "dds": 2, "multiscale": 2, "densepure": 2}  # here and in test_beta_schedules.py
+    rules = {row["rule"] for row in table("timesteps")}
+    assert {name: sum(rule.startswith(f"{name}_") for rule in rules) for name in compared} == compared
+    assert len(rules) == sum(compared.values())
+
+
+@pytest.mark.parametrize("points", [2, 3, 18])
+def test_the_ascending_grid_is_the_same_grid(points: int) -> None:
+    ascending = NoiseRange(t_min=0.01, t_max=9.0, rho=3.0).ascending_grid(points)
+    low, high = 0.01 ** (1 / 3), 9 ** (1 / 3)
+    expected = [(low + i / (points - 1) * (high - low)) ** 3 for i in range(points)]
+    torch.testing.assert_close(ascending, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+    assert (ascending[0], ascending[-1]) == (0.01, 9.0)
 
 
 @pytest.mark.parametrize("sigma", [0.12, 0.25, 0.5, 1.0])
@@ -60,6 +79,23 @@ def test_the_curriculum_doubles_in_equal_stages() -> None:
     assert [curriculum.points(50_000 * stage) for stage in range(8)] == [10 * 2**stage + 1 for stage in range(8)]
     assert curriculum.points(49_999) == 11
     assert curriculum.points(399_999) == 1281
+
+
+def test_a_curriculum_that_does_not_end_on_a_doubling_is_rounded_down() -> None:
+    # floor(last / first) = 7: K' = floor(1000 / (log2(7) + 1)) = 262, where log2(7.9) would give 251.
+    curriculum = Curriculum(first=10, last=79, steps=1000)
+    assert [curriculum.points(step) for step in (0, 261, 262, 524, 786, 999)] == [11, 11, 21, 41, 80, 80]
+
+
+@pytest.mark.parametrize("change", [{"first": 0}, {"first": 11, "last": 10}, {"steps": 0}])
+def test_an_impossible_curriculum_is_refused(change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="1 <= first <= last and a positive length"):
+        Curriculum(**change)
+
+
+def test_times_without_spread_are_refused() -> None:
+    with pytest.raises(ValueError, match="std of ln t must be > 0"):
+        LognormalTimes(std=0.0)
 
 
 def test_interval_weights_are_normal_masses_of_the_logarithm() -> None:

@@ -1,5 +1,6 @@
 """Classifiers of other libraries: the ViT of transformers, and any model of timm by its name."""
 
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, final
@@ -29,6 +30,8 @@ class VitConfig:
             raise ValueError(f"a ViT needs positive sizes, got {self}")
         if self.image_size % self.patch_size or self.hidden % self.heads:
             raise ValueError(f"patches must tile the image and heads divide the hidden size, got {self}")
+        if not 0 <= self.norm_eps < math.inf:
+            raise ValueError(f"norm_eps must be a finite number of at least 0, got {self.norm_eps}")
         if self.classes < 2 or self.intermediate < 1:
             raise ValueError(f"need at least 2 classes and a positive intermediate size, got {self}")
 

@@ -9,6 +9,7 @@ from torch import nn
 from purecert.train.beta_schedules import BetaSchedule, DiffusionRule, choose_step, noise_ratio
 from purecert.train.purifiers.base import OneStepPurifier, Step
 
+_LAST_BETA_TIMES_STEPS = 20  # .02 at 1,000 steps, and so in proportion
 _EMBEDDED_STEPS = 1000  # the range of times to which rescaled networks map theirs
 
 
@@ -32,6 +33,8 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         if self.steps < 2:
             raise ValueError(f"steps must be at least 2, got {self.steps}")
+        if self.schedule == "linear" and self.steps <= _LAST_BETA_TIMES_STEPS:  # the last beta would be 1 or more
+            raise ValueError(f"the linear schedule needs more than {_LAST_BETA_TIMES_STEPS} steps, got {self.steps}")
         if self.time_rule == "closed-form" and self.schedule != "cosine":
             raise ValueError(f"time rule closed-form holds for the cosine schedule, not {self.schedule}")
 

@@ -81,7 +81,8 @@ class OdePurifier(ManyStepsPurifier):
         return ()
 
     def labels(self, sigma: float) -> tuple[float, ...]:
-        return tuple(self.config.model.step(t, 0.0).label for t in self.config.times(self.timestep(sigma)))
+        labels = (self.config.model.step(t, 0.0).label for t in self.config.times(self.timestep(sigma)))
+        return tuple(dict.fromkeys(labels))  # a hair above t_min, times have one logarithm
 
     def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         x = noisy
