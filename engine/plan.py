@@ -75,7 +75,7 @@ class PlanRecord:
     precision: Precision
     purifier: str
     time_rule: str
-    fp32_islands: tuple[str, ...]  # module paths kept in FP32 inside an FP16 graph
+    fp32_islands: dict[str, str]  # path of a module kept in FP32 inside an FP16 graph -> why
     logits: str | None  # name of the tensor that label is taken from, for probes; None where there is none
     exporter: dict[str, str]  # package -> version
     parity: tuple[Parity, ...]

@@ -44,6 +44,12 @@ def program_bytes(program: ExportedProgram) -> bytes:
     return buffer.getvalue()
 
 
+def has_softmax(program: ExportedProgram) -> bool:
+    """Whether ``program`` holds a softmax, alone or inside attention."""
+    names = (str(node.target) for node in program.graph.nodes if node.op == "call_function")
+    return any("softmax" in name or "scaled_dot_product_attention" in name for name in names)
+
+
 def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
     """Return ``program`` as an ONNX model whose only output is ``label``; ``logits`` is an inner value.
 

@@ -15,10 +15,10 @@ from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Prec
 from purecert.engine.trust import write_trusted
 from purecert.export.fold import fold, folds_time
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
-from purecert.export.graph import LOGITS, export_program, onnx_bytes, program_bytes
+from purecert.export.graph import LOGITS, export_program, has_softmax, onnx_bytes, program_bytes
 from purecert.export.output import building, check_output
 from purecert.export.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
-from purecert.export.precision import to_half
+from purecert.export.precision import describe_islands, to_half
 from purecert.train.checkpoints import Model
 from purecert.train.kinds import PURIFIERS
 from purecert.train.purifiers.identity import IdentityPurifier
@@ -99,6 +99,8 @@ def export_modules(
             talk(f"exporting sigma {sigma} in {spec.precision}")
             shipped = ship(sigma) if ship else module
             built.append(_build(directory, shipped, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
+        for line in describe_islands(built[0].fp32_islands):
+            talk(line)
         record = _record(inputs, built, origin, spec, data.name)
         plan = write_plan(directory, record)
         for graph in built:
@@ -114,7 +116,7 @@ class _Built:
 
     entry: SigmaGraph
     program: ExportedProgram
-    fp32_islands: tuple[str, ...]
+    fp32_islands: dict[str, str]
 
 
 def _build(
@@ -126,8 +128,10 @@ def _build(
     sigma: float,
     t: float | None,
 ) -> _Built:
-    computed, islands = to_half(module) if precision == "fp16" else (module, ())
+    computed, islands = to_half(module) if precision == "fp16" else (module, {})
     program = export_program(computed, inputs)
+    if precision == "fp16" and has_softmax(program):
+        islands = {**islands, "(every softmax)": "sums exponentials, which PyTorch too computes in FP32 from half"}
     content = onnx_bytes(program, inputs)
     entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=t)
     write_atomically(directory / entry.file, content)

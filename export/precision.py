@@ -7,22 +7,32 @@ A softmax needs no island here: PyTorch computes it in FP32 from half, and the O
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.utils import _pytree as pytree
 
 from purecert.engine.errors import CheckError
 from purecert.export.fold_classifier import MergedPatches
 from purecert.export.fuse import FusedModel
+from purecert.train.preprocessing import ExactPreprocessing, Preprocessing
 
 _IN_HALF = (_ConvNd, nn.Linear, nn.Embedding, MergedPatches)
 
 
-def to_half(fused: FusedModel) -> tuple[FusedModel, tuple[str, ...]]:
-    """Return a copy of ``fused`` that computes in FP16, and the paths of the modules in it that stay in FP32.
+_DECIDES = "its outputs are the logits, whose order is the vote"
+_NORMALISES = "divides by a statistic of its input, which half rounds or overflows"
+_RUNNING = "scales by running statistics that no convolution before it could take in"
+_PREPARES = "prepares the classifier's pixels, whose grey levels half rounds"
+_OTHER = "holds numbers of its own and is neither a convolution nor a matrix product"
+
+
+def to_half(fused: FusedModel) -> tuple[FusedModel, dict[str, str]]:
+    """Return a copy of ``fused`` that computes in FP16, and which modules in it stay in FP32: path and reason.
 
     Inputs are cast where a module of the other precision begins, so module paths and weight names stay as they were.
 
@@ -31,9 +41,11 @@ def to_half(fused: FusedModel) -> tuple[FusedModel, tuple[str, ...]]:
     """
     half = copy.deepcopy(fused)
     head = _head(half.network)
-    islands = tuple(
-        path for path, module in half.named_modules() if module is head or (_is_leaf(module) and _needs_fp32(module))
-    )
+    islands = {
+        path: _DECIDES if module is head else _reason(module)
+        for path, module in half.named_modules()
+        if module is head or (_is_leaf(module) and _needs_fp32(module))
+    }
     for path, module in half.named_modules():
         if path in islands:
             module.register_forward_pre_hook(_cast_inputs_to_fp32, with_kwargs=True)
@@ -58,6 +70,24 @@ def _needs_fp32(module: nn.Module) -> bool:
     """Whether a layer without parts of its own has numbers, and is none of those that half is made for."""
     numbers = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return not isinstance(module, _IN_HALF) and (bool(numbers) or _is_normalisation(module))
+
+
+def _reason(module: nn.Module) -> str:
+    if _is_normalisation(module):
+        return _NORMALISES
+    if isinstance(module, _BatchNorm):
+        return _RUNNING
+    return _PREPARES if isinstance(module, Preprocessing | ExactPreprocessing) else _OTHER
+
+
+def describe_islands(islands: Mapping[str, str]) -> list[str]:
+    """Return one line for each reason: how many modules stay in FP32 for it, and the first of them."""
+    lines = []
+    for reason in dict.fromkeys(islands.values()):
+        paths = [path for path, why in islands.items() if why == reason]
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        lines.append(f"in FP32: {paths[0]}{more}: {reason}")
+    return lines
 
 
 def _is_normalisation(module: nn.Module) -> bool:

@@ -91,7 +91,7 @@ def _record(inputs: Sequence[GraphInput], graph: SigmaGraph, classes: int, logit
         precision="fp32",
         purifier="identity",
         time_rule="none",
-        fp32_islands=(),
+        fp32_islands={},
         logits=logits,
         exporter={"onnx": onnx.__version__},
         parity=(),

@@ -1,0 +1,50 @@
+"""The parity gate passes in FP16 for every family, with weights that make labels mean something."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from purecert.engine.datasets import load_dataset
+from purecert.export.fuse import fuse
+from purecert.export.pipeline import ExportSpec, export_plan
+from purecert.train.checkpoints import Model
+from support.small_models import CLASSIFIERS, PURIFIERS, trained_model
+
+_SIGMA = 0.12
+
+
+def _accuracy(model: Model) -> float:
+    """Return the share of noisy test digits that eager FP32 classifies right, one draw each."""
+    data = load_dataset("digits:test")
+    generator = np.random.default_rng(2)
+    noise = generator.normal(0, 255 * _SIGMA, data.images.shape).round()
+    extra = [
+        torch.from_numpy(generator.normal(0, 256, (len(data), k, *model.input_shape)).round()).float()
+        for k in model.purifier.noise_inputs(_SIGMA)
+    ]
+    with torch.inference_mode():
+        labels = fuse(model, _SIGMA)(torch.from_numpy(data.images + noise).float(), *extra)[0]
+    return float((labels.numpy() == data.labels).mean())
+
+
+def _families() -> list[tuple[str, str]]:
+    others = [name for name in CLASSIFIERS if name != "ResNet A"]
+    return [*((name, "ResNet A") for name in PURIFIERS), *(("identity", name) for name in others)]
+
+
+@pytest.mark.parametrize(("purifier", "classifier"), _families())
+def test_a_family_passes_the_gate_in_half(purifier: str, classifier: str, tmp_path: Path) -> None:
+    model = trained_model(purifier, classifier, _SIGMA)
+    assert _accuracy(model) > 0.5  # chance is 0.1
+    spec = ExportSpec(sigmas=(_SIGMA,), precision="fp16", parity_draws=2000)
+    lines: list[str] = []
+    plan = export_plan(model, spec, load_dataset("digits:test[:100]"), tmp_path / "plan", lines.append)
+    witness = next(parity for parity in plan.record.parity if parity.backend == "torch")
+    assert witness.executed_precision == "fp16"
+    # The limits of a full gate, without the room that fewer draws are given.
+    assert witness.agreement >= 0.995
+    assert witness.net_loss_mean <= 0.001
+    assert any(line.startswith("in FP32: ") and "the vote" in line for line in lines)
+    assert plan.record.fp32_islands
