@@ -4,7 +4,7 @@ Nothing in it is code: it is read with ``weights_only=True``, the names of kinds
 and whatever does not fit exactly is refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 from purecert.train.archives import read_archive, write_archive
 from purecert.train.configuration import build_config, plain_config
+from purecert.train.fit import check_fit
 from purecert.train.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
 from purecert.train.purifiers.base import Purifier
 from purecert.train.strict_state import check_finite, load_strictly
@@ -111,11 +112,12 @@ def load_model(path: str | Path) -> Model:
     with torch.device("meta"):  # no weights are made only to be replaced, and a file's sizes cost no memory
         purifier = _build(parts["purifier"], PURIFIERS, f"{path}: purifier")
         classifier = _build(parts["classifier"], CLASSIFIERS, f"{path}: classifier")
-        _check_shapes(purifier, classifier, _build_preprocessing(parts, path), facts, path)
+    preprocessing = _build_preprocessing(parts, path).eval()
+    check_fit(purifier.eval(), classifier.eval(), preprocessing, facts.input_shape, facts.classes, str(path))
     model = Model(
         purifier=_fill(purifier, parts["purifier"], f"{path}: purifier"),
         classifier=_fill(classifier, parts["classifier"], f"{path}: classifier"),
-        preprocessing=_build_preprocessing(parts, path).eval(),
+        preprocessing=preprocessing,
         sha256=digest,
         **{name: getattr(facts, name) for name in _Facts.__dataclass_fields__},
     )
@@ -150,26 +152,6 @@ def _build(part: object, table: Mapping[str, Kind], where: str) -> Any:
 def _build_preprocessing(parts: Mapping[str, Any], path: Path) -> nn.Module:
     module: nn.Module = _build(parts["preprocessing"], PREPROCESSINGS, f"{path}: preprocessing")
     return module
-
-
-def _check_shapes(
-    purifier: Purifier, classifier: nn.Module, preprocessing: nn.Module, facts: _Facts, path: Path
-) -> None:
-    """Refuse parts that do not follow from one another, by pushing a batch without content through them."""
-    batch = torch.zeros(2, *facts.input_shape)
-    noises = [torch.zeros(2, k, *facts.input_shape) for k in purifier.noise_inputs(0.0)]
-    clean = _push(lambda: purifier.eval()(batch, 0.0, noises), f"{path}: images of {list(facts.input_shape)}")
-    logits = _push(lambda: classifier.eval()(preprocessing(clean)), f"{path}: clean images of {list(clean.shape[1:])}")
-    if logits.shape != (2, facts.classes):
-        raise InputError(f"{path}: expected {facts.classes} logits, the classifier gives {list(logits.shape[1:])}")
-
-
-def _push(call: Callable[[], Tensor], what: str) -> Tensor:
-    try:
-        return call()
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())  # PyTorch's messages may have many lines
-        raise InputError(f"{what} do not pass through its networks: {reason}") from error
 
 
 def _fill(module: Any, part: Mapping[str, Any], where: str) -> Any:

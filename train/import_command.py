@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from purecert.engine.console import EngineCommand
+from purecert.engine.errors import InputError
 
 _TIME_RULES = ("exact", "nearest-2sigma", "nearest-sigma", "first-above", "closed-form")
 
@@ -28,6 +29,15 @@ def _print_kinds(context: click.Context, parameter: click.Parameter, wanted: boo
     context.exit()
 
 
+def _parse_values(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError as error:
+        raise InputError(f"expected --{parameter.name} as numbers with commas, got {text!r}") from error
+
+
 @click.command(cls=EngineCommand)
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_kinds, help="Name the kinds.")
 @click.option("--purifier", metavar="KIND=PATH", required=True, help="The purifier's checkpoint, or 'identity'.")
@@ -46,6 +56,8 @@ def _print_kinds(context: click.Context, parameter: click.Parameter, wanted: boo
 @click.option("--purifier-config", "config", type=click.Path(path_type=Path), help="JSON: network and purifier fields.")
 @click.option("--preprocessing", type=click.Choice(["fast", "exact"]), default="fast", show_default=True)
 @click.option("--resize", type=click.Choice(["bilinear", "bicubic"]), default="bilinear", show_default=True)
+@click.option("--mean", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
+@click.option("--std", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
 @click.option("--image-size", type=click.IntRange(min=1), help="Where the purifier does not fix it.")
 @click.option("--data", metavar="NAME[:SPLIT][SLICE]", help="Data set that engine-export takes by default.")
 @click.option("--licence", default="", help="Licence of the weights, for the record.")

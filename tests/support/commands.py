@@ -6,7 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_MODULES = {"export": "purecert.export.commands", "train": "purecert.train.commands"}
+_MODULES = {
+    "export": "purecert.export.commands",
+    "import": "purecert.train.import_command",
+    "train": "purecert.train.commands",
+}
 _HIDE_NATIVE = "import sys; sys.modules['purecert._kernels'] = None; "
 
 

@@ -1,7 +1,6 @@
 """A purifier checkpoint and a classifier checkpoint as one model."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,10 @@ from torch import nn
 
 from purecert.engine.errors import InputError
 from purecert.train.checkpoints import Model
-from purecert.train.configuration import override
+from purecert.train.configuration import override, plain_config
+from purecert.train.fit import check_fit
 from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS, Classifier
+from purecert.train.importing.json_files import read_object
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
 from purecert.train.kinds import PREPROCESSINGS, PURIFIERS
 from purecert.train.networks.adm_unet import AdmUNet
@@ -32,6 +33,10 @@ class Source:
     kind: str
     path: Path | None  # None for the identity purifier, which has no weights
 
+    def __post_init__(self) -> None:
+        if (self.path is None) != (self.kind == IDENTITY):
+            raise ValueError(f"every kind but {IDENTITY} needs a path, got {self.kind} and {self.path}")
+
     @classmethod
     def parse(cls, text: str) -> "Source":
         """Return what KIND=PATH says.
@@ -44,6 +49,8 @@ class Source:
             return cls(kind=kind, path=None)
         if not separator or not path:
             raise InputError(f"expected KIND=PATH, got {text!r}; `engine-import --list` names the kinds")
+        if kind == IDENTITY:
+            raise InputError(f"expected {IDENTITY} alone, since it has no file, got {text!r}")
         return cls(kind=kind, path=Path(path))
 
 
@@ -60,6 +67,8 @@ class ImportSpec:
     config: Path | None = None  # JSON with "network" and "purifier": fields that differ from the published ones
     preprocessing: Literal["fast", "exact"] = "fast"
     resize: Literal["bilinear", "bicubic"] = "bilinear"  # bicubic is antialiased, as in the code of Carlini et al.
+    mean: tuple[float, ...] | None = None  # per channel on the [0, 1] scale; None: as the kind's publisher trained
+    std: tuple[float, ...] | None = None
     image_size: int | None = None  # where the purifier's network does not fix it
     data: str | None = None
     licence: str = ""
@@ -71,19 +80,22 @@ def import_model(spec: ImportSpec) -> Model:
     A network that is conditional on classes gets one learned vector in their place, their mean.
 
     Raises:
-        InputError: A kind or choice is unknown, or a file is unreadable, hostile or does not fit its kind exactly.
+        InputError: A kind or choice is unknown, a file is unreadable, hostile or does not fit its kind exactly, or the
+            two networks do not fit together.
         BackendError: A classifier's library is not installed.
     """
     classifier = _read_classifier(spec.classifier)
     purifier = _read_purifier(spec)
     size = _image_size(purifier, spec, classifier)
-    channels = len(classifier.preprocessing.mean)
     wanted = _preprocess(classifier, spec, size)
+    shape = (len(wanted.mean), size, size)
+    preprocessing = PREPROCESSINGS[spec.preprocessing].module(wanted).eval()
+    check_fit(purifier.eval(), classifier.network, preprocessing, shape, classifier.classes, "the two checkpoints")
     return Model(
-        purifier=purifier.eval(),
+        purifier=purifier,
         classifier=classifier.network,
-        preprocessing=PREPROCESSINGS[spec.preprocessing].module(wanted).eval(),
-        input_shape=(channels, size, size),
+        preprocessing=preprocessing,
+        input_shape=shape,
         classes=classifier.classes,
         data=spec.data,
         sources=tuple(_name_source(source) for source in (spec.purifier, spec.classifier)),
@@ -95,6 +107,8 @@ def _read_classifier(source: Source) -> Classifier:
     kind, _, name = source.kind.partition(":")
     if kind not in CLASSIFIER_KINDS or source.path is None:
         raise InputError(f"expected a classifier kind out of {', '.join(CLASSIFIER_KINDS)}, got {source.kind!r}")
+    if name and not CLASSIFIER_KINDS[kind].takes_name:
+        raise InputError(f"expected {kind}=PATH, got the name {name!r} after the kind, which has none")
     return CLASSIFIER_KINDS[kind].read(source.path, name)
 
 
@@ -123,14 +137,11 @@ def _read_changes(path: Path | None) -> dict[str, Mapping[str, Any]]:
     """Return the fields that a JSON file gives, under ``network`` and ``purifier``."""
     if path is None:
         return {"network": {}, "purifier": {}}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected JSON with network and purifier ({type(error).__name__})") from error
-    if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
-        raise InputError(f"{path}: expected an object with the objects network and purifier")
+    content = read_object(path, "the objects network and purifier")
     if unknown := [key for key in content if key not in ("network", "purifier")]:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known are network, purifier")
+    if not all(isinstance(part, dict) for part in content.values()):
+        raise InputError(f"{path}: expected objects under network and purifier, found another value")
     return {"network": {}, "purifier": {}, **content}
 
 
@@ -138,13 +149,26 @@ def _choose(kind: NetworkKind, family: str, changes: Mapping[str, Any], spec: Im
     """Return the purifier's configuration: as published, but for the file's and the user's choices."""
     if family not in kind.purifiers:
         raise InputError(f"expected a family out of {', '.join(kind.purifiers)} for this kind, got {family!r}")
-    config = override(kind.purifiers[family], changes, "purifier")
-    chosen = {name: getattr(spec, name) for name in ("time_rule", "steps", "clip")}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    published = kind.purifiers[family]
+    config = override(published, _merge(plain_config(published), changes), "purifier")
+    chosen = {name: getattr(spec, name) for name in ("time_rule", "clip") if getattr(spec, name) is not None}
     if family == "ode":
-        outer = {"steps": chosen.pop("steps")} if "steps" in chosen else {}
-        return override(replace(config, model=_set(config.model, chosen, family)), outer, "purifier")
+        steps = {} if spec.steps is None else {"steps": spec.steps}
+        return override(replace(config, model=_set(config.model, chosen, family)), steps, "purifier")
+    if spec.steps is not None:  # a DDPM's own steps are another thing: the length of its schedule
+        raise InputError(f"expected no steps for family {family}, which takes one")
     return _set(config, chosen, family)
+
+
+def _merge(published: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``published`` with some fields replaced; of fields that are mappings themselves, only those named."""
+    inner = {name: value for name, value in changes.items() if isinstance(value, Mapping)}
+    merged = {name: _merge(published[name], value) for name, value in inner.items() if _is_mapping(published, name)}
+    return {**published, **changes, **merged}
+
+
+def _is_mapping(values: Mapping[str, Any], name: str) -> bool:
+    return isinstance(values.get(name), Mapping)
 
 
 def _set(config: Any, chosen: Mapping[str, Any], family: str) -> Any:
@@ -158,6 +182,8 @@ def _unconditional(network: nn.Module) -> nn.Module:
         return replace_classes_by_token(network)
     if isinstance(network, FilmUNet) and network.config.classes:
         return replace_classes_by_token(network)
+    if isinstance(network, SongUNet) and network.config.label_dim:
+        raise InputError("expected a network without classes; of this family, conditional ones have no mean class")
     return network
 
 
@@ -176,7 +202,8 @@ def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier) ->
 
 def _preprocess(classifier: Classifier, spec: ImportSpec, size: int) -> Any:
     """Return the classifier's preprocessing for images of ``size``."""
-    wanted = classifier.preprocessing
+    given = {name: getattr(spec, name) for name in ("mean", "std") if getattr(spec, name) is not None}
+    wanted = override(classifier.preprocessing, given, "classifier's normalisation")
     if wanted.size in (None, size):
         return replace(wanted, size=None)
     return replace(wanted, interpolation=spec.resize, antialias=spec.resize == "bicubic")
@@ -185,7 +212,13 @@ def _preprocess(classifier: Classifier, spec: ImportSpec, size: int) -> Any:
 def _name_source(source: Source) -> str:
     if source.path is None:
         return source.kind
-    if source.path.is_dir():
-        return f"{source.kind}: {source.path.name}/"
-    with source.path.open("rb") as file:
-        return f"{source.kind}: {source.path.name}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if not source.path.is_dir():
+        return f"{source.kind}: {_name_file(source.path)}"
+    files = sorted(file for file in source.path.iterdir() if file.is_file())
+    weights = [file for file in files if file.suffix in (".safetensors", ".bin")]
+    return f"{source.kind}: {source.path.resolve().name}/ with {'; '.join(_name_file(file) for file in weights)}"
+
+
+def _name_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"{path.name}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,6 +1,5 @@
 """The kinds of classifier checkpoint: what file each is, its network, and the input that it was trained on."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.errors import InputError
-from purecert.train.configuration import override
+from purecert.engine.errors import BackendError, InputError
+from purecert.train.configuration import build_config
+from purecert.train.importing.json_files import read_object
 from purecert.train.importing.plain_weights import read_weights, without_prefix
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
@@ -19,12 +19,11 @@ from purecert.train.preprocessing import PreprocessingConfig
 from purecert.train.readers.vit_names import canonical_vit_state
 from purecert.train.strict_state import load_strictly
 
-_NORMALISED = "1."  # in locuslab's files, where place 0 is the normalisation
+_NORMALISED = "1."  # in files of locuslab and of denoised-smoothing, where place 0 is the normalisation
 
 _CIFAR = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616))
 _CIFAR_LOCUSLAB = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 _IMAGENET = PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-_HALVES = (0.5, 0.5, 0.5)
 
 
 class Classifier(NamedTuple):
@@ -41,13 +40,12 @@ class ClassifierKind:
 
     expects: str  # the file, in words
     read: Callable[[Path, str], Classifier]  # from a file and what follows the colon of the kind's name
+    takes_name: bool = False  # whether anything may follow
 
 
 def _read_resnet(path: Path, name: str) -> Classifier:
-    weights = read_weights(path)
-    is_locuslab = all(key.startswith(_NORMALISED) for key in weights)
-    weights = without_prefix(without_prefix(weights, _NORMALISED), "module.")
-    head: Literal["fc", "linear"] = "fc" if "fc.weight" in weights else "linear"
+    weights, is_locuslab = _without_normalisation(read_weights(path))
+    head: Literal["fc", "linear"] = "fc" if _count_parts(weights, "fc.") else "linear"
     blocks = tuple(_count_parts(weights, f"layer{stage}.") for stage in (1, 2, 3))
     has_projections = any(".downsample." in key for key in weights)
     classes = _rows(weights, f"{head}.weight", path)
@@ -64,8 +62,8 @@ def _read_resnet(path: Path, name: str) -> Classifier:
 
 
 def _read_wide_resnet(path: Path, name: str) -> Classifier:
-    weights = read_weights(path)
-    is_block = "fc.weight" in weights
+    weights, is_locuslab = _without_normalisation(read_weights(path))
+    is_block = _count_parts(weights, "block1.") > 0
     first = "block1.layer." if is_block else "layer1."
     classes = _rows(weights, "fc.weight" if is_block else "linear.weight", path)
     width = _rows(weights, f"{first}0.conv1.weight", path)
@@ -80,7 +78,13 @@ def _read_wide_resnet(path: Path, name: str) -> Classifier:
         raise InputError(f"{path}: expected the weights of a WideResNet ({error})") from error
     with torch.device("meta"):
         network = WideResNet(config)
-    return Classifier(_fill(network, weights, path), classes, _CIFAR)
+    return Classifier(_fill(network, weights, path), classes, _CIFAR_LOCUSLAB if is_locuslab else _CIFAR)
+
+
+def _without_normalisation(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+    """Return the network's own weights, and whether they lay behind a normalisation, which has no weights."""
+    is_behind = all(key.startswith(_NORMALISED) for key in weights)
+    return without_prefix(without_prefix(weights, _NORMALISED), "module."), is_behind
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
@@ -106,12 +110,11 @@ def _rows(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
 def _read_vit(path: Path, name: str) -> Classifier:
     weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path))
     classes = _rows(weights, "classifier.weight", path)
-    config = _vit_config(path / "config.json", classes) if path.is_dir() else VitConfig(classes=classes)
+    config = _vit_config(path, classes)
     with torch.device("meta"):
         network = Vit(config)
-    state = {f"network.{key}": value for key, value in weights.items()}
-    wanted = PreprocessingConfig(mean=_HALVES, std=_HALVES, size=config.image_size)
-    return Classifier(load_strictly(network, state, str(path)), classes, wanted)
+    load_strictly(network.network, weights, str(path))
+    return Classifier(network.eval(), classes, _vit_input(path, config))
 
 
 def _vit_weights(folder: Path) -> Path:
@@ -135,30 +138,58 @@ _VIT_FIELDS = {
 
 
 def _vit_config(path: Path, classes: int) -> VitConfig:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the configuration of a ViT as JSON ({type(error).__name__})") from error
-    if not isinstance(content, dict) or content.get("model_type", "vit") != "vit":
+    """Return the shape that the folder's config.json gives; weights alone are those of a ViT-B/16."""
+    if not path.is_dir():
+        return build_config(VitConfig, {"classes": classes}, str(path))
+    path = path / "config.json"
+    content = read_object(path, "the configuration of a ViT")
+    if content.get("model_type", "vit") != "vit":
         raise InputError(f"{path}: expected the configuration of a ViT, found another model's")
     if content.get("hidden_act", "gelu") != "gelu" or content.get("qkv_bias", True) is not True:
         raise InputError(f"{path}: expected hidden_act gelu and qkv_bias true, found others")
     known = {ours: content[theirs] for theirs, ours in _VIT_FIELDS.items() if theirs in content}
-    return override(VitConfig(classes=classes), known, str(path))
+    return build_config(VitConfig, {"classes": classes, **known}, str(path))
+
+
+def _vit_input(path: Path, config: VitConfig) -> PreprocessingConfig:
+    """Return the input that the folder's preprocessor_config.json records; without one, that of Google's ViTs."""
+    path = path / "preprocessor_config.json"
+    content = read_object(path, "the preprocessing of a ViT") if path.is_file() else {}
+    if content.get("do_normalize", True) is not True:
+        raise InputError(f"{path}: expected do_normalize true, found another value")
+    halves = [0.5] * config.channels
+    values = {"mean": content.get("image_mean", halves), "std": content.get("image_std", halves)}
+    return build_config(PreprocessingConfig, {**values, "size": config.image_size}, str(path))
 
 
 def _read_timm(path: Path, name: str) -> Classifier:
+    if not name:
+        raise InputError(f"expected timm:NAME=FILE, got timm={path}")
     weights = read_weights(path)
-    heads = [value for key, value in weights.items() if value.dim() == 2 and key.endswith("weight")]
-    if not name or not heads:
-        raise InputError(f"{path}: expected timm:NAME=FILE with the weights of that model, found {name or 'no name'}")
-    classes = heads[-1].shape[0]
+    with torch.device("meta"):
+        head = _timm_head(_build_timm(name, 2), path)
+    classes = _rows(weights, f"{head}.weight", path)
+    network = _build_timm(name, classes)
+    load_strictly(network.network, weights, str(path))
+    return Classifier(network.eval(), classes, _timm_input(network))
+
+
+def _build_timm(name: str, classes: int) -> TimmClassifier:
     try:
-        network = TimmClassifier(TimmConfig(name=name, classes=classes))
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    state = {f"network.{key}": value for key, value in weights.items()}
-    return Classifier(load_strictly(network, state, str(path)), classes, _timm_input(network))
+        return TimmClassifier(TimmConfig(name=name, classes=classes))
+    except (ValueError, RuntimeError) as error:  # timm raises the second for a tag that it does not list
+        raise InputError(" ".join(str(error).split())) from error
+    except ImportError as error:
+        raise BackendError(f"timm is installed, but cannot be imported ({error})") from error
+
+
+def _timm_head(network: TimmClassifier, path: Path) -> str:
+    """Return the name of the layer that gives the logits; of two that are averaged, the first."""
+    found = cast(Any, network.network).pretrained_cfg.get("classifier")
+    found = found[0] if isinstance(found, tuple | list) and found else found
+    if not isinstance(found, str):
+        raise InputError(f"{path}: expected a classifier, and timm records no last layer for {network.config.name}")
+    return found
 
 
 def _timm_input(network: TimmClassifier) -> PreprocessingConfig:
@@ -179,6 +210,8 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
         read=_read_vit,
     ),
     "timm": ClassifierKind(
-        expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)", read=_read_timm
+        expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)",
+        read=_read_timm,
+        takes_name=True,
     ),
 }

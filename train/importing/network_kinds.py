@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from purecert.engine.errors import InputError
 from purecert.train.configuration import build_config, override
 from purecert.train.importing.plain_weights import read_weights, without_prefix
 from purecert.train.networks.adm_presets import (
@@ -81,8 +82,15 @@ def _read_small_consistency(path: Path, overrides: Overrides) -> nn.Module:
     if path.suffix == ".safetensors":
         weights = read_weights(path)
     else:
-        weights = song_unet_state(train_state(read_flax(path), str(path)), config)
+        weights = _name_leaves(train_state(read_flax(path), str(path)), config, path)
     return _fill(lambda: SongUNet(config), weights, path)
+
+
+def _name_leaves(params: Mapping[str, Any], config: SongUNetConfig, path: Path) -> dict[str, Tensor]:
+    try:
+        return song_unet_state(params, config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _read_edm(path: Path, overrides: Overrides) -> nn.Module:
@@ -106,20 +114,22 @@ def _read_film(path: Path, overrides: Overrides) -> nn.Module:
 def _read_chain(kind: type[Ffdnet] | type[Dncnn]) -> Callable[[Path, Overrides], nn.Module]:
     def read(path: Path, overrides: Overrides) -> nn.Module:
         weights = read_weights(path)
-        config = override(_chain_shape(weights, kind), overrides, f"{path}: network")
+        config = override(_chain_shape(weights, kind, path), overrides, f"{path}: network")
         return _fill(lambda: kind(config), weights, path)
 
     return read
 
 
-def _chain_shape(weights: Mapping[str, Tensor], kind: type[Ffdnet] | type[Dncnn]) -> PlainDenoiserConfig:
+def _chain_shape(weights: Mapping[str, Tensor], kind: type[Ffdnet] | type[Dncnn], path: Path) -> PlainDenoiserConfig:
     """Return the shape that the weights have; where they have none, the load names what is missing."""
     layers = [value for name, value in weights.items() if name.endswith(".weight") and value.dim() == 4]
     if len(layers) < 2:
         return PlainDenoiserConfig()
     outputs, inputs = layers[0].shape[:2]
     channels = (inputs - 1) // UNSHUFFLE**2 if kind is Ffdnet else inputs
-    return PlainDenoiserConfig(channels=max(channels, 1), width=outputs, depth=len(layers))
+    depth = len({name.rpartition(".")[0] for name in weights})
+    found = {"channels": max(channels, 1), "width": outputs, "depth": depth}
+    return build_config(PlainDenoiserConfig, found, str(path))
 
 
 def _karras(model: KarrasConfig) -> dict[str, Any]:

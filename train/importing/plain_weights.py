@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from purecert.engine.errors import InputError
+from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
 
@@ -25,8 +26,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path}: expected a table of weights, found {type(content).__name__}")
-    if strange := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
-        raise InputError(f"{path}: expected tensors only, found another value under {strange[0]!r}")
+    if strange := [
+        name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]:
+        raise InputError(
+            f"{path}: expected tensors by their names only, found another entry, {on_one_line(strange[0])}"
+        )
     return without_prefix(content, _PARALLEL)
 
 

@@ -6,8 +6,6 @@ The pickles are made here in that very format, from modules without code of thei
 import math
 import pickle
 import pickletools
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +17,22 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
 from purecert.train.readers.edm_files import EdmNetwork, read_edm
+from support.checkpoint_files import EasyDict, EdmModule, EdmObject, edm_tree, write_edm
 from support.golden import Golden, golden, shared
-
-_SOURCE = "from pathlib import Path\nPath('marker').touch()\nraise RuntimeError('this source is never run')\n"
-
-
-# Under the names that the published pickles hold.
-_EasyDict = type("EasyDict", (dict,), {"__module__": "dnnlib.util"})
-
-
-def _reconstruct_persistent_obj(meta: dict[str, Any]) -> object:
-    raise AssertionError("reading in the tests goes through our own reader")
-
-
-_reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
-
-
-class _Persistent(nn.Module):
-    """A module that pickles as those of EDM do, and records what it was made with."""
-
-    def __init__(self, class_name: str, /, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-        self.class_name = class_name
-        self._init_args, self._init_kwargs = args, kwargs
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = {key: value for key, value in self.__dict__.items() if key != "class_name"}
-        meta = {"type": "class", "version": 6, "module_src": _SOURCE, "class_name": self.class_name, "state": state}
-        return (_reconstruct_persistent_obj, (meta,))
-
-
-@pytest.fixture(autouse=True)
-def _edm_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give pickle the modules that it looks names up in."""
-    for name in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    persistence, util = sys.modules["torch_utils.persistence"], sys.modules["dnnlib.util"]
-    monkeypatch.setattr(persistence, "_reconstruct_persistent_obj", _reconstruct_persistent_obj, raising=False)
-    monkeypatch.setattr(util, "EasyDict", _EasyDict, raising=False)
-
-
-def _tree(state: dict[str, Tensor], buffers: tuple[str, ...], **kwargs: Any) -> _Persistent:
-    """Return the module tree of a state: EDMPrecond, a SongUNet, two ModuleDicts, blocks, layers."""
-    root = _Persistent("EDMPrecond", **kwargs)
-    for key, value in state.items():
-        *parents, name = key.split(".")
-        module: nn.Module = root
-        for depth, parent in enumerate(parents):
-            if parent not in module._modules:
-                is_container = depth == 1 and parent in ("enc", "dec")
-                made = nn.ModuleDict() if is_container else _Persistent("SongUNet" if depth == 0 else "Layer", **kwargs)
-                module._modules[parent] = made
-            child = module._modules[parent]
-            assert child is not None
-            module = child
-        if name in buffers:
-            module.register_buffer(name, value)
-        else:
-            module.register_parameter(name, nn.Parameter(value, requires_grad=False))
-    return root
-
-
-def _write(path: Path, content: object, protocol: int = 4) -> Path:
-    path.write_bytes(pickle.dumps(content, protocol=protocol))
-    return path
 
 
 @pytest.fixture
-def network() -> _Persistent:
+def network() -> EdmModule:
     state = {"model.enc.4x4_conv.weight": torch.arange(4.0).reshape(2, 2), "model.map_noise.freqs": torch.ones(3)}
-    return _tree(state, ("freqs",), img_resolution=4, channel_mult=[1, 2], model_type="SongUNet")
+    return edm_tree(state, img_resolution=4, channel_mult=[1, 2], model_type="SongUNet")
 
 
 def _golden_file(name: str, path: Path, protocol: int = 4) -> Golden:
     values = golden(name)
     kwargs = {key: values.config[key] for key in ("img_resolution", "channel_mult", "embedding_type")}
-    tree = _tree(values.state(), ("freqs", "resample_filter"), sigma_max=math.inf, **kwargs)
-    extras = {"loss_fn": _Persistent("EDMLoss", P_mean=-1.2), "augment_pipe": None, "dataset_kwargs": _EasyDict(size=3)}
-    _write(path, {"ema": tree, **extras}, protocol)
+    tree = edm_tree(values.state(), sigma_max=math.inf, **kwargs)
+    extras = {"loss_fn": EdmModule("EDMLoss", P_mean=-1.2), "augment_pipe": None, "dataset_kwargs": EasyDict(size=3)}
+    write_edm(path, {"ema": tree, **extras}, protocol)
     return values
 
 
@@ -115,7 +51,7 @@ def test_weights_come_back_bit_for_bit_under_the_published_keys(tmp_path: Path, 
 def test_keys_have_the_published_order(tmp_path: Path, kind: str) -> None:
     rows = shared(f"research/checkpoint-keys/edm_cifar10_32x32_uncond_{kind}.txt").read_text().splitlines()[1:]
     keys = [row.split("\t")[0] for row in rows]
-    _write(tmp_path / "a.pkl", {"ema": _tree(dict.fromkeys(keys, torch.zeros(1)), ("freqs", "resample_filter"))})
+    write_edm(tmp_path / "a.pkl", {"ema": edm_tree(dict.fromkeys(keys, torch.zeros(1)))})
     assert list(read_edm(tmp_path / "a.pkl").tensors) == keys
 
 
@@ -131,10 +67,10 @@ def test_a_file_gives_the_published_outputs(tmp_path: Path, name: str) -> None:
         torch.testing.assert_close(network(x, t), expected, atol=2e-5, rtol=1e-5)
 
 
-def test_the_arguments_come_back(network: _Persistent, tmp_path: Path) -> None:
-    network._init_kwargs |= {"sigma_max": math.inf, "dropout": np.float64(0.13), "nested": _EasyDict(a=[1, None])}
+def test_the_arguments_come_back(network: EdmModule, tmp_path: Path) -> None:
+    network._init_kwargs |= {"sigma_max": math.inf, "dropout": np.float64(0.13), "nested": EasyDict(a=[1, None])}
     network._init_args = (4, "x", np.int64(7), np.bool_(True))
-    read = read_edm(_write(tmp_path / "a.pkl", {"ema": network}))
+    read = read_edm(write_edm(tmp_path / "a.pkl", {"ema": network}))
     wrapper, inner = read.arguments[""], read.arguments["model"]
     assert (wrapper.class_name, inner.class_name) == ("EDMPrecond", "SongUNet")
     assert wrapper.positional == (4, "x", 7, True)
@@ -143,42 +79,32 @@ def test_the_arguments_come_back(network: _Persistent, tmp_path: Path) -> None:
     assert inner.keyword == shape
 
 
-def test_arguments_that_were_not_recorded_are_left_out(network: _Persistent, tmp_path: Path) -> None:
+def test_arguments_that_were_not_recorded_are_left_out(network: EdmModule, tmp_path: Path) -> None:
     network._init_kwargs = None  # type: ignore[assignment]
-    assert list(read_edm(_write(tmp_path / "a.pkl", {"ema": network})).arguments) == ["model"]
+    assert list(read_edm(write_edm(tmp_path / "a.pkl", {"ema": network})).arguments) == ["model"]
 
 
-def test_buffers_that_pass_and_absent_parameters_have_no_key(network: _Persistent, tmp_path: Path) -> None:
+def test_buffers_that_pass_and_absent_parameters_have_no_key(network: EdmModule, tmp_path: Path) -> None:
     network.register_buffer("passing", torch.zeros(1), persistent=False)
     network.register_parameter("absent", None)
-    keys = set(read_edm(_write(tmp_path / "a.pkl", {"ema": network})).tensors)
+    keys = set(read_edm(write_edm(tmp_path / "a.pkl", {"ema": network})).tensors)
     assert keys == {"model.enc.4x4_conv.weight", "model.map_noise.freqs"}
 
 
-def test_the_source_in_a_file_is_not_run(network: _Persistent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_in_a_file_is_not_run(network: EdmModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert isinstance(read_edm(_write(tmp_path / "a.pkl", {"ema": network})), EdmNetwork)
+    assert isinstance(read_edm(write_edm(tmp_path / "a.pkl", {"ema": network})), EdmNetwork)
     assert not (tmp_path / "marker").exists()
 
 
-def test_other_layers_of_torch_are_refused_by_name(network: _Persistent, tmp_path: Path) -> None:
+def test_other_layers_of_torch_are_refused_by_name(network: EdmModule, tmp_path: Path) -> None:
     network._modules["more"] = nn.Linear(2, 2)
     with pytest.raises(InputError, match=r"holds torch\.nn\.modules\.linear\.Linear"):
-        read_edm(_write(tmp_path / "a.pkl", {"ema": network}))
-
-
-def _meta(**changes: Any) -> Any:
-    meta = {"type": "class", "version": 6, "module_src": "", "class_name": "A", "state": {}} | changes
-
-    class Changed:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (_reconstruct_persistent_obj, (meta,))
-
-    return Changed()
+        read_edm(write_edm(tmp_path / "a.pkl", {"ema": network}))
 
 
 def _module(**state: Any) -> Any:
-    return _meta(state={"_parameters": {}, "_buffers": {}, "_modules": {}} | state)
+    return EdmObject(state={"_parameters": {}, "_buffers": {}, "_modules": {}} | state)
 
 
 def _doubling(depth: int) -> list[Any]:
@@ -197,12 +123,12 @@ _SHARED_MODULE = _module()
         ({"net": _module()}, "no module under 'ema'"),
         ({"ema": {"weight": torch.zeros(1)}}, "no module under 'ema'"),
         ([1], "no module under 'ema'"),
-        ({"ema": _meta(version=5)}, "expected version 6 of the persistence format, found 5"),
-        ({"ema": _meta(version=_doubling(60))}, "expected version 6 of the persistence format, found list"),
-        ({"ema": _meta(type="function")}, "not described as a class"),
-        ({"ema": _meta(state=[1])}, "no class name or no state"),
-        ({"ema": _meta(class_name=3)}, "no class name or no state"),
-        ({"ema": _meta(state={})}, "a A has no _modules"),
+        ({"ema": EdmObject(version=5)}, "expected version 6 of the persistence format, found 5"),
+        ({"ema": EdmObject(version=_doubling(60))}, "expected version 6 of the persistence format, found list"),
+        ({"ema": EdmObject(type="function")}, "not described as a class"),
+        ({"ema": EdmObject(state=[1])}, "no class name or no state"),
+        ({"ema": EdmObject(class_name=3)}, "no class name or no state"),
+        ({"ema": EdmObject(state={})}, "a A has no _modules"),
         ({"ema": _module(_modules={1: None})}, "a A has no _modules"),
         ({"ema": _module(_modules={"a": 3})}, "a is no module"),
         ({"ema": _module(_parameters={"w": [1.0]})}, "w of a A is no tensor"),
@@ -217,7 +143,7 @@ _SHARED_MODULE = _module()
 )
 def test_content_that_does_not_fit_is_refused(tmp_path: Path, content: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read_edm(_write(tmp_path / "a.pkl", content))
+        read_edm(write_edm(tmp_path / "a.pkl", content))
 
 
 class _Reduced:
@@ -251,12 +177,12 @@ def _storage(elements: int = 4) -> Any:
         (_Reduced(_STORAGE, (3,)), "storage is not written as torch.save does"),
         (_Reduced(_TENSOR, (_storage(), 0, (4,), (1,), False, None), {"data": 3}), "damaged"),
         (_Reduced(_STORAGE, (pickle.dumps(3),), [1]), "damaged|storage is not written"),
-        (_Reduced(_EasyDict, (), {"a": 1}), "damaged"),
+        (_Reduced(EasyDict, (), {"a": 1}), "damaged"),
     ],
 )
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path, value: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read_edm(_write(tmp_path / "a.pkl", {"ema": _module(_parameters={"w": value})}))
+        read_edm(write_edm(tmp_path / "a.pkl", {"ema": _module(_parameters={"w": value})}))
 
 
 def test_a_storage_read_over_and_over_is_refused(tmp_path: Path) -> None:
@@ -264,11 +190,11 @@ def test_a_storage_read_over_and_over_is_refused(tmp_path: Path) -> None:
     data = next(argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, bytes))
     reads = [_Reduced(_STORAGE, (data,)) for _ in range(100)]  # the pickle holds the bytes once
     with pytest.raises(InputError, match="more storages than a network has"):
-        read_edm(_write(tmp_path / "a.pkl", {"ema": _module(), "reads": reads}))
+        read_edm(write_edm(tmp_path / "a.pkl", {"ema": _module(), "reads": reads}))
 
 
-def test_flipped_bits_raise_one_line_or_nothing(network: _Persistent, tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.pkl", {"ema": network})
+def test_flipped_bits_raise_one_line_or_nothing(network: EdmModule, tmp_path: Path) -> None:
+    path = write_edm(tmp_path / "a.pkl", {"ema": network})
     data = path.read_bytes()
     refused = 0
     for position in range(0, len(data), 5):

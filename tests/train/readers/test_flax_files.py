@@ -115,7 +115,7 @@ def test_bytes_after_the_end_are_refused(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _write({"a": 1}, tmp_path / "a")
     monkeypatch.setitem(sys.modules, "msgpack", None)
-    with pytest.raises(BackendError, match=r"pip install 'purecert\[train\]'"):
+    with pytest.raises(BackendError, match=r"pip install 'purecert\[import\]'"):
         read_flax(path)
 
 

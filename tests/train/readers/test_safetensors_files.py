@@ -72,5 +72,5 @@ def test_a_header_that_does_not_fit_is_refused(tmp_path: Path, header: object, w
 
 def test_a_missing_package_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(BackendError, match=r"pip install 'purecert\[train\]'"):
+    with pytest.raises(BackendError, match=r"pip install 'purecert\[import\]'"):
         read_safetensors(path)

@@ -1,0 +1,163 @@
+"""What a user chooses at an import ends up in the model file, and what is not chosen is as published."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from purecert.engine.errors import InputError
+from purecert.train.checkpoints import load_model
+from purecert.train.importing.assemble import Source
+from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from support.checkpoint_files import write_json, write_torch
+from support.golden import golden, table
+from support.published_networks import PUBLISHED, import_published, import_purifier, network_fields, write_published
+from support.vit_files import small_vit, write_vit
+
+Run = Callable[..., tuple[int, str, str]]
+
+_FFDNET = "--purifier ffdnet=ffdnet.pt --classifier cifar-resnet=classifier.pth -o new.pt"
+
+_RULES = {  # as tables/timesteps.csv calls them, and the column that holds the time
+    "nearest-2sigma": ("jcm_ncsnpp_A", "grid_18_nearest_to_2sigma", "sigma_on_minus1_1"),
+    "nearest-sigma": ("jcm_ncsnpp_A", "grid_18_nearest_to_sigma", "sigma_on_minus1_1"),
+    "first-above": ("improved_diffusion_unet_A", "dds_loop_cosine_4000", "t_or_index"),
+    "closed-form": ("improved_diffusion_unet_A", "densepure_closed_cosine_4000", "t_or_index"),
+}
+_PRINTED_SIGMAS = (0.25, 0.5, 1.0)
+
+
+def _times(folder: Path, run: Run, name: str, *choices: str) -> dict[float, float]:
+    """Return the times of an imported model at the sigmas of the table."""
+    write_json(folder / "network.json", {"network": network_fields(golden(name))})
+    path = write_published(folder, name)
+    arguments = ["--purifier", f"{PUBLISHED[name].kind}={path}", "--purifier-config", "network.json"]
+    code, _, err = run(*arguments, "--classifier", "cifar-resnet=classifier.pth", "-o", "new.pt", "--force", *choices)
+    assert code == 0, err
+    purifier = load_model(folder / "new.pt").purifier
+    return {sigma: purifier.timestep(sigma) for sigma in (0.05, 0.12, 0.15, 0.25, 0.5, 0.75, 1.0)}
+
+
+@pytest.mark.parametrize("rule", _RULES)
+def test_a_time_rule_ends_up_in_the_model(folder: Path, run: Run, rule: str) -> None:
+    name, row_name, column = _RULES[rule]
+    expected = {float(row["sigma"]): float(row[column]) for row in table("timesteps") if row["rule"] == row_name}
+    assert _times(folder, run, name, "--time-rule", rule) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_exact_time_rule_is_the_noise_itself(folder: Path, run: Run) -> None:
+    times = _times(folder, run, "jcm_ncsnpp_A", "--time-rule", "exact")
+    assert times == {sigma: 2 * sigma for sigma in times}
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("jcm_ncsnpp_A", "nearest-2sigma"), ("improved_diffusion_unet_A", "first-above")]
+)
+def test_the_time_rule_is_the_published_one_unless_chosen(folder: Path, run: Run, name: str, rule: str) -> None:
+    assert _times(folder, run, name) == _times(folder, run, name, "--time-rule", rule)
+
+
+@pytest.mark.parametrize("rule", ["exact", *_RULES])
+def test_help_prints_the_times_that_the_model_takes(folder: Path, run: Run, rule: str) -> None:
+    text = " ".join(run("--help")[1].split())
+    printed = re.search(rf" {rule} ([\d.]+), ([\d.]+), ([\d.]+) ", text)
+    assert printed is not None
+    times = _times(folder, run, _RULES.get(rule, ("jcm_ncsnpp_A",))[0], "--time-rule", rule)
+    values = [float(value) for value in printed.groups()]
+    assert values == pytest.approx([times[sigma] for sigma in _PRINTED_SIGMAS], abs=5.1e-5)
+
+
+@pytest.mark.parametrize("kind", ["exact", "fast"])
+def test_the_preprocessing_ends_up_in_the_model(folder: Path, run: Run, kind: str) -> None:
+    assert run(*_FFDNET.split(), "--preprocessing", kind)[0] == 0
+    image = torch.full((1, 3, 2, 2), 100.7 / 127.5 - 1)  # between two grey levels
+    level = 100 if kind == "exact" else 100.7
+    mean, std = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    expected = ((level / 255 - mean) / std).expand(1, 3, 2, 2)
+    torch.testing.assert_close(load_model(folder / "new.pt").preprocessing(image), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "bicubic"])
+def test_the_resize_ends_up_in_the_model(folder: Path, run: Run, resize: str) -> None:
+    write_vit(folder / "vit", small_vit().state_dict())
+    arguments = f"--purifier ffdnet=ffdnet.pt --classifier hf-vit=vit -o new.pt --image-size 32 --resize {resize}"
+    assert run(*arguments.split())[0] == 0
+    image = torch.rand(1, 3, 32, 32)
+    expected = torch.nn.functional.interpolate(image, (20, 20), mode=resize, antialias=resize == "bicubic")
+    found = load_model(folder / "new.pt").preprocessing(image)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_clip_ends_up_in_the_model(folder: Path, run: Run) -> None:
+    image = torch.full((1, 3, 32, 32), 40.0)
+    assert run(*_FFDNET.split(), "--clip")[0] == 0
+    clipped = load_model(folder / "new.pt").purifier(image, 0.5)
+    assert run(*_FFDNET.split(), "--no-clip", "--force")[0] == 0
+    free = load_model(folder / "new.pt").purifier(image, 0.5)
+    assert free.abs().max() > 1
+    torch.testing.assert_close(clipped, free.clamp(-1, 1))
+
+
+def test_a_field_inside_a_field_leaves_the_others_as_published(tmp_path: Path) -> None:
+    changes = {"model": {"clip": True, "levels": {"t_max": 40.0}}, "steps": 3}
+    model = import_published(tmp_path, "cm_unet_uncond_A", family="ode", changes=changes, time_rule="nearest-sigma")
+    config: Any = model.purifier.config
+    assert (config.steps, config.model.clip, config.model.levels.t_max) == (3, True, 40.0)
+    assert (config.model.label_scale, config.model.grid_points, config.model.levels.t_min) == (1000.0, 40, 0.002)
+    assert config.model.time_rule == "nearest-sigma"
+
+
+def test_a_field_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"purifier\.model: expected a mapping, found int"):
+        import_published(tmp_path, "cm_unet_uncond_A", family="ode", changes={"model": 3})
+    with pytest.raises(InputError, match=r"purifier\.clip: expected bool, found dict"):
+        import_published(tmp_path, "cm_unet_uncond_A", changes={"clip": {}})
+    with pytest.raises(InputError, match="sigma_data must be > 0, got nan"):
+        import_published(tmp_path, "cm_unet_uncond_A", changes={"sigma_data": float("nan")})
+
+
+@pytest.mark.parametrize("steps", [None, 1, 4])
+def test_the_steps_of_the_ode_end_up_in_the_model(tmp_path: Path, steps: int | None) -> None:
+    purifier: Any = import_published(tmp_path, "edm_ncsnpp_A", family="ode", steps=steps, time_rule="exact").purifier
+    # Without a number, all of the 18 points below the first time, of which there are seven below 1.
+    assert len(purifier.config.times(1.0)) == (1 + 7 if steps is None else steps)
+
+
+def test_a_network_with_classes_but_without_a_mean_class_is_refused(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"img_resolution": 8, "in_channels": 3, "out_channels": 3, "model_channels": 8}
+    fields |= {"num_blocks": 1, "label_dim": 10, "channel_mult": (1,), "attn_resolutions": ()}
+    path = write_torch(tmp_path / "a.pt", SongUNet(SongUNetConfig(**fields)).state_dict())
+    with pytest.raises(InputError, match="expected a network without classes"):
+        import_purifier("song-unet", path, fields)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("ffdnet", None), ("identity", Path("a.pt"))])
+def test_only_the_identity_has_no_file(kind: str, path: Path | None) -> None:
+    with pytest.raises(ValueError, match="every kind but identity needs a path"):
+        Source(kind=kind, path=path)
+
+
+def test_a_normalisation_of_ones_own_ends_up_in_the_model(folder: Path, run: Run) -> None:
+    code, _, err = run(*_FFDNET.split(), "--mean", "0.1,0.2,0.3", "--std", "1,2,4")
+    assert code == 0, err
+    preprocessing = load_model(folder / "new.pt").preprocessing
+    clean = torch.ones(1, 3, 1, 1)  # white: 1 on the [0, 1] scale too
+    assert preprocessing(clean).flatten().tolist() == pytest.approx([0.9, 0.4, 0.175])
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (("--mean", "grey"), "--mean as numbers"),
+        (("--std", "1,2"), "one value per channel"),
+        (("--std", "0,1,1"), "std > 0"),
+    ],
+)
+def test_an_impossible_normalisation_is_refused(folder: Path, run: Run, choice: tuple[str, str], words: str) -> None:
+    code, out, err = run(*_FFDNET.split(), *choice)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(words, err)
+    assert not (folder / "new.pt").exists()

@@ -1,0 +1,128 @@
+"""Weights of timm's models become classifiers that give timm's own logits."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from purecert.engine.errors import InputError
+from purecert.train.checkpoints import Model, load_model, save_model
+from purecert.train.importing.assemble import ImportSpec, Source, import_model
+from support.checkpoint_files import parallel, write_safetensors, write_torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torchvision warns where it has no image extension, which nothing here needs
+    timm = pytest.importorskip(
+        "timm", reason="timm cannot be imported: it needs torchvision, which has no CPU build", exc_type=ImportError
+    )
+
+_CLASSES = 7
+# A convolutional network, a transformer, one whose last layer is not the last by name, and two with buffers that are
+# no part of their state.
+_NAMES = ["resnet18", "test_vit", "test_convnext", "test_vit_relpos", "test_maxvit"]
+
+
+def _network(name: str) -> Any:
+    """Return timm's own model with weights at which all matter."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = timm.create_model(name, pretrained=False, num_classes=_CLASSES).eval().requires_grad_(False)
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.xavier_uniform_(parameter.flatten(1))
+    return network
+
+
+def _import(name: str, path: Path, **choices: Any) -> Model:
+    source = Source(kind=f"timm:{name}", path=path)
+    choices = {"image_size": 32} | choices
+    return import_model(ImportSpec(purifier=Source(kind="identity", path=None), classifier=source, **choices))
+
+
+def _size(name: str) -> int:
+    return int(timm.get_pretrained_cfg(name).input_size[-1])
+
+
+def _assert_same_logits(model: Model, network: Any, name: str) -> None:
+    x = torch.randn(3, 3, _size(name), _size(name))
+    expected: Tensor = network(x)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(model.classifier(x), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_file_gives_timms_own_logits(tmp_path: Path, name: str, suffix: str) -> None:
+    network = _network(name)
+    write = write_safetensors if suffix == ".safetensors" else write_torch
+    model = _import(name, write(tmp_path / f"a{suffix}", network.state_dict()))
+    assert model.classes == _CLASSES
+    _assert_same_logits(model, network, name)
+
+
+def test_weights_inside_a_trainers_file_are_read(tmp_path: Path) -> None:
+    network = _network("resnet18")
+    model = _import("resnet18", write_torch(tmp_path / "a.pth.tar", parallel(network.state_dict())))
+    _assert_same_logits(model, network, "resnet18")
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_an_imported_model_survives_its_file(tmp_path: Path, name: str) -> None:
+    network = _network(name)
+    save_model(_import(name, write_torch(tmp_path / "a.pth", network.state_dict())), tmp_path / "model.pt")
+    _assert_same_logits(load_model(tmp_path / "model.pt"), network, name)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit.r160_in1k", "resnet18"])
+def test_the_input_is_the_one_that_timm_records(tmp_path: Path, name: str) -> None:
+    model = _import(name, write_torch(tmp_path / "a.pth", _network(name).state_dict()))
+    recorded, preprocessing = timm.get_pretrained_cfg(name), model.preprocessing
+    image = torch.full((1, 3, 32, 32), 0.25)
+    mean, std = torch.tensor(recorded.mean)[:, None, None], torch.tensor(recorded.std)[:, None, None]
+    expected = ((0.625 - mean) / std).expand(1, *recorded.input_size)
+    torch.testing.assert_close(preprocessing(image), expected, atol=1e-5, rtol=0)
+
+
+# --- what does not fit
+
+
+@pytest.mark.parametrize("name", ["resnet18", "test_vit"])
+def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, name: str) -> None:
+    state = _network(name).state_dict()
+    names = list(state)
+    for key in (names[0], names[len(names) // 2]):  # the last one decides the number of classes
+        rest = {other: value for other, value in state.items() if other != key}
+        with pytest.raises(InputError, match=rf"weight '{key}' is missing"):
+            _import(name, write_torch(tmp_path / "a.pth", rest))
+        with pytest.raises(InputError, match=rf"weight '{key}': expected shape"):
+            _import(name, write_torch(tmp_path / "a.pth", state | {key: torch.cat([state[key]] * 2)}))
+        with pytest.raises(InputError, match=rf"unknown weight '{key}_twin'"):
+            _import(name, write_torch(tmp_path / "a.pth", state | {f"{key}_twin": state[key]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet_of_nobody", "has no model 'resnet_of_nobody'; timm.list_models"),
+        ("resnet18.nobody", "nobody"),
+        ("hf-hub:somebody/resnet18", "expected a plain timm name such as .*, got 'hf-hub:somebody/resnet18'"),
+        ("local-dir:.", "expected a plain timm name"),
+        ("../resnet18", "expected a plain timm name"),
+        ("test_convnext", r"weight 'head\.fc\.weight' is missing; is the file of another kind"),
+        ("", "expected timm:NAME=FILE"),
+    ],
+)
+def test_a_name_that_is_none_of_timms_is_refused_in_one_line(tmp_path: Path, name: str, words: str) -> None:
+    path = write_torch(tmp_path / "a.pth", _network("resnet18").state_dict())
+    with pytest.raises(InputError, match=words) as caught:
+        _import(name, path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_one_class_is_refused(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "a.pth", {"fc.weight": torch.zeros(1, 512)})
+    with pytest.raises(InputError, match="need at least 2 classes"):
+        _import("resnet18", path)
