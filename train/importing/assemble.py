@@ -13,7 +13,6 @@ from purecert.train.checkpoints import Model
 from purecert.train.configuration import override, plain_config
 from purecert.train.fit import check_fit
 from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS, Classifier
-from purecert.train.importing.json_files import read_object
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
 from purecert.train.kinds import PREPROCESSINGS, PURIFIERS
 from purecert.train.networks.adm_unet import AdmUNet
@@ -22,6 +21,7 @@ from purecert.train.networks.film_unet import FilmUNet
 from purecert.train.networks.song_unet import SongUNet
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
+from purecert.train.readers.json_files import read_object
 
 IDENTITY = "identity"
 

@@ -7,29 +7,14 @@ from typing import final
 
 from torch import nn
 
-from purecert.train.purifiers.base import ManyStepsPurifier, OneStepPurifier, Step
-from purecert.train.purifiers.karras import KarrasConfig, denoise
+from purecert.train.purifiers.base import ManyStepsPurifier, Step
+from purecert.train.purifiers.karras import KarrasConfig, KarrasPurifier, denoise
 from purecert.train.shapes import FreshNoise, Image
 
 
 @final
-class ConsistencyPurifier(OneStepPurifier):
+class ConsistencyPurifier(KarrasPurifier):
     """One step of a consistency model: the start of the trajectory that passes the noisy image."""
-
-    def __init__(self, config: KarrasConfig, network: nn.Module) -> None:
-        super().__init__(network)
-        self.config = config
-
-    @property
-    def time_rule(self) -> str:
-        return self.config.rule_name
-
-    @property
-    def clips(self) -> bool:
-        return self.config.clip
-
-    def timestep(self, sigma: float) -> float:
-        return self.config.time(sigma)
 
     def step(self, sigma: float) -> Step:
         return self.config.step(self.timestep(sigma), self.config.levels.t_min)

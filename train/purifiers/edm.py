@@ -7,30 +7,15 @@ from typing import final
 
 from torch import nn
 
-from purecert.train.purifiers.base import ManyStepsPurifier, OneStepPurifier, Step, apply_step
-from purecert.train.purifiers.karras import KarrasConfig
+from purecert.train.purifiers.base import ManyStepsPurifier, Step, apply_step
+from purecert.train.purifiers.karras import KarrasConfig, KarrasPurifier
 from purecert.train.schedules import NoiseRange
 from purecert.train.shapes import FreshNoise, Image
 
 
 @final
-class EdmPurifier(OneStepPurifier):
+class EdmPurifier(KarrasPurifier):
     """The denoiser itself: the mean of all clean images behind the noisy one (Karras et al. 2022, eq. 7)."""
-
-    def __init__(self, config: KarrasConfig, network: nn.Module) -> None:
-        super().__init__(network)
-        self.config = config
-
-    @property
-    def time_rule(self) -> str:
-        return self.config.rule_name
-
-    @property
-    def clips(self) -> bool:
-        return self.config.clip
-
-    def timestep(self, sigma: float) -> float:
-        return self.config.time(sigma)
 
     def step(self, sigma: float) -> Step:
         return self.config.step(self.timestep(sigma), 0.0)

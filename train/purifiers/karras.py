@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from purecert.train.purifiers.base import Step, apply_step
+from purecert.train.purifiers.base import OneStepPurifier, Step, apply_step
 from purecert.train.schedules import NoiseRange, TimeRule, choose_time
 from purecert.train.shapes import Image, Times
 
@@ -68,6 +68,25 @@ class KarrasConfig:
         """Return the constants of D(x, t), a consistency model's, or with ``t_min`` 0 an EDM denoiser's."""
         scales = boundary_scales(t, self.sigma_data, t_min)
         return Step(scales.skip, scales.out, scales.inp, self.label_scale * math.log(t) / 4)
+
+
+class KarrasPurifier(OneStepPurifier):
+    """A purifier of one call of a network of this parametrisation."""
+
+    def __init__(self, config: KarrasConfig, network: nn.Module) -> None:
+        super().__init__(network)
+        self.config = config
+
+    @property
+    def time_rule(self) -> str:
+        return self.config.rule_name
+
+    @property
+    def clips(self) -> bool:
+        return self.config.clip
+
+    def timestep(self, sigma: float) -> float:
+        return self.config.time(sigma)
 
 
 def denoise(network: nn.Module, config: KarrasConfig, noisy: Image, t: float) -> Image:

@@ -1,6 +1,5 @@
 """UNet2DModel folders of diffusers whose network is an AdmUNet under other names, such as its consistency models."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ from purecert.engine.errors import InputError
 from purecert.train.configuration import build_config
 from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
 from purecert.train.readers.diffusers_names import adm_unet_state
-from purecert.train.readers.opened import on_one_line, opened
+from purecert.train.readers.json_files import read_object
+from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
-
-_MAX_CONFIG_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,14 +100,9 @@ def read_diffusers_config(folder: Path) -> AdmUNetConfig:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    with opened(path) as file:
-        content = file.read(_MAX_CONFIG_BYTES + 1)
-    try:
-        values = json.loads(content) if len(content) <= _MAX_CONFIG_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected the JSON configuration of a UNet2DModel") from error
-    if not isinstance(values, dict) or values.get("_class_name") != "UNet2DModel":
-        raise InputError(f"{path}: expected the JSON configuration of a UNet2DModel")
+    values = read_object(path, "the configuration of a UNet2DModel")
+    if values.get("_class_name") != "UNet2DModel":
+        raise InputError(f"{path}: expected the configuration of a UNet2DModel, found another class's")
     # Names beginning with _ say who wrote the file.
     return {name: value for name, value in values.items() if not name.startswith("_")}
 

@@ -208,7 +208,7 @@ def test_the_configuration_is_the_published_one(tmp_path: Path) -> None:
         ({"sample_size": 15}, "cannot be halved"),
         ({"layers_per_block": "1"}, "layers_per_block: expected int, found str"),
         ({"unheard_of": 1}, "unknown key 'unheard_of'"),
-        ({"_class_name": "UNet2DConditionModel"}, "expected the JSON configuration of a UNet2DModel"),
+        ({"_class_name": "UNet2DConditionModel"}, "expected the configuration of a UNet2DModel"),
     ],
 )
 def test_an_entry_that_does_not_map_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -250,7 +250,7 @@ def _small_config() -> AdmUNetConfig:
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "{}", "\x00", " " * 1_000_001])
 def test_a_configuration_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(InputError, match="expected the JSON configuration of a UNet2DModel"):
+    with pytest.raises(InputError, match="expected the configuration of a UNet2DModel"):
         read_diffusers(tmp_path)
 
 
