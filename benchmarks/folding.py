@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from purecert.engine.hardware import available_threads, describe_cpu
@@ -92,7 +93,8 @@ def _size(module: FusedModel, model: Model) -> Size:
 
     inputs = graph_inputs(model, [_SIGMA], "fp32")
     graph = onnx.load_from_string(onnx_bytes(export_program(module, inputs), inputs)).graph
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    # The CPU's fused attention is not counted; its formula written out is.
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *model.input_shape))
     return Size(
         onnx_nodes=len(graph.node),
@@ -140,9 +142,9 @@ def _run_once(graph: Path) -> dict[str, Any]:
 def _model(purifier: Purifier, classifier: nn.Module, preprocessing: PreprocessingConfig) -> Model:
     for module in (purifier, classifier):
         module.eval().requires_grad_(False)
-        for weight in module.parameters():  # layers that start as zeros would hide all that follows
-            if weight.dim() > 1 and not weight.any():
-                nn.init.normal_(weight, std=0.02)
+        for weight in module.parameters():  # layers that start at almost nothing would hide all that comes before
+            if weight.dim() > 1:
+                nn.init.xavier_uniform_(weight.flatten(1))
     return Model(
         purifier=purifier,
         classifier=classifier,

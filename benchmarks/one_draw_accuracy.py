@@ -32,6 +32,8 @@ _BATCH = 125
 def main(model_path: Path, data: str, sigmas: tuple[float, ...], data_dir: Path | None) -> None:
     """Print the accuracy of MODEL on DATA at each SIGMA: its mean over the draws, and each draw's."""
     model, images = load_model(model_path), load_dataset(data, data_dir)
+    if model.purifier.noise_inputs(sigmas[0]):
+        raise click.UsageError("expected a purifier without noise of its own")
     results = []
     for sigma in sigmas:
         accuracies = [_accuracy(fuse(model, sigma), images, sigma, number) for number in range(_DRAWS)]

@@ -11,7 +11,7 @@ from purecert.engine.canonical import sha256_hex, write_atomically
 from purecert.engine.errors import InputError
 from purecert.engine.strict_json import read_document
 
-PLAN_SCHEMA = "purecert.plan/1"
+PLAN_SCHEMA = "purecert.plan/2"
 PLAN_FILE = "plan.json"
 CACHE_DIRECTORY = "cache"
 

@@ -1,5 +1,6 @@
 """A model at one fixed sigma, with everything computed beforehand that depends on sigma only."""
 
+from collections import OrderedDict
 from typing import final
 
 from torch import Tensor, nn
@@ -26,9 +27,10 @@ def fold(model: Model, sigma: float) -> FusedModel:
         purified = PurifiedClassifier(_fix_times(purifier, sigma, size), preprocessing, classifier, sigma)
         return FusedModel(purified).eval()
     step = purifier.step(sigma)
-    network = _FoldedStep(purifier, step, model.input_shape)
+    folded = _FoldedStep(purifier, step, size)
+    parts = OrderedDict(purifier=folded, preprocessing=preprocessing, classifier=classifier)
     # The network's input inp (2 pixels / 255 - 1) + inp_shift is one affine of the pixels.
-    return FusedModel(nn.Sequential(network, preprocessing, classifier), scale=step.inp, shift=step.inp_shift).eval()
+    return FusedModel(nn.Sequential(parts), scale=step.inp, shift=step.inp_shift).eval()
 
 
 def folds_time(purifier: Purifier) -> bool:
@@ -41,12 +43,13 @@ def folds_time(purifier: Purifier) -> bool:
 class _FoldedStep(nn.Module):
     """D as a function of the network's own input y = inp x + inp_shift: (skip / inp) y + F'(y)."""
 
-    def __init__(self, purifier: OneStepPurifier, step: Step, shape: tuple[int, int, int]) -> None:
+    def __init__(self, purifier: OneStepPurifier, step: Step, size: Size) -> None:
         super().__init__()
         self.skip = step.skip / step.inp
         self.clips = purifier.clips
-        network = fold_time(purifier.network, step.label, shape[1:])
-        self.network = fold_output(network, step.out, step.shift - self.skip * step.inp_shift, shape[0])
+        network = fold_time(purifier.network, step.label, size)
+        shift = step.shift - self.skip * step.inp_shift
+        self.network = fold_output(network, step.out, shift, has_variance=step.has_variance)
 
     def forward(self, scaled: Image) -> Image:
         raw: Tensor = self.network(scaled)

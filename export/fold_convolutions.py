@@ -36,7 +36,8 @@ def scale_output(convolution: nn.Conv2d, scale: float, shift: float, outputs: in
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Return ``module``, changed: every batch normalisation right after a convolution is in that convolution.
 
-    One that stands before its convolution stays: padding lies between them.
+    One that stands before its convolution stays: padding lies between them. In modules of other libraries only plain
+    convolutions next to plain normalisations in a plain sequence are taken: a subclass may do more than its parent.
     """
     for part in list(module.modules()):
         for convolution, norm in _pairs(part):
@@ -54,7 +55,7 @@ def _pairs(part: nn.Module) -> list[tuple[str, str]]:
         return [("conv1", "bn1")]
     if isinstance(part, WideBlock):
         return [("conv1", "bn2")]  # norms stand before their convolutions: the second right after the first of them
-    if isinstance(part, nn.Sequential):
+    if type(part) is nn.Sequential:
         neighbours = pairwise(part.named_children())
-        return [(a, b) for (a, x), (b, y) in neighbours if isinstance(x, nn.Conv2d) and isinstance(y, nn.BatchNorm2d)]
+        return [(a, b) for (a, x), (b, y) in neighbours if type(x) is nn.Conv2d and type(y) is nn.BatchNorm2d]
     return []

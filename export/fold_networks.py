@@ -130,8 +130,8 @@ def _(network: Dncnn, time: Tensor, size: Size) -> nn.Module:
     return network  # blind: it has no time path
 
 
-def fold_output(network: nn.Module, scale: float, shift: float, channels: int) -> nn.Module:
-    """Return a folded network that gives scale F + shift, and of an AdmUNet's F only the first ``channels``.
+def fold_output(network: nn.Module, scale: float, shift: float, *, has_variance: bool) -> nn.Module:
+    """Return a folded network that gives scale F + shift, with ``has_variance`` for the first half of F's channels.
 
     Raises:
         TypeError: No way is known to reach the last layers of such a network.
@@ -141,7 +141,8 @@ def fold_output(network: nn.Module, scale: float, shift: float, channels: int) -
         for index, (parent, name) in enumerate(layers):
             convolution = parent.get_submodule(name)
             assert isinstance(convolution, nn.Conv2d)
-            kept = channels if isinstance(network, AdmUNet) else convolution.out_channels
+            # Patches keep a channel's pixels together, so the first half of these channels too is the image's own.
+            kept = convolution.out_channels // (2 if has_variance else 1)
             is_last = index == len(layers) - 1  # the pyramid's images are added up: only one brings the shift
             setattr(parent, name, scale_output(convolution, scale, shift if is_last else 0.0, kept))
     return network

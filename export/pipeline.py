@@ -99,6 +99,7 @@ def export_modules(
             talk(f"exporting sigma {sigma} in {spec.precision}")
             shipped = ship(sigma) if ship else module
             built.append(_build(directory, shipped, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
+        assert all(graph.fp32_islands == built[0].fp32_islands for graph in built)  # sigma changes values only
         for line in describe_islands(built[0].fp32_islands):
             talk(line)
         record = _record(inputs, built, origin, spec, data.name)

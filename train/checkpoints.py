@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
@@ -18,7 +17,7 @@ from purecert.train.configuration import build_config, plain_config
 from purecert.train.fit import check_fit
 from purecert.train.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
 from purecert.train.purifiers.base import Purifier
-from purecert.train.strict_state import check_finite, load_strictly
+from purecert.train.strict_state import build_empty, check_finite, load_strictly
 
 SCHEMA = "purecert.model/1"
 
@@ -109,9 +108,9 @@ def load_model(path: str | Path) -> Model:
     parts = {name: _require(content, name, str(path)) for name in ("purifier", "classifier", "preprocessing")}
     others = {key: value for key, value in content.items() if key not in parts and key != "schema"}
     facts = build_config(_Facts, others, str(path))
-    with torch.device("meta"):  # no weights are made only to be replaced, and a file's sizes cost no memory
-        purifier = _build(parts["purifier"], PURIFIERS, f"{path}: purifier")
-        classifier = _build(parts["classifier"], CLASSIFIERS, f"{path}: classifier")
+    where = f"{path}: purifier"
+    purifier = build_empty(lambda: _build(parts["purifier"], PURIFIERS, where), where)
+    classifier = build_empty(lambda: _build(parts["classifier"], CLASSIFIERS, f"{path}: classifier"), str(path))
     preprocessing = _build_preprocessing(parts, path).eval()
     check_fit(purifier.eval(), classifier.eval(), preprocessing, facts.input_shape, facts.classes, str(path))
     model = Model(

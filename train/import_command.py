@@ -58,6 +58,7 @@ def _parse_values(context: click.Context, parameter: click.Parameter, text: str 
 @click.option("--resize", type=click.Choice(["bilinear", "bicubic"]), default="bilinear", show_default=True)
 @click.option("--mean", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
 @click.option("--std", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
+@click.option("--classifier-size", type=click.IntRange(min=1), help="What it sees.  [default: as it was trained]")
 @click.option("--image-size", type=click.IntRange(min=1), help="Where the purifier does not fix it.")
 @click.option("--data", metavar="NAME[:SPLIT][SLICE]", help="Data set that engine-export takes by default.")
 @click.option("--licence", default="", help="Licence of the weights, for the record.")
@@ -70,8 +71,9 @@ def import_command(purifier: str, classifier: str, output: Path, force: bool, **
     Time rules of consistency models and EDM networks, on the 18 points of the CIFAR-10 models, as the network's time at
     sigma .25, .5, 1: exact .5, 1, 2 (the noise that is there, on the network's scale); nearest-2sigma .5853, 1.0882,
     1.9233 (the grid, as in the official code of Consistency Purification); nearest-sigma .2964, .5853, 1.0882 (as its
-    text reads). Of DDPMs, on the cosine schedule of 4,000 steps: first-above 1158, 1984, 2809 (Carlini et al.),
-    closed-form 1159, 1984, 2810 (DensePure, Consistency Purification).
+    text reads). On the 40 points of the 64x64 models: nearest-2sigma .4700, 1.0717, 1.7672; nearest-sigma .2556, .4700,
+    1.0717. Of DDPMs, on the cosine schedule of 4,000 steps: first-above 1158, 1984, 2809 (Carlini et al.), closed-form
+    1159, 1984, 2810 (DensePure, Consistency Purification); on the linear one of 1,000: first-above 145, 259, 396.
 
     Preprocessing exact rounds the purified image to whole grey levels towards zero, as the official code does; fast
     leaves it as it is. Resize bicubic is antialiased, as in the code of Carlini et al.

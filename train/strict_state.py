@@ -1,6 +1,6 @@
 """Weights into a module: every one of them, none left over, all of the right shape and finite."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -9,6 +9,20 @@ from torch import Tensor, nn
 from purecert.engine.errors import InputError
 
 Module = TypeVar("Module", bound=nn.Module)
+
+
+def build_empty(build: Callable[[], Module], where: str) -> Module:
+    """Return what ``build`` makes, on the meta device: no weights are made only to be replaced, sizes cost no memory.
+
+    Raises:
+        InputError: There can be no network of such sizes.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except (RuntimeError, OverflowError, TypeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{where}: expected sizes of which a network can be built, found others ({reason})") from error
 
 
 def load_strictly(module: Module, state: object, where: str) -> Module:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from purecert.export.fold import fold
+from purecert.export.fold_convolutions import fold_batch_norms
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
 from purecert.export.graph import export_program, onnx_bytes
 from purecert.train.checkpoints import Model
@@ -141,3 +142,49 @@ def test_a_network_of_ones_own_keeps_its_time_path() -> None:
         classes=known.classes,
     )
     _assert_same(fold(model, _SIGMA), fuse(model, _SIGMA), model)
+
+
+class ActivatedNorm(nn.BatchNorm2d):
+    """A normalisation with an activation of its own, as libraries have them."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input).relu()
+
+
+class ScaledConvolution(nn.Conv2d):
+    """A convolution that is not what its weights say, as libraries have them."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(input)
+
+
+class Reversed(nn.Sequential):
+    """A sequence that runs otherwise than its order says."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        for layer in reversed(list(self)):
+            input = layer(input)
+        return input
+
+
+@pytest.mark.parametrize(
+    ("sequence", "convolution", "norm", "is_folded"),
+    [
+        (nn.Sequential, nn.Conv2d, nn.BatchNorm2d, True),
+        (nn.Sequential, nn.Conv2d, ActivatedNorm, False),
+        (nn.Sequential, ScaledConvolution, nn.BatchNorm2d, False),
+        (Reversed, nn.Conv2d, nn.BatchNorm2d, False),
+    ],
+)
+def test_only_what_is_surely_a_convolution_and_its_norm_is_merged(
+    sequence: type[nn.Sequential], convolution: type[nn.Conv2d], norm: type[nn.BatchNorm2d], is_folded: bool
+) -> None:
+    layers = sequence(convolution(4, 4, 3, padding=1), norm(4)).eval().requires_grad_(False)
+    for name, value in layers[1].named_buffers():
+        if name != "num_batches_tracked":
+            nn.init.uniform_(value, 0.5, 1.5)
+    x = torch.randn(2, 4, 5, 5)
+    expected = layers(x)
+    folded = fold_batch_norms(copy.deepcopy(layers))
+    torch.testing.assert_close(folded(x), expected)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) != is_folded

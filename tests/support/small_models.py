@@ -30,14 +30,15 @@ Network = TypeVar("Network", bound=nn.Module)
 _COSINE = DiffusionConfig(schedule="cosine", steps=4000, rescale_times=True, learns_variance=True)
 
 
-def song_unet(*, residual: bool = False, decoder: str = "standard") -> SongUNet:
+def song_unet(*, residual: bool = False, decoder: str = "standard", variance: bool = False) -> SongUNet:
     """Return DDPM++ or, with ``residual``, NCSN++, for grey images of 8 x 8."""
     config = SongUNetConfig(
         img_resolution=8,
         in_channels=1,
-        out_channels=1,
+        out_channels=2 if variance else 1,
         model_channels=8,
-        channel_mult=(1, 2),
+        channel_mult=(1, 1) if variance else (1, 2),
+        patch_size=2 if variance else 1,
         num_blocks=1,
         attn_resolutions=(4,),
         augment_dim=9 if residual else 0,
@@ -105,6 +106,7 @@ PURIFIERS: Mapping[str, Callable[[], Purifier]] = {
     "DDPM, ADM that adds the time": lambda: DiffusionPurifier(
         DiffusionConfig(schedule="linear", steps=1000, clip=False), adm_unet(scale_shift=False, updown=False)
     ),
+    "DDPM, patches with variance": lambda: DiffusionPurifier(_COSINE, song_unet(variance=True)),
     "DDPM, FiLM": lambda: DiffusionPurifier(DiffusionConfig(schedule="linear", steps=1000), _film_unet()),
     "FFDNet": lambda: GaussianPurifier(
         GaussianConfig(), _random(Ffdnet(PlainDenoiserConfig(channels=1, width=16, depth=4)))

@@ -69,6 +69,7 @@ class ImportSpec:
     resize: Literal["bilinear", "bicubic"] = "bilinear"  # bicubic is antialiased, as in the code of Carlini et al.
     mean: tuple[float, ...] | None = None  # per channel on the [0, 1] scale; None: as the kind's publisher trained
     std: tuple[float, ...] | None = None
+    classifier_size: int | None = None  # height of what the classifier sees; None: as the kind's publisher trained
     image_size: int | None = None  # where the purifier's network does not fix it
     data: str | None = None
     licence: str = ""
@@ -194,7 +195,7 @@ def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier) ->
     fixed = network.config.image_size if isinstance(network, AdmUNet) else fixed
     if fixed and spec.image_size not in (None, fixed):
         raise InputError(f"expected --image-size {fixed}, which the purifier was made for, got {spec.image_size}")
-    size = fixed or spec.image_size or (32 if classifier.preprocessing.size is None else None)
+    size = fixed or spec.image_size or classifier.image_size
     if size is None:
         raise InputError("expected --image-size, since neither purifier nor classifier fixes the size of the images")
     return int(size)
@@ -203,6 +204,8 @@ def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier) ->
 def _preprocess(classifier: Classifier, spec: ImportSpec, size: int) -> Any:
     """Return the classifier's preprocessing for images of ``size``."""
     given = {name: getattr(spec, name) for name in ("mean", "std") if getattr(spec, name) is not None}
+    if spec.classifier_size is not None:
+        given["size"] = spec.classifier_size
     wanted = override(classifier.preprocessing, given, "classifier's normalisation")
     if wanted.size in (None, size):
         return replace(wanted, size=None)

@@ -17,13 +17,16 @@ from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
 from purecert.train.preprocessing import PreprocessingConfig
 from purecert.train.readers.json_files import read_object
 from purecert.train.readers.vit_names import canonical_vit_state
-from purecert.train.strict_state import load_strictly
+from purecert.train.strict_state import build_empty, load_strictly
 
 _NORMALISED = "1."  # in files of locuslab and of denoised-smoothing, where place 0 is the normalisation
 
-_CIFAR = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616))
-_CIFAR_LOCUSLAB = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
-_IMAGENET = PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_COUNTER = ".num_batches_tracked"
+_CIFAR_SIZE = 32
+
+_CIFAR = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616), size=_CIFAR_SIZE)
+_CIFAR_LOCUSLAB = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010), size=_CIFAR_SIZE)
+_IMAGENET = PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=_CIFAR_SIZE)
 
 
 class Classifier(NamedTuple):
@@ -32,6 +35,7 @@ class Classifier(NamedTuple):
     network: nn.Module
     classes: int
     preprocessing: PreprocessingConfig
+    image_size: int | None = None  # of the images that it was trained on, where its kind says so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,10 +59,10 @@ def _read_resnet(path: Path, name: str) -> Classifier:
         )
     except ValueError as error:
         raise InputError(f"{path}: expected the weights of a CIFAR ResNet with three stages ({error})") from error
-    with torch.device("meta"):
-        network = ResNet(config)
+    network = build_empty(lambda: ResNet(config), str(path))
     # Akamaster's networks were trained on ImageNet's statistics, locuslab's on CIFAR-10's.
-    return Classifier(_fill(network, weights, path), classes, _CIFAR_LOCUSLAB if is_locuslab else _IMAGENET)
+    wanted = _CIFAR_LOCUSLAB if is_locuslab else _IMAGENET
+    return Classifier(_fill(network, weights, path), classes, wanted, _CIFAR_SIZE)
 
 
 def _read_wide_resnet(path: Path, name: str) -> Classifier:
@@ -76,9 +80,9 @@ def _read_wide_resnet(path: Path, name: str) -> Classifier:
         )
     except ValueError as error:
         raise InputError(f"{path}: expected the weights of a WideResNet ({error})") from error
-    with torch.device("meta"):
-        network = WideResNet(config)
-    return Classifier(_fill(network, weights, path), classes, _CIFAR_LOCUSLAB if is_locuslab else _CIFAR)
+    network = build_empty(lambda: WideResNet(config), str(path))
+    wanted = _CIFAR_LOCUSLAB if is_locuslab else _CIFAR
+    return Classifier(_fill(network, weights, path), classes, wanted, _CIFAR_SIZE)
 
 
 def _without_normalisation(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
@@ -88,11 +92,12 @@ def _without_normalisation(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
-    """Return the network with its weights, and a zero for each counter of batches that files before 2018 lack.
+    """Return the network with its weights, and zeros for the counters of batches, all of which files before 2018 lack.
 
-    In eval mode, the only one here, a batch normalisation does not look at it.
+    In eval mode, the only one here, a batch normalisation does not look at them.
     """
-    counters = [name for name in network.state_dict() if name.endswith(".num_batches_tracked")]
+    has_counters = any(name.endswith(_COUNTER) for name in weights)
+    counters = [] if has_counters else [name for name in network.state_dict() if name.endswith(_COUNTER)]
     return load_strictly(network, {**{name: torch.tensor(0) for name in counters}, **weights}, str(path))
 
 
@@ -111,8 +116,7 @@ def _read_vit(path: Path, name: str) -> Classifier:
     weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path))
     classes = _rows(weights, "classifier.weight", path)
     config = _vit_config(path, classes)
-    with torch.device("meta"):
-        network = Vit(config)
+    network = build_empty(lambda: Vit(config), str(path))
     load_strictly(network.network, weights, str(path))
     return Classifier(network.eval(), classes, _vit_input(path, config))
 
@@ -166,8 +170,7 @@ def _read_timm(path: Path, name: str) -> Classifier:
     if not name:
         raise InputError(f"expected timm:NAME=FILE, got timm={path}")
     weights = read_weights(path)
-    with torch.device("meta"):
-        head = _timm_head(_build_timm(name, 2), path)
+    head = _timm_head(build_empty(lambda: _build_timm(name, 2), str(path)), path)
     classes = _rows(weights, f"{head}.weight", path)
     network = _build_timm(name, classes)
     load_strictly(network.network, weights, str(path))

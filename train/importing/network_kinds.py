@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
-from purecert.train.configuration import build_config, override
+from purecert.train.configuration import build_config, override, plain_config
 from purecert.train.importing.plain_weights import read_weights, without_prefix
 from purecert.train.networks.adm_presets import (
     CONSISTENCY_IMAGENET64,
@@ -27,10 +26,10 @@ from purecert.train.purifiers.edm import OdeConfig
 from purecert.train.purifiers.gaussian import GaussianConfig
 from purecert.train.purifiers.karras import KarrasConfig
 from purecert.train.readers.diffusers_files import read_diffusers
-from purecert.train.readers.edm_files import read_edm
+from purecert.train.readers.edm_files import EdmArguments, read_edm
 from purecert.train.readers.flax_files import read_flax, train_state
 from purecert.train.readers.flax_names import song_unet_state
-from purecert.train.strict_state import load_strictly
+from purecert.train.strict_state import build_empty, load_strictly
 
 Overrides = Mapping[str, Any]  # fields of the network's configuration that differ from the published one
 
@@ -45,9 +44,7 @@ class NetworkKind:
 
 
 def _fill(build: Callable[[], nn.Module], weights: Mapping[str, Tensor], path: Path) -> nn.Module:
-    with torch.device("meta"):  # no weights are made only to be replaced
-        network = build()
-    return load_strictly(network, weights, str(path))
+    return load_strictly(build_empty(build, str(path)), weights, str(path))
 
 
 def _read_adm(preset: AdmUNetConfig) -> Callable[[Path, Overrides], nn.Module]:
@@ -94,11 +91,33 @@ def _name_leaves(params: Mapping[str, Any], config: SongUNetConfig, path: Path) 
 
 
 def _read_edm(path: Path, overrides: Overrides) -> nn.Module:
-    weights = read_weights(path) if path.suffix == ".safetensors" else read_edm(path).tensors
-    weights = without_prefix(weights, "model.")
+    found = None if path.suffix == ".safetensors" else read_edm(path)
+    weights = without_prefix(read_weights(path) if found is None else found.tensors, "model.")
     preset = EDM_CIFAR10_VE if "map_noise.freqs" in weights else EDM_CIFAR10_VP
     config = override(preset, overrides, f"{path}: network")
+    if found is not None:
+        _check_recorded(found.arguments, config, path)
     return _fill(lambda: SongUNet(config), weights, path)
+
+
+def _check_recorded(recorded: Mapping[str, EdmArguments], config: SongUNetConfig, path: Path) -> None:
+    """Refuse a pickle that says of itself that it is another network, or of another parametrisation.
+
+    VPPrecond and VEPrecond hold the same weights' names as EDMPrecond and mean other images by them.
+    """
+    wrapper = recorded.get("")
+    if wrapper is not None and wrapper.class_name != "EDMPrecond":
+        raise InputError(f"{path}: expected a network in EDMPrecond, found one in {wrapper.class_name!r}")
+    values: dict[str, object] = {}
+    for arguments in recorded.values():
+        values |= arguments.keyword
+    expected = plain_config(config) | {"sigma_data": _EDM_SIGMA_DATA}
+    del expected["dropout"]  # of training only
+    for name, value in values.items():
+        plain = list(value) if isinstance(value, tuple) else value
+        wanted = list(expected[name]) if isinstance(expected.get(name), tuple) else expected.get(name)
+        if name in expected and plain != wanted:
+            raise InputError(f"{path}: expected {name} {wanted}, found {plain}; state it in --purifier-config")
 
 
 def _read_any_song(path: Path, overrides: Overrides) -> nn.Module:
@@ -137,6 +156,7 @@ def _karras(model: KarrasConfig) -> dict[str, Any]:
     return {"consistency": model, "edm": model, "ode": OdeConfig(model=model)}
 
 
+_EDM_SIGMA_DATA = 0.5
 _GRID_18 = KarrasConfig(time_rule="nearest-2sigma", grid_points=18)
 _GRID_40 = replace(_GRID_18, grid_points=40, label_scale=1000.0)
 _EDM = {"edm": _GRID_18, "ode": OdeConfig(model=_GRID_18)}
@@ -145,12 +165,14 @@ _LINEAR = DiffusionConfig(schedule="linear", steps=1000)
 
 NETWORK_KINDS: Mapping[str, NetworkKind] = {
     "consistency-cifar10": NetworkKind(
-        expects="OpenAI's CIFAR-10 consistency models (jcm): a flax checkpoint, of which params_ema is taken",
+        expects="OpenAI's CIFAR-10 consistency models (jcm), flax, of which params_ema is taken; edm_cifar10_ema is a "
+        "denoiser: choose family edm",
         read=_read_small_consistency,
         purifiers=_karras(_GRID_18),
     ),
     "consistency-imagenet64": NetworkKind(
-        expects="OpenAI's 64x64 consistency models, .pt; qkv rows ordered three-heads-dim",
+        expects="OpenAI's 64x64 consistency models, .pt, qkv rows ordered three-heads-dim; its edm_imagenet64_ema is a "
+        "denoiser: choose family edm",
         read=_read_large_consistency,
         purifiers=_karras(_GRID_40),
     ),
@@ -190,7 +212,8 @@ NETWORK_KINDS: Mapping[str, NetworkKind] = {
     "adm": NetworkKind(
         expects="any network of the ADM family, described by --purifier-config, which must state its qkv_order",
         read=_read_any_adm,
-        purifiers={**_karras(KarrasConfig()), "ddpm": _LINEAR},
+        # As every published consistency model of this family has it: the network's time input is 250 ln t.
+        purifiers={**_karras(KarrasConfig(label_scale=1000.0)), "ddpm": _LINEAR},
     ),
     "song-unet": NetworkKind(
         expects="any network of the EDM and NCSN++ family, described by --purifier-config",

@@ -18,6 +18,7 @@ from purecert.train.networks.adm_blocks import (
     sinusoids,
     zeroed,
 )
+from purecert.train.networks.limits import MAX_BLOCKS, MAX_LEVELS
 from purecert.train.shapes import Image
 
 
@@ -48,6 +49,8 @@ class AdmUNetConfig:
         positive = (self.image_size, self.model_channels, self.num_res_blocks, self.in_channels, self.out_channels)
         if min(positive) < 1 or not self.channel_mult or min(self.channel_mult) < 1:
             raise ValueError(f"a network needs positive sizes and at least one resolution, got {self}")
+        if self.num_res_blocks > MAX_BLOCKS or len(self.channel_mult) > MAX_LEVELS:
+            raise ValueError(f"expected at most {MAX_BLOCKS} blocks at each of {MAX_LEVELS} resolutions, got {self}")
         if self.image_size % 2 ** (len(self.channel_mult) - 1):
             raise ValueError(f"image_size {self.image_size} cannot be halved {len(self.channel_mult) - 1} times")
         if self.model_channels % 2 or any(self.model_channels * m % NORM_GROUPS for m in self.channel_mult):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.networks.limits import MAX_LEVELS
 from purecert.train.shapes import Image
 
 _KERNEL = 5
@@ -30,6 +31,8 @@ class FilmUNetConfig:
     def __post_init__(self) -> None:
         if not self.widths or min(self.channels, self.last_width, *self.widths) < 1 or self.classes < 0:
             raise ValueError(f"need positive widths and no negative number of classes, got {self}")
+        if len(self.widths) > MAX_LEVELS:
+            raise ValueError(f"expected at most {MAX_LEVELS} resolutions, got {len(self.widths)}")
         if self.embedding < 2 or self.embedding % 2:
             raise ValueError(f"embedding must be even, as sine and cosine need, got {self.embedding}")
         if self.class_token and self.classes:

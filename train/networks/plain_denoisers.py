@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.networks.limits import MAX_LAYERS
 from purecert.train.shapes import Image
 
 UNSHUFFLE = 2  # FFDNet works at half size, on each 2 x 2 square as channels
@@ -25,6 +26,8 @@ class PlainDenoiserConfig:
     def __post_init__(self) -> None:
         if self.channels < 1 or self.width < 1 or self.depth < 2:
             raise ValueError(f"need positive channels and width and at least 2 convolutions, got {self}")
+        if self.depth > MAX_LAYERS:
+            raise ValueError(f"expected at most {MAX_LAYERS} convolutions, got {self.depth}")
 
 
 def _chain(inputs: int, outputs: int, config: PlainDenoiserConfig) -> nn.Sequential:

@@ -6,6 +6,7 @@ from typing import Literal, final
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.networks.limits import MAX_LAYERS, MAX_LEVELS
 from purecert.train.shapes import Image, Logits
 
 
@@ -23,6 +24,8 @@ class ResNetConfig:
     def __post_init__(self) -> None:
         if len(self.blocks) != len(self.widths) or not self.blocks or min(self.blocks + self.widths) < 1:
             raise ValueError(f"blocks and widths need one positive value per stage, got {self.blocks}, {self.widths}")
+        if max(self.blocks) > MAX_LAYERS or len(self.blocks) > MAX_LEVELS:
+            raise ValueError(f"expected at most {MAX_LAYERS} blocks in each of {MAX_LEVELS} stages, got {self.blocks}")
         if self.classes < 2 or self.in_channels < 1:
             raise ValueError(f"need at least 2 classes and 1 channel, got {self.classes} and {self.in_channels}")
 

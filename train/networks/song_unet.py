@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.networks.limits import MAX_BLOCKS, MAX_LEVELS
 from purecert.train.networks.song_blocks import (
     FourierEmbedding,
     PositionalEmbedding,
@@ -50,6 +51,10 @@ class SongUNetConfig:
     def __post_init__(self) -> None:
         if min(self.img_resolution, self.in_channels, self.out_channels, self.num_blocks) < 1 or not self.channel_mult:
             raise ValueError(f"a network needs positive sizes and at least one resolution, got {self}")
+        if min(self.channel_mult_emb, self.channel_mult_noise) < 1 or min(self.label_dim, self.augment_dim) < 0:
+            raise ValueError(f"embedding widths must be positive and label widths at least 0, got {self}")
+        if self.num_blocks > MAX_BLOCKS or len(self.channel_mult) > MAX_LEVELS:
+            raise ValueError(f"expected at most {MAX_BLOCKS} blocks at each of {MAX_LEVELS} resolutions, got {self}")
         if self.model_channels < 4 or self.model_channels % 4 or min(self.channel_mult) < 1:
             raise ValueError(f"model_channels must be a multiple of 4, as norm groups need, got {self.model_channels}")
         if self.patch_size < 1 or self.img_resolution % (self.patch_size * 2 ** (len(self.channel_mult) - 1)):

@@ -8,6 +8,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from purecert.engine.errors import BackendError
+from purecert.train.networks.limits import MAX_LAYERS
 from purecert.train.shapes import Image, Logits
 
 
@@ -30,6 +31,8 @@ class VitConfig:
             raise ValueError(f"a ViT needs positive sizes, got {self}")
         if self.image_size % self.patch_size or self.hidden % self.heads:
             raise ValueError(f"patches must tile the image and heads divide the hidden size, got {self}")
+        if self.layers > MAX_LAYERS:
+            raise ValueError(f"expected at most {MAX_LAYERS} layers, got {self.layers}")
         if not 0 <= self.norm_eps < math.inf:
             raise ValueError(f"norm_eps must be a finite number of at least 0, got {self.norm_eps}")
         if self.classes < 2 or self.intermediate < 1:

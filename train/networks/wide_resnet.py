@@ -6,6 +6,7 @@ from typing import Literal, final
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.train.networks.limits import MAX_LAYERS
 from purecert.train.shapes import Image, Logits
 
 Layout = Literal["block", "layer"]
@@ -28,6 +29,8 @@ class WideResNetConfig:
     def __post_init__(self) -> None:
         if self.depth < 10 or self.depth % 6 != 4:
             raise ValueError(f"depth must be 6 n + 4 with n >= 1, such as 28, got {self.depth}")
+        if self.depth > 6 * MAX_LAYERS:
+            raise ValueError(f"expected a depth of at most {6 * MAX_LAYERS}, got {self.depth}")
         if self.widen_factor < 1 or self.in_channels < 1 or self.classes < 2:
             raise ValueError(f"need a positive widen_factor, at least 1 channel and 2 classes, got {self}")
         if not 0 <= self.dropout < 1:

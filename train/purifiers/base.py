@@ -100,10 +100,16 @@ class OneStepPurifier(Purifier):
 def apply_step(network: nn.Module, step: Step, noisy: Image) -> Image:
     """Return D(noisy) of the whole batch, see ``Step``."""
     raw = call_at(network, step.inp * noisy + step.inp_shift, step.label)
-    if step.has_variance and raw.shape[1] == 2 * noisy.shape[1]:
-        raw = raw[:, : noisy.shape[1]]
-    if raw.shape[1:] != noisy.shape[1:]:  # broadcasting would hide it
-        raise ValueError(f"the network must keep an image's shape {list(noisy.shape[1:])}, gave {list(raw.shape[1:])}")
+    channels, *size = noisy.shape[1:]
+    given = 2 * channels if step.has_variance else channels
+    if list(raw.shape[1:]) != [given, *size]:  # broadcasting would hide it
+        kept = (
+            "with a learned variance double an image's channels and keep its size"
+            if step.has_variance
+            else ("keep an image's shape (twice the channels need learns_variance)")
+        )
+        raise ValueError(f"the network must {kept}: of {list(noisy.shape[1:])} it made {list(raw.shape[1:])}")
+    raw = raw[:, :channels]
     return step.skip * noisy + step.out * raw + step.shift
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
@@ -16,6 +15,7 @@ from purecert.train.readers.json_files import read_object
 from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
+from purecert.train.strict_state import build_empty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +82,7 @@ def read_diffusers(folder: Path) -> tuple[AdmUNetConfig, dict[str, Tensor]]:
     """
     config = read_diffusers_config(folder)
     weights, where = _read_weights(folder)
-    with torch.device("meta"):
-        network = AdmUNet(config)
+    network = build_empty(lambda: AdmUNet(config), str(folder / "config.json"))
     return config, adm_unet_state(weights, network, where)
 
 

@@ -161,3 +161,16 @@ def test_an_impossible_normalisation_is_refused(folder: Path, run: Run, choice: 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(words, err)
     assert not (folder / "new.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "size"),
+    [((), None), (("--image-size", "48"), 32), (("--image-size", "48", "--classifier-size", "48"), None)],
+)
+def test_a_classifier_sees_images_of_the_size_it_was_trained_on(
+    folder: Path, run: Run, choices: tuple[str, ...], size: int | None
+) -> None:
+    code, _, err = run(*_FFDNET.split(), *choices)
+    assert code == 0, err
+    preprocessing = load_model(folder / "new.pt").preprocessing
+    assert preprocessing.config.size == size

@@ -15,7 +15,7 @@ from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from purecert.train.importing.network_kinds import NETWORK_KINDS
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiserConfig
-from support.checkpoint_files import diffusers_state, write_diffusers, write_torch
+from support.checkpoint_files import diffusers_state, edm_tree, write_diffusers, write_edm, write_torch
 from support.golden import golden
 from support.published_networks import (
     PUBLISHED,
@@ -188,3 +188,41 @@ def test_a_file_that_is_no_table_of_weights_is_refused_in_one_line(tmp_path: Pat
     with pytest.raises(InputError, match=words) as caught:
         import_purifier("ffdnet", write_torch(tmp_path / "a.pth", content))
     assert "\n" not in str(caught.value)
+
+
+def test_counters_of_batches_are_supplied_only_where_a_file_has_none(tmp_path: Path) -> None:
+    state = golden("cifar_resnet_A").state()
+    counters = [key for key in state if key.endswith("num_batches_tracked")]
+    source = Source(kind="identity", path=None)
+
+    def read(weights: Mapping[str, Tensor]) -> object:
+        path = write_torch(tmp_path / "a.pth", dict(weights))
+        return import_model(ImportSpec(purifier=source, classifier=Source(kind="cifar-resnet", path=path)))
+
+    assert read({key: value for key, value in state.items() if key not in counters})
+    with pytest.raises(InputError, match=f"weight {re.escape(repr(counters[3]))} is missing"):
+        read({key: value for key, value in state.items() if key != counters[3]})
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "recorded", "words"),
+    [
+        ("VPPrecond", {}, "expected a network in EDMPrecond, found one in 'VPPrecond'"),
+        ("VEPrecond", {}, "expected a network in EDMPrecond, found one in 'VEPrecond'"),
+        ("EDMPrecond", {"sigma_data": 0.9}, "expected sigma_data 0.5, found 0.9"),
+        ("EDMPrecond", {"resample_filter": [1, 3, 3, 1]}, r"expected resample_filter \[1, 1\], found \[1, 3, 3, 1\]"),
+        ("EDMPrecond", {"img_resolution": 16, "resample_filter": [1, 1], "use_fp16": False}, ""),
+    ],
+)
+def test_an_edm_pickle_must_be_what_it_says_it_is(
+    tmp_path: Path, wrapper: str, recorded: dict[str, Any], words: str
+) -> None:
+    tree = edm_tree(published_state("edm_ddpmpp_A"), **recorded)
+    tree.class_name = wrapper
+    path = write_edm(tmp_path / "a.pkl", {"ema": tree})
+    read, fields = NETWORK_KINDS["edm-cifar10"].read, network_fields(golden("edm_ddpmpp_A"))
+    if not words:
+        assert read(path, fields)
+        return
+    with pytest.raises(InputError, match=words):
+        read(path, fields)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
+from purecert.export.fold import fold
+from purecert.export.fuse import fuse
 from purecert.train.checkpoints import Model, load_model, save_model
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from support.checkpoint_files import parallel, write_safetensors, write_torch
@@ -126,3 +128,14 @@ def test_a_network_of_one_class_is_refused(tmp_path: Path) -> None:
     path = write_torch(tmp_path / "a.pth", {"fc.weight": torch.zeros(1, 512)})
     with pytest.raises(InputError, match="need at least 2 classes"):
         _import("resnet18", path)
+
+
+# A stem of convolution, norm and activation in one module; weights standardised at each call; plain norms in blocks.
+@pytest.mark.parametrize("name", ["densenet121", "test_resnet", "test_byobnet", "test_vit"])
+def test_folding_changes_nothing_that_timm_computes(tmp_path: Path, name: str) -> None:
+    path = write_torch(tmp_path / "a.pth", _network(name).state_dict())
+    model = _import(name, path)
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    with torch.inference_mode():
+        expected, found = fuse(model, 0.25)(pixels)[1], fold(model, 0.25)(pixels)[1]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -146,12 +147,20 @@ def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, on_hub: bool, name:
         ({"num_hidden_layers": 2}, r"unknown weight 'vit\.layers\.2"),
         ({"num_hidden_layers": 4}, r"weight 'vit\.layers\.3\..*' is missing"),
         ({"hidden_size": 48}, "expected shape"),
+        ({"num_hidden_layers": 1_000_000}, "at most 256 layers"),
+        ({"hidden_size": 12 * 10**17}, "of which a network can be built"),
+        ({"image_size": 16 * 10**17}, "of which a network can be built"),
+        ({"intermediate_size": 2**63 - 1}, "of which a network can be built"),
+        ({"num_channels": 10**30}, "of which a network can be built"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     folder = write_vit(tmp_path / "vit", small_vit().state_dict(), **change)
-    with pytest.raises(InputError, match=words):
+    began = monotonic()
+    with pytest.raises(InputError, match=words) as caught:
         _import(folder)
+    assert "\n" not in str(caught.value)
+    assert monotonic() - began < 2
 
 
 @pytest.mark.parametrize(
