@@ -14,6 +14,8 @@ from purecert.train.readers.opened import on_one_line, opened
 
 _PICKLE_HEAD = b"\x80"  # of every binary pickle
 _MAX_DEPTH = 32  # of modules in modules; the published networks have 5
+_MAX_MODULES = 4096  # the published networks have some 600
+_MAX_PART, _MAX_NAME = 1024, 256  # entries of one module's parameters, buffers or modules, and letters of a name
 _MAX_ARGUMENTS = 10_000  # values in what a module was constructed with
 
 
@@ -68,6 +70,8 @@ def _submodules(root: InertModule, path: Path) -> dict[str, InertModule]:
         prefix, module = waiting.pop()
         if id(module) in seen or prefix.count(".") > _MAX_DEPTH:  # a loop, or one that doubles with every level
             raise InputError(f"{path}: module {on_one_line(prefix)} is part of the network twice, or nested too deep")
+        if len(seen) == _MAX_MODULES:
+            raise InputError(f"{path}: holds more than {_MAX_MODULES} modules, so it is not loaded")
         seen.add(id(module))
         found[prefix] = module
         children = _part(module, "_modules", path)
@@ -93,6 +97,9 @@ def _part(module: InertModule, name: str, path: Path) -> dict[str, Any]:
     part = module.state.get(name)
     if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
         raise InputError(f"{path}: damaged; a {on_one_line(module.class_name)} has no {name}")
+    # Modules of a file may share one part or one name, and each of them repeats it.
+    if len(part) > _MAX_PART or max(map(len, part), default=0) > _MAX_NAME:
+        raise InputError(f"{path}: {name} of a {on_one_line(module.class_name)} is larger than any network's")
     return dict(part)
 
 
@@ -110,13 +117,19 @@ def _arguments(module: InertModule | None, path: Path) -> EdmArguments:
 
 def _is_plain(value: object) -> bool:
     """Whether this is a small nest of dicts, lists and plain values; one that doubles downwards is not small."""
-    waiting, visited = [value], 0
-    while waiting and visited <= _MAX_ARGUMENTS:
-        value, visited = waiting.pop(), visited + 1
+    waiting, counted = [value], 1
+    while waiting:
+        value = waiting.pop()
         if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
+            held = list(value.values())  # a key is a text or a number
         elif type(value) in (list, tuple):
-            waiting += list(cast(list[object], value))
-        elif not isinstance(value, str | int | float | None):
+            held = list(cast(list[object], value))
+        elif isinstance(value, str | int | float | None):
+            continue
+        else:
             return False
-    return not waiting
+        counted += len(held)
+        if counted > _MAX_ARGUMENTS:
+            return False
+        waiting += held
+    return True

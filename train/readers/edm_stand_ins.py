@@ -3,7 +3,7 @@
 import pickle
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from purecert.engine.errors import InputError
 from purecert.train.archives import load_plain
-from purecert.train.readers.inert_pickles import Call
+from purecert.train.readers.inert_pickles import Call, Copies, InertDict
 from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.torch_claims import LEGACY_HEAD, check_extent, check_legacy
 
@@ -81,16 +81,17 @@ class EdmStandIns:
     path: Path
     budget: int  # bytes of storages that may still be loaded: no more than the file is long
     storages: int = 0  # loaded so far
+    copies: Copies = field(default_factory=Copies)
 
     def names(self) -> dict[str, Any]:
         """Return everything that such a pickle may name."""
         return {
             "torch_utils.persistence._reconstruct_persistent_obj": Call(self._module),
-            "dnnlib.util.EasyDict": dict,
+            "dnnlib.util.EasyDict": InertDict,
             "torch.nn.modules.container.ModuleDict": InertContainer,
-            "collections.OrderedDict": dict,
-            "builtins.set": set,
-            "builtins.dict": dict,
+            "collections.OrderedDict": InertDict,
+            "builtins.set": Call(self.copies.set),
+            "builtins.dict": InertDict,
             "builtins.object": object,
             "copyreg._reconstructor": Call(self._plain_object),
             "torch._utils._rebuild_tensor_v2": Call(self._tensor),
@@ -113,7 +114,8 @@ class EdmStandIns:
         return InertModule(name, state)
 
     def _plain_object(self, kind: Any, base: Any, state: Any) -> Any:
-        if kind is dict and isinstance(state, dict | None):
+        if kind is InertDict and isinstance(state, dict | None):
+            self.copies.charge(state or {})
             return dict(state or {})
         if kind is InertContainer and state is None:
             return InertContainer()
@@ -141,6 +143,6 @@ class EdmStandIns:
 
     def _number(self, dtype: Any, content: Any) -> Any:
         letter = _SCALARS.get(dtype.name) if isinstance(dtype, _Dtype) and isinstance(dtype.name, str) else None
-        if letter is None or not isinstance(content, bytes):
+        if letter is None or not isinstance(content, bytes) or len(content) != struct.calcsize(f"<{letter}"):
             raise InputError(f"{self.path}: holds a numpy scalar of another kind than numbers and truth values")
         return struct.unpack(f"{dtype.order}{letter}", content)[0]

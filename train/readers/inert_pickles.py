@@ -1,21 +1,13 @@
 """Pickles read without running anything of theirs: every name in a file stands for an inert object of our own."""
 
 import pickle
-import pickletools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.train.readers.opened import Stream, on_one_line
-
-# A published network of 1,000 tensors takes about 40,000 operations, with its optimiser three times that.
-# Half a million of them take a second to read, here and in torch.
-_MAX_OPERATIONS = 500_000
-# Hashing a tuple descends into it on the C stack, which overflows at a nesting of some 100,000 levels.
-_MAX_TUPLES = 50_000
-_TUPLES = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
-_MEMO_WRITES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+from purecert.train.readers.pickle_scan import MAX_OPERATIONS, is_key, scan
 
 # What reading bytes that are no whole pickle can raise.
 DAMAGE = (
@@ -55,7 +47,7 @@ def load_inert(
     """
     start = stream.tell()
     try:
-        _scan(stream, path, protocol)
+        scan(stream, path, protocol)
         stream.seek(start)
         return _InertUnpickler(stream, path, names, persistent_load).load()
     except DAMAGE as error:
@@ -75,6 +67,46 @@ class Call:
 
     def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError("a function has no state")
+
+
+class InertDict(dict[Any, Any]):
+    """Stands for a class of mappings whose objects a pickle makes empty, and fills."""
+
+    __slots__ = ()
+
+    def __new__(cls) -> "InertDict":
+        return super().__new__(cls)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:  # without it, a state could set attributes of the class
+        raise pickle.UnpicklingError("a mapping has no state")
+
+
+class Copies:
+    """Copies that the calls of one pickle ask for; it may ask for no more items than it can hold."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_OPERATIONS
+
+    def charge(self, items: list[Any] | dict[Any, Any]) -> None:
+        """Count the items that are about to be copied."""
+        self._left -= len(items)
+        if self._left < 0:
+            raise pickle.UnpicklingError("copies more than the pickle holds")
+
+    def set(self, items: Any = None) -> set[Any]:
+        """Stands for the class of sets."""
+        listed: list[Any] = [] if items is None else items
+        if not isinstance(listed, list):
+            raise pickle.UnpicklingError("a set is not made from a list")
+        self.charge(listed)
+        if not all(map(is_key, listed)):
+            raise pickle.UnpicklingError("a set holds more than texts and small numbers")
+        return set(listed)
 
 
 class _InertUnpickler(pickle.Unpickler):
@@ -97,27 +129,3 @@ class _InertUnpickler(pickle.Unpickler):
         if self._load is None:
             raise pickle.UnpicklingError("a persistent identifier where there may be none")
         return self._load(pid)
-
-
-def _scan(stream: Stream, path: Path, protocol: int | None) -> None:
-    """Walk over a pickle's operations without carrying them out, and refuse those that only a bomb needs."""
-    tuples = 0
-    for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-        number = argument if isinstance(argument, int) else 0
-        tuples += operation.name in _TUPLES
-        if count >= _MAX_OPERATIONS or tuples > _MAX_TUPLES:
-            raise InputError(f"{path}: holds far more objects than the weights of a network, so it is not loaded")
-        if operation.name == "PROTO" and protocol not in (None, argument):
-            raise InputError(f"{path}: written with pickle protocol {argument}; save it with torch.save's own, 2")
-        # Both claims make the unpickler reserve that much before it looks at the file.
-        if operation.name in _MEMO_WRITES and number >= _MAX_OPERATIONS:
-            raise InputError(f"{path}: damaged; no pickle numbers an object {argument}")
-        if operation.name == "FRAME" and number > _remaining(stream):
-            raise InputError(f"{path}: damaged or cut short; a part claims {argument} bytes that are not there")
-
-
-def _remaining(stream: Stream) -> int:
-    here = stream.tell()
-    end = stream.seek(0, 2)
-    stream.seek(here)
-    return end - here

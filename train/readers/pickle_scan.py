@@ -7,9 +7,8 @@ hundred bytes, so both are judged here, before any of it is done.
 import pickle
 import pickletools
 from enum import Enum, auto
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.train.readers.opened import Stream
@@ -17,7 +16,7 @@ from purecert.train.readers.opened import Stream
 # A published network of 1,000 tensors takes about 40,000 operations, with its optimiser three times that.
 # Half a million of them take a second to read, here and in torch.
 MAX_OPERATIONS = 500_000
-# Freeing or copying a tuple descends into it on the C stack, which overflows at a nesting of some 100,000 levels.
+# Descending into a tuple takes room on the C stack, which overflows at a nesting of some 100,000 levels.
 _MAX_TUPLES = 50_000
 _MAX_ARGUMENTS = 64  # of a call, which copies them; torch's own have 7 at most
 _MAX_KEY_LENGTH = 4096  # equal texts are compared to their end
@@ -29,6 +28,7 @@ _MAX_NUMBER = 2**64  # of any other number
 _MEMO_WRITES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _MEMO_READS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _TUPLES = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
+_NAMES = frozenset({"GLOBAL", "PERSID"})  # whose argument is no text on the stack
 _CALLS = frozenset({"REDUCE", "NEWOBJ"})
 # No pickle of protocol 2 or later without classes of its own needs these.
 _REFUSED = frozenset({"DUP", "EXT1", "EXT2", "EXT4", "INST", "NEWOBJ_EX", "NEXT_BUFFER", "OBJ", "READONLY_BUFFER"})
@@ -55,20 +55,26 @@ def scan(stream: Stream, path: Path, protocol: int | None) -> None:
         Exception: Any of ``DAMAGE`` of ``inert_pickles``: it is damaged.
     """
     symbols = _Symbols(path)
-    tuples = 0
+    argument: Any  # by the operation: a number, a text, bytes or None
     for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-        number = argument if isinstance(argument, int) else 0
-        tuples += operation.name in _TUPLES
-        if count >= MAX_OPERATIONS or tuples > _MAX_TUPLES:
-            raise InputError(f"{path}: holds far more objects than the weights of a network, so it is not loaded")
+        if count >= MAX_OPERATIONS:
+            raise _too_many(path)
         if operation.name == "PROTO" and protocol not in (None, argument):
             raise InputError(f"{path}: written with pickle protocol {argument}; save it with torch.save's own, 2")
-        # Both claims make the unpickler reserve that much before it looks at the file.
-        if operation.name in _MEMO_WRITES and number >= MAX_OPERATIONS:
-            raise InputError(f"{path}: damaged; no pickle numbers an object {argument}")
-        if operation.name == "FRAME" and number > _remaining(stream):
+        # Like a far place in the memo, this makes the unpickler reserve as much before it looks at the file.
+        if operation.name == "FRAME" and argument > _remaining(stream):
             raise InputError(f"{path}: damaged or cut short; a part claims {argument} bytes that are not there")
-        symbols.follow(operation, argument)
+        # The two commonest operations, without the calls that the others take.
+        if operation.name in _MEMO_READS:
+            symbols.stack.append(symbols.memo[argument])
+        elif argument is None and not operation.stack_before and operation.stack_after and operation.name != "MARK":
+            symbols.stack.append(_Symbol.ARGUMENTS if operation.name == "EMPTY_TUPLE" else _Symbol.OTHER)
+        else:
+            symbols.follow(operation, argument)
+
+
+def _too_many(path: Path) -> InputError:
+    return InputError(f"{path}: holds far more objects than the weights of a network, so it is not loaded")
 
 
 def is_key(value: object) -> bool:
@@ -88,68 +94,71 @@ class _Symbol(Enum):
     OTHER = auto()
 
 
-class _Plan(NamedTuple):
-    name: str
-    taken: int  # values from the stack, below the mark where there is one
-    to_mark: bool  # whether everything above the topmost mark is taken, too
-    given: int
-
-
-@cache
-def _plan(operation: pickletools.OpcodeInfo) -> _Plan:
-    before = operation.stack_before
-    to_mark = pickletools.markobject in before
-    taken = before.index(pickletools.markobject) if to_mark else len(before)
-    return _Plan(operation.name, taken, to_mark, len(operation.stack_after))
-
-
 class _Symbols:
     """The stack and the memo of an unpickler, with symbols for the values."""
 
-    __slots__ = ("_addresses", "_marks", "_memo", "_path", "_stack")
+    __slots__ = ("_addresses", "_marks", "_path", "_tuples", "memo", "stack")
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stack: list[_Symbol] = []
+        self.stack: list[_Symbol] = []
+        self.memo: dict[int, _Symbol] = {}
         self._marks: list[int] = []  # where the marks lie on the stack
-        self._memo: dict[int, _Symbol] = {}
         self._addresses = 0  # that were keys
+        self._tuples = 0
 
     def follow(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
-        plan = _plan(operation)
-        if plan.name in _REFUSED:
-            raise InputError(f"{self._path}: holds the operation {plan.name}, which no file of weights needs")
-        if plan.name in _MEMO_WRITES:
-            self._memo[argument] = self._top()
-            return
-        if plan.name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._top()
-            return
-        values = self._take(plan)
-        if plan.name in _KEYS:
-            self._check_keys(values[_KEYS[plan.name]])
-        if plan.name in _CALLS and values[1] is not _Symbol.ARGUMENTS:
+        """Do to the symbols what an operation does to values."""
+        name = operation.name
+        if name in _MEMO_WRITES:
+            if argument >= MAX_OPERATIONS:  # the unpickler would make room up to there
+                raise InputError(f"{self._path}: damaged; no pickle numbers an object {argument}")
+            self.memo[argument] = self._top()
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = self._top()
+        elif name == "MARK":
+            self._marks.append(len(self.stack))
+            self.stack.append(_Symbol.MARK)
+        elif name in _REFUSED:
+            raise InputError(f"{self._path}: holds the operation {name}, which no file of weights needs")
+        elif operation.stack_before:
+            self._combine(operation)
+        elif operation.stack_after:
+            self.stack.append(self._value(name, argument))
+
+    def _combine(self, operation: pickletools.OpcodeInfo) -> None:
+        name, values = operation.name, self._take(operation)
+        if name in _KEYS:
+            self._check_keys(values[_KEYS[name]])
+        if name in _CALLS and values[1] is not _Symbol.ARGUMENTS:
             raise InputError(f"{self._path}: holds a call of more arguments than any of torch has")
-        if plan.given:
-            self._give(plan.name, argument, len(values))
+        if name in _TUPLES:
+            self._tuples += 1
+            if self._tuples > _MAX_TUPLES:
+                raise _too_many(self._path)
+        if operation.stack_after:
+            is_short = name in _TUPLES and len(values) <= _MAX_ARGUMENTS
+            self.stack.append(_Symbol.ARGUMENTS if is_short else _Symbol.OTHER)
 
     def _top(self) -> _Symbol:
-        if not self._stack or self._stack[-1] is _Symbol.MARK:
+        if not self.stack or self.stack[-1] is _Symbol.MARK:
             raise pickle.UnpicklingError("nothing on the stack")
-        return self._stack[-1]
+        return self.stack[-1]
 
-    def _take(self, plan: _Plan) -> list[_Symbol]:
-        values: list[_Symbol] = []
-        if plan.to_mark:
+    def _take(self, operation: pickletools.OpcodeInfo) -> list[_Symbol]:
+        """Remove from the stack what an operation takes; return it without the mark."""
+        before, values = operation.stack_before, []
+        wanted = len(before)
+        if pickletools.markobject in before:
+            wanted = before.index(pickletools.markobject)
             mark = self._marks.pop()
-            values = self._stack[mark + 1 :]
-            del self._stack[mark:]
-        if plan.taken:
-            start = len(self._stack) - plan.taken
-            if start < 0 or (self._marks and self._marks[-1] >= start):
-                raise pickle.UnpicklingError("too little on the stack")
-            values = self._stack[start:] + values
-            del self._stack[start:]
+            values = self.stack[mark + 1 :]
+            del self.stack[mark:]
+        start = len(self.stack) - wanted
+        if start < 0 or (wanted and self._marks and self._marks[-1] >= start):
+            raise pickle.UnpicklingError("too little on the stack")
+        values = self.stack[start:] + values
+        del self.stack[start:]
         return values
 
     def _check_keys(self, keys: list[_Symbol]) -> None:
@@ -158,27 +167,15 @@ class _Symbols:
         if known < len(keys) or self._addresses > _MAX_ADDRESSES:
             raise InputError(f"{self._path}: has keys that are neither texts nor small numbers, so it is not loaded")
 
-    def _give(self, name: str, argument: Any, taken: int) -> None:
-        symbol = _Symbol.OTHER
-        if name == "MARK":
-            self._marks.append(len(self._stack))
-            symbol = _Symbol.MARK
-        elif name in _MEMO_READS:
-            symbol = self._memo[argument]
-        elif name in _TUPLES or name == "EMPTY_TUPLE":
-            symbol = _Symbol.ARGUMENTS if taken <= _MAX_ARGUMENTS else _Symbol.OTHER
-        elif type(argument) is int:
-            symbol = self._number(argument)
-        elif type(argument) is str and name not in ("GLOBAL", "PERSID") and is_key(argument):
-            symbol = _Symbol.KEY
-        self._stack.append(symbol)
-
-    def _number(self, value: int) -> _Symbol:
-        if abs(value) >= _MAX_NUMBER:
+    def _value(self, name: str, argument: Any) -> _Symbol:
+        is_number = type(argument) is int
+        if is_number and abs(argument) >= _MAX_NUMBER:
             raise InputError(f"{self._path}: holds a number of more than 64 bits, so it is not loaded")
-        if is_key(value):
-            return _Symbol.KEY
-        return _Symbol.ADDRESS if 0 <= value < _MAX_ADDRESS else _Symbol.OTHER
+        if is_number or (type(argument) is str and name not in _NAMES):
+            if is_key(argument):
+                return _Symbol.KEY
+            return _Symbol.ADDRESS if is_number and 0 <= argument < _MAX_ADDRESS else _Symbol.OTHER
+        return _Symbol.OTHER
 
 
 def _remaining(stream: Stream) -> int:

@@ -14,7 +14,8 @@ from purecert.engine.errors import BackendError, InputError
 from purecert.train.readers.opened import on_one_line, opened
 
 _LENGTH = struct.Struct("<Q")
-_MAX_HEADER = 100_000_000  # the library's own limit, in bytes
+# A U-Net of 552 million parameters has 566 tensors, described in 60 kB.
+_MAX_HEADER, _MAX_TENSORS = 2_000_000, 20_000  # in bytes; the library itself would read 100 MB
 _ELEMENT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -45,8 +46,10 @@ def _check(file: BufferedReader, path: Path) -> None:
     if size < _LENGTH.size:
         raise InputError(f"{path}: not a safetensors file; expected at least {_LENGTH.size} bytes, found {size}")
     length: int = _LENGTH.unpack(file.read(_LENGTH.size))[0]
-    if length > min(_MAX_HEADER, size - _LENGTH.size):
+    if length > size - _LENGTH.size:
         raise InputError(f"{path}: not a safetensors file, or cut short; its header claims {length} bytes of {size}")
+    if length > _MAX_HEADER:
+        raise InputError(f"{path}: its header takes {length} bytes; that of a network takes at most {_MAX_HEADER}")
     held = size - _LENGTH.size - length
     end = 0
     for name, description in _parse(file.read(length), path).items():
@@ -63,6 +66,8 @@ def _parse(header: bytes, path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: not a safetensors file; its header is no JSON object") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a safetensors file; its header is no JSON object")
+    if len(content) > _MAX_TENSORS:
+        raise InputError(f"{path}: holds {len(content)} tensors; a network has at most {_MAX_TENSORS}")
     return content
 
 

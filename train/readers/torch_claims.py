@@ -5,9 +5,9 @@ storage, and hands out memory that nothing was read into.
 """
 
 import math
+import pickle
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from purecert.engine.errors import InputError
-from purecert.train.readers.inert_pickles import Call, load_inert
+from purecert.train.readers.inert_pickles import Call, Copies, load_inert
 from purecert.train.readers.opened import Stream, on_one_line
+from purecert.train.readers.pickle_scan import is_key
 
 # The first pickle of the older format: the number 0x1950a86a20f9469cfc6c in protocol 2.
 LEGACY_HEAD = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 ZIP_HEAD = b"PK"
 _PROTOCOL = 2  # of torch.save; the reader behind weights_only knows no other
 _MAX_DIMENSIONS = 64  # of a torch tensor
+_MAX_ENTRIES = 20_000  # of a zip archive: one for each tensor, and a few
+_MAX_NAME = 256  # of a storage; torch.save numbers them
 _COUNT = struct.Struct("<q")  # before each storage of the older format: its number of elements
 
 _ELEMENT_BYTES = {
@@ -61,6 +64,8 @@ def check_zip(file: BufferedReader, path: Path) -> None:
 def _check_directory(archive: zipfile.ZipFile, path: Path) -> None:
     """Refuse an archive whose entries would expand, by its directory alone."""
     assert archive.fp is not None  # it was opened for reading
+    if len(archive.infolist()) > _MAX_ENTRIES:
+        raise InputError(f"{path}: holds {len(archive.infolist())} entries, far more than a network has tensors")
     held, claimed = archive.fp.seek(0, 2), 0
     for entry in archive.infolist():
         claimed += entry.file_size
@@ -112,9 +117,11 @@ def check_legacy(file: Stream, path: Path) -> None:
     claims = _Claims(path)
     load_inert(file, path, claims.names(), persistent_load=claims.storage, protocol=_PROTOCOL)
     keys = load_inert(file, path, {}, protocol=_PROTOCOL)
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(claims.sizes):
+    # Only a list of names is sorted: other values may take forever to print or to compare.
+    named = isinstance(keys, list) and all(type(key) is str and len(key) <= _MAX_NAME for key in keys)
+    if not named or sorted(keys) != sorted(claims.sizes):
         raise InputError(f"{path}: damaged; its list of storages is not that of its tensors")
-    for key in map(str, keys):
+    for key in keys:
         _skip_storage(file, claims, key, path)
 
 
@@ -146,6 +153,21 @@ class _Inert(NamedTuple):
 _INERT: Final = _Inert()
 
 
+class _OrderedDict(dict[Any, Any]):
+    """Stands for an OrderedDict, whose attributes are counted and left out."""
+
+    __slots__ = ("_copies",)
+
+    def __init__(self, copies: Copies) -> None:
+        super().__init__()
+        self._copies = copies
+
+    def __setstate__(self, state: Any) -> None:
+        if type(state) is not dict:
+            raise pickle.UnpicklingError("attributes are no mapping")
+        self._copies.charge(state)
+
+
 @dataclass(slots=True, eq=False)
 class _Claims:
     """The storages that a pickle names, collected while its tensors are checked against them."""
@@ -153,15 +175,16 @@ class _Claims:
     path: Path
     sizes: dict[str, int] = field(default_factory=dict)  # of each storage, in bytes
     element_sizes: dict[str, int] = field(default_factory=dict)  # of one element of each, in bytes
+    copies: Copies = field(default_factory=Copies)
 
     def names(self) -> dict[str, Any]:
         """Return the names that a file of plain types and tensors may hold, and what they stand for."""
         elements = {f"torch.{name}Storage": _Element(size) for name, size in _ELEMENT_BYTES.items()}
         return elements | {
-            "collections.OrderedDict": OrderedDict,
-            "builtins.set": set,
-            "__builtin__.set": set,
-            "torch.Size": tuple,
+            "collections.OrderedDict": Call(self._ordered),
+            "builtins.set": Call(self.copies.set),
+            "__builtin__.set": Call(self.copies.set),
+            "torch.Size": Call(self._size),
             "torch.device": Call(lambda *place: _INERT),
             "torch._utils._rebuild_tensor": Call(self._tensor),
             "torch._utils._rebuild_tensor_v2": Call(self._tensor),
@@ -171,8 +194,10 @@ class _Claims:
 
     def storage(self, identifier: Any) -> _Storage:
         """Record a storage. ``identifier`` is ("storage", class, key, device, elements[, view])."""
+        if not isinstance(identifier, tuple) or not 5 <= len(identifier) <= 6:
+            raise InputError(f"{self.path}: damaged; a storage is not described as torch.save does")
         _, element, key, _, elements, *view = identifier
-        if type(element) is not _Element or not isinstance(key, str) or not _is_count(elements):
+        if type(element) is not _Element or type(key) is not str or len(key) > _MAX_NAME or not _is_count(elements):
             raise InputError(f"{self.path}: damaged; a storage is not described as torch.save does")
         if self.sizes.setdefault(key, elements * element.size) != elements * element.size:
             raise InputError(f"{self.path}: damaged; storage {on_one_line(key)} has two sizes")
@@ -183,6 +208,24 @@ class _Claims:
         if not _is_count(offset) or not _is_count(size) or offset + size > elements:
             raise InputError(f"{self.path}: damaged; a view of storage {on_one_line(key)} reaches beyond it")
         return _Storage(size)
+
+    def _ordered(self, pairs: Any = None) -> _OrderedDict:
+        """Stands for OrderedDict, which Python 2 calls with a list of pairs."""
+        ordered = _OrderedDict(self.copies)
+        listed: list[Any] = [] if pairs is None else pairs
+        if not isinstance(listed, list):
+            raise InputError(f"{self.path}: damaged; an OrderedDict is not made from pairs")
+        self.copies.charge(listed)
+        for pair in listed:
+            if not isinstance(pair, list | tuple) or len(pair) != 2 or not is_key(pair[0]):
+                raise InputError(f"{self.path}: damaged; an OrderedDict is not made from texts and their values")
+            ordered[pair[0]] = pair[1]
+        return ordered
+
+    def _size(self, lengths: Any) -> tuple[int, ...]:
+        if not isinstance(lengths, list | tuple) or len(lengths) > _MAX_DIMENSIONS or not all(map(_is_count, lengths)):
+            raise InputError(f"{self.path}: damaged; a shape is not described as torch.save does")
+        return tuple(lengths)
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> _Inert:
         if type(storage) is not _Storage:

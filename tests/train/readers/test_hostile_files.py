@@ -4,7 +4,6 @@ import io
 import os
 import pickle
 import struct
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,8 @@ from purecert.train.readers.edm_files import read_edm
 from purecert.train.readers.flax_files import read_flax
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
+from support.refusals import refuse_at_once
 
-_SECONDS = 2.0  # within which a file is refused
 _CLAIM = 3 * 2**30  # bytes of a header that is not there
 _READERS: list[Callable[[Path], object]] = [read_torch, read_safetensors, read_flax, read_edm, read_diffusers]
 
@@ -131,17 +130,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-def _refuse_at_once(read: Callable[[Path], object], path: Path) -> str:
-    start = time.monotonic()
-    with pytest.raises(InputError) as caught:
-        read(path)
-    assert time.monotonic() - start < _SECONDS
-    message = str(caught.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message
-
-
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
 @pytest.mark.parametrize("name", _FILES)
 def test_a_hostile_file_is_refused_at_once(
@@ -152,20 +140,20 @@ def test_a_hostile_file_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _refuse_at_once(read, files[name])
+    assert refuse_at_once(read, files[name])
     assert not (tmp_path / "marker").exists()
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
 def test_a_folder_and_an_absent_file_are_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
-    assert "cannot be read" in _refuse_at_once(read, tmp_path)
-    assert "cannot be read" in _refuse_at_once(read, tmp_path / "absent")
+    assert "cannot be read" in refuse_at_once(read, tmp_path)
+    assert "cannot be read" in refuse_at_once(read, tmp_path / "absent")
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
 def test_a_pipe_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "cannot be read" in _refuse_at_once(read, tmp_path / "pipe")
+    assert "cannot be read" in refuse_at_once(read, tmp_path / "pipe")
 
 
 @pytest.mark.parametrize(
@@ -195,4 +183,4 @@ def test_the_reason_is_given(files: dict[str, Path], name: str, read: Callable[[
 def test_a_large_file_cut_short_is_refused_at_once(share: float, new_format: bool, tmp_path: Path) -> None:
     data = _torch_file({"a": torch.zeros(25_000_000)}, new_format)
     (tmp_path / "a.pth").write_bytes(data[: int(len(data) * share)])
-    assert "cut short" in _refuse_at_once(read_torch, tmp_path / "a.pth")
+    assert "cut short" in refuse_at_once(read_torch, tmp_path / "a.pth")

@@ -70,6 +70,22 @@ def test_a_module_state_with_parameters_comes_back_as_plain_tensors(tmp_path: Pa
     assert not read["parameter"].requires_grad
 
 
+@_FORMATS
+def test_nine_thousand_tensors_and_the_addresses_of_an_old_optimiser_are_read(tmp_path: Path, new_format: bool) -> None:
+    tensors = {f"layer.{index}.weight": torch.full((1,), float(index)) for index in range(9000)}
+    optimizer = {"state": {140_000_000_000_000 + 72 * index: {"step": index} for index in range(600)}}
+    read = read_torch(_save({"state_dict": tensors, "optimizer": optimizer}, tmp_path / "a.pth", new_format))
+    assert all(torch.equal(read["state_dict"][name], value) for name, value in tensors.items())
+    assert read["optimizer"] == optimizer
+
+
+def test_an_ordered_dict_as_python_2_wrote_it_is_read(tmp_path: Path) -> None:
+    path = _save({"a": [None]}, tmp_path / "a.pth", True)
+    pairs = b"ccollections\nOrderedDict\n](](U\x01bK\x01e](U\x01aK\x02ee\x85R"
+    _edit_pickle(path, b"]q\x02Na", pairs)
+    assert list(read_torch(path)["a"].items()) == [("b", 1), ("a", 2)]
+
+
 @pytest.mark.parametrize(
     ("file", "tensors"),
     [

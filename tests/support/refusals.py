@@ -1,0 +1,27 @@
+"""Refusals of files made to harm: one line, at once, in little memory."""
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from purecert.engine.errors import InputError
+
+_SECONDS = 2.0  # within which a file is refused
+_MEMORY = 200_000  # kilobytes by which the peak of the process may grow meanwhile
+
+
+def refuse_at_once(read: Callable[[Path], object], path: Path) -> str:
+    """Return the one line with which a reader refuses a file."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert time.monotonic() - start < _SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < _MEMORY
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
