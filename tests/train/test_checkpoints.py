@@ -132,6 +132,8 @@ def _drop(*keys: str) -> Callable[[Content], None]:
         (_drop("purifier", "config", "network"), "key 'network' is missing"),
         (_set("purifier", "config", "network", "kind", to="unet"), "unknown kind 'unet'; this version knows song_unet"),
         (_set("purifier", "config", "network", "config", "out_channels", to=2), "must keep an image's shape"),
+        (_set("purifier", "config", "network", "config", "in_channels", to=2**62), "of which a network can be built"),
+        (_set("purifier", "config", "network", "config", "num_blocks", to=10**9), "at most 32 blocks"),
         (_set("classifier", "config", "classes", to=5), "expected 3 logits, the classifier gives .5"),
         (_set("classifier", "state", to=None), "state: expected a mapping"),
         (_drop("classifier", "state", "conv1.weight"), r"weight 'conv1\.weight' is missing \(1 in all\)"),

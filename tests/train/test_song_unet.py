@@ -149,6 +149,10 @@ def _with_float_norms(network: SongUNet) -> SongUNet:
         ({"img_resolution": 10, "channel_mult": (1, 1, 1)}, "halved 2 times"),
         ({"resample_filter": (1, 2, 1)}, r"\(1, 3, 3, 1\)"),
         ({"dropout": 1.0}, "dropout"),
+        ({"num_blocks": 33}, "at most 32 blocks"),
+        ({"channel_mult": (1,) * 13, "img_resolution": 2**12}, "each of 12 resolutions"),
+        ({"label_dim": -1}, "label widths at least 0"),
+        ({"channel_mult_emb": 0}, "embedding widths must be positive"),
         ({"channel_mult": ()}, "at least one resolution"),
     ],
 )
