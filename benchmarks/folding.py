@@ -116,7 +116,7 @@ def _export(model: Model, data: str) -> dict[str, Any]:
         graph = Path(folder) / "plan" / f"sigma-{_SIGMA}.onnx"
         plan = json.loads(done.stdout)
         return {
-            "command": f"engine-export model.pt -o plan {' '.join(options)}",
+            "command": "engine-export model.pt -o plan --sigma 0.5 --data DATA --parity-draws 64 --json",
             "seconds": round(seconds, 1),
             "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
             "onnx_bytes": graph.stat().st_size,
