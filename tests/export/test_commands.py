@@ -79,7 +79,7 @@ def test_a_process_of_its_own_writes_a_plan_and_no_warning(model: Path, tmp_path
     assert (found["plan"], found["digest"], found["precision"]) == (str(plan.directory), plan.digest, "fp16")
     assert [entry["backend"] for entry in found["parity"]] == ["torch", "onnxruntime"]
     said = ended.err.splitlines()
-    assert [line.split(" ")[0] for line in said] == ["exporting", "parity", "parity"]
+    assert [line.split(" ")[0] for line in said] == ["exporting", "in", "parity", "parity"]
 
 
 def test_the_data_set_that_the_model_names_is_the_default(tmp_path: Path) -> None:
