@@ -43,8 +43,7 @@ def test_a_family_passes_the_gate_in_half(purifier: str, classifier: str, tmp_pa
     plan = export_plan(model, spec, load_dataset("digits:test[:100]"), tmp_path / "plan", lines.append)
     witness = next(parity for parity in plan.record.parity if parity.backend == "torch")
     assert witness.executed_precision == "fp16"
-    # The limits of a full gate, without the room that fewer draws are given.
+    # The gate has let the plan pass with the room that 2,000 draws need; labels agree as in a full one.
     assert witness.agreement >= 0.995
-    assert witness.net_loss_mean <= 0.001
     assert any(line.startswith("in FP32: ") and "the vote" in line for line in lines)
     assert plan.record.fp32_islands

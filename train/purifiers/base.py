@@ -100,16 +100,12 @@ class OneStepPurifier(Purifier):
 def apply_step(network: nn.Module, step: Step, noisy: Image) -> Image:
     """Return D(noisy) of the whole batch, see ``Step``."""
     raw = call_at(network, step.inp * noisy + step.inp_shift, step.label)
-    channels, *size = noisy.shape[1:]
-    given = 2 * channels if step.has_variance else channels
-    if list(raw.shape[1:]) != [given, *size]:  # broadcasting would hide it
-        kept = (
-            "with a learned variance double an image's channels and keep its size"
-            if step.has_variance
-            else ("keep an image's shape (twice the channels need learns_variance)")
-        )
-        raise ValueError(f"the network must {kept}: of {list(noisy.shape[1:])} it made {list(raw.shape[1:])}")
-    raw = raw[:, :channels]
+    image, given = list(noisy.shape[1:]), list(raw.shape[1:])
+    if step.has_variance and given != [2 * image[0], *image[1:]]:
+        raise ValueError(f"the network must give twice an image's channels {image} for its variance, gave {given}")
+    if not step.has_variance and given != image:  # broadcasting would hide it
+        raise ValueError(f"the network must keep an image's shape {image}, gave {given}")
+    raw = raw[:, : image[0]]
     return step.skip * noisy + step.out * raw + step.shift
 
 

@@ -39,17 +39,16 @@ def test_a_label_reaches_the_network_in_full_precision_also_from_half_images() -
     assert network.labels == [2809.25]  # half precision would have made it 2810
 
 
-@pytest.mark.parametrize("channels", [3, 6])
-def test_the_learned_variance_is_left_out(channels: int) -> None:
+def test_the_learned_variance_is_left_out() -> None:
     x = torch.randn(2, 3, 4, 4)
     step = Step(0.5, 2.0, 1.0, 0.0, has_variance=True)
-    torch.testing.assert_close(apply_step(_Channels(channels), step, x), 2.5 * x)
+    torch.testing.assert_close(apply_step(_Channels(6), step, x), 2.5 * x)
 
 
-@pytest.mark.parametrize(("channels", "has_variance"), [(6, False), (1, False), (1, True), (4, True)])
+@pytest.mark.parametrize(("channels", "has_variance"), [(6, False), (1, False), (1, True), (3, True), (4, True)])
 def test_a_network_that_changes_the_images_shape_is_refused(channels: int, has_variance: bool) -> None:
     step = Step(0.5, 2.0, 1.0, 0.0, has_variance=has_variance)
-    with pytest.raises(ValueError, match=rf"keep an image's shape \[3, 4, 4\], gave \[{channels}, 4, 4\]"):
+    with pytest.raises(ValueError, match=rf"image's .* \[3, 4, 4\].*, gave \[{channels}, 4, 4\]"):
         apply_step(_Channels(channels), step, torch.randn(2, 3, 4, 4))
 
 
