@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,14 @@ from purecert.engine.errors import InputError
 
 _SECONDS = 2.0  # within which a file is refused
 _MEMORY = 200_000  # kilobytes by which the peak of the process may grow meanwhile
+
+
+def write_files(folder: Path, contents: Mapping[str, Callable[[], bytes]]) -> dict[str, Path]:
+    """Return where each file of the table now lies, under its name."""
+    paths = {name: folder / name.replace(" ", "-") for name in contents}
+    for name, path in paths.items():
+        path.write_bytes(contents[name]())
+    return paths
 
 
 def refuse_at_once(read: Callable[[Path], object], path: Path) -> str:

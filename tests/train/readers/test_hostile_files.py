@@ -18,7 +18,7 @@ from purecert.train.readers.edm_files import read_edm
 from purecert.train.readers.flax_files import read_flax
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
-from support.refusals import refuse_at_once
+from support.refusals import refuse_at_once, write_files
 
 _CLAIM = 3 * 2**30  # bytes of a header that is not there
 _READERS: list[Callable[[Path], object]] = [read_torch, read_safetensors, read_flax, read_edm, read_diffusers]
@@ -123,11 +123,7 @@ _FILES: dict[str, Callable[[], bytes]] = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("hostile")
-    paths = {name: folder / name.replace(" ", "-") for name in _FILES}
-    for name, path in paths.items():
-        path.write_bytes(_FILES[name]())
-    return paths
+    return write_files(tmp_path_factory.mktemp("hostile"), _FILES)
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))

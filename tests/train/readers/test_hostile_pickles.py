@@ -14,7 +14,7 @@ from purecert.engine.errors import InputError
 from purecert.train.readers.edm_files import read_edm
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
-from support.refusals import refuse_at_once
+from support.refusals import refuse_at_once, write_files
 
 _READERS: list[Callable[[Path], object]] = [read_torch, read_safetensors, read_edm]
 
@@ -182,11 +182,7 @@ _FILES: dict[str, Callable[[], bytes]] = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("hostile")
-    paths = {name: folder / name.replace(" ", "-") for name in _FILES}
-    for name, path in paths.items():
-        path.write_bytes(_FILES[name]())
-    return paths
+    return write_files(tmp_path_factory.mktemp("hostile"), _FILES)
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
