@@ -9,7 +9,9 @@ import pytest
 
 from purecert.engine.errors import InputError
 
-_SECONDS = 2.0  # within which a file is refused
+# Within which a file is refused, of processor time: the machine may be busy. A user waits 2 s at most, but the tests
+# check the types of every call, with which a walk over a pickle takes eight times as long.
+_SECONDS = 10.0
 _MEMORY = 200_000  # kilobytes by which the peak of the process may grow meanwhile
 
 
@@ -24,10 +26,10 @@ def write_files(folder: Path, contents: Mapping[str, Callable[[], bytes]]) -> di
 def refuse_at_once(read: Callable[[Path], object], path: Path) -> str:
     """Return the one line with which a reader refuses a file."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(InputError) as caught:
         read(path)
-    assert time.monotonic() - start < _SECONDS
+    assert time.process_time() - start < _SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < _MEMORY
     message = str(caught.value)
     assert message.startswith(str(path))
