@@ -11,6 +11,8 @@ from jaxtyping import Int64, UInt8
 
 Placement = Literal["row_invariant", "static"]
 
+MAX_SEGMENTS = 1024  # of one submission
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -37,6 +39,14 @@ class BackendInfo:
     placement: Placement
     probed: Literal["logits", "labels"]
     probe_rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendCost:
+    """What a backend took, beside time, to run as it does."""
+
+    build_seconds: float  # of compiling the graph on this machine, now or earlier; 0 where nothing is compiled
+    device_memory_peak: int | None  # bytes of an accelerator's memory so far; None where there is no accelerator
 
 
 class Backend(ABC):
@@ -72,8 +82,13 @@ class Backend(ABC):
     def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
         """Count the labels of each segment's noisy rows; the last column counts invalid rows.
 
-        The segments sum to at most ``capacity`` rows; padding and masking are the backend's.
+        There are at most ``MAX_SEGMENTS`` segments, which sum to at most ``capacity`` rows; padding and masking are
+        the backend's.
         """
+
+    def cost(self) -> BackendCost:
+        """Return what compiling took and how much of an accelerator's memory was held; a host backend has neither."""
+        return BackendCost(build_seconds=0.0, device_memory_peak=None)
 
     @abstractmethod
     def close(self) -> None:
