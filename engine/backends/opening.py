@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.graph import HostGraph
 from purecert.engine.backends.host import HostBackend
+from purecert.engine.backends.opened import Opened
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise_inputs import noise_of_inputs
 from purecert.engine.plan import Plan
 from purecert.engine.row_check import check_rows
 
-BACKENDS = ("onnxruntime", "torch")
+BACKENDS = ("onnxruntime", "torch", "torch-cuda")
 
 _SEED_RANGE = 2**64
 _SLOTS = 16
@@ -48,43 +49,73 @@ def open_backend(
         BackendError: The backend is not installed, or cannot run the plan.
         CheckError: Rows influence each other.
     """
-    graph = _open_graph(plan, sigma, options)
-    if graph.inputs[0].shape[1:] != images.shape[1:]:
-        raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
-    rows = _probe_rows(plan, sigma, seed, options, images, indices)
-    placement, probed = check_rows(graph, rows, plan.record.classes)
-    info = BackendInfo(
-        name=options.name,
-        executed_precision=graph.executed_precision,
-        versions=graph.versions,
-        graph=graph.digest,
-        trusted=options.trust,
-        hardware=describe_cpu(),
-        threads=options.threads,
-        batch=options.batch,
-        placement=placement,
-        probed=probed,
-        probe_rows=len(rows[0]),
-    )
-    noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
-    return HostBackend(graph, noise, info, plan.record.classes, _SLOTS)
-
-
-def _open_graph(plan: Plan, sigma: float, options: BackendOptions) -> HostGraph:
     try:
-        if options.name == "torch":
-            from purecert.engine.backends.torch import TorchGraph
-
-            return TorchGraph(plan, sigma, options.batch, options.threads, trust=options.trust)
-        from purecert.engine.backends.onnxruntime import OrtGraph
-
-        return OrtGraph(plan, sigma, options.batch, options.threads)
+        opened = _open(plan, sigma, seed, options)
     except ModuleNotFoundError as error:
-        extra = {"onnxruntime": "cpu", "torch": "export"}[options.name]
+        extra = {"onnxruntime": "cpu"}.get(options.name, "export")
         raise BackendError(
             f"backend {options.name} needs the package {error.name}, which is not installed; "
             f"run: pip install 'purecert[{extra}]'"
         ) from error
+    return checked_backend(opened, plan, sigma, seed, options, images, indices)
+
+
+def checked_backend(
+    opened: Opened,
+    plan: Plan,
+    sigma: float,
+    seed: int,
+    options: BackendOptions,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+) -> Backend:
+    """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
+    graph = opened.graph
+    if graph.inputs[0].shape[1:] != images.shape[1:]:
+        raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
+    rows = _probe_rows(plan, sigma, seed, options, images, indices)
+    placement, probed = check_rows(graph, rows, plan.record.classes)
+    return opened.backend(
+        BackendInfo(
+            name=options.name,
+            executed_precision=graph.executed_precision,
+            versions=graph.versions,
+            graph=graph.digest,
+            trusted=options.trust,
+            hardware=opened.hardware,
+            threads=options.threads,
+            batch=options.batch,
+            placement=placement,
+            probed=probed,
+            probe_rows=len(rows[0]),
+        )
+    )
+
+
+def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opened:
+    if options.name == "torch-cuda":
+        from purecert.engine.backends.device.opening import open_device
+        from purecert.engine.backends.device.queue import CudaQueue
+
+        noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
+        return open_device(plan, sigma, noise, options.batch, CudaQueue(), trust=options.trust)
+    graph = _open_graph(plan, sigma, options)
+    noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
+    return Opened(
+        graph=graph,
+        hardware=describe_cpu(),
+        backend=lambda info: HostBackend(graph, noise, info, plan.record.classes, _SLOTS),
+    )
+
+
+def _open_graph(plan: Plan, sigma: float, options: BackendOptions) -> HostGraph:
+    if options.name == "torch":
+        from purecert.engine.backends.torch import TorchGraph
+
+        return TorchGraph(plan, sigma, options.batch, options.threads, trust=options.trust)
+    from purecert.engine.backends.onnxruntime import OrtGraph
+
+    return OrtGraph(plan, sigma, options.batch, options.threads)
 
 
 def _probe_rows(

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "batch_bindings.h"
+#include "binding_checks.h"
 #include "purecert/noise_cpu.h"
 
 namespace nb = nanobind;
@@ -17,6 +19,8 @@ using namespace nb::literals;
 namespace {
 
 using purecert::Element;
+using purecert::integer;
+using purecert::require;
 using purecert::FillJob;
 using purecert::Segment;
 using purecert::ThresholdTable;
@@ -31,19 +35,6 @@ constexpr uint64_t kMaxThresholds = 65534;  // |q| <= 32767
 constexpr uint64_t kMaxThreads = 1024;
 constexpr uint64_t kAnySlot = uint64_t{1} << 63;  // noise alone reads no slot
 constexpr uint64_t kSegmentColumns = 5;
-
-void require(bool holds, const std::string& expected, const std::string& came) {
-  if (!holds) throw nb::value_error(("expected " + expected + ", got " + came).c_str());
-}
-
-uint64_t integer(const nb::int_& value, const char* name, uint64_t max) {
-  const unsigned long long converted = PyLong_AsUnsignedLongLong(value.ptr());
-  const bool is_outside = PyErr_Occurred() != nullptr;
-  if (is_outside) PyErr_Clear();
-  require(!is_outside && converted <= max, std::string(name) + " in [0, " + std::to_string(max) + "]",
-          nb::str(value).c_str());
-  return converted;
-}
 
 template <class Size>
 std::string list_of(size_t ndim, const Size& size) {
@@ -179,6 +170,17 @@ void draw(const ThresholdTable& table, const Output& out, const nb::int_& seed, 
   purecert::draw_row(table, row, data, out.shape(0));
 }
 
+template <class Type>
+nb::object copied(const Type* values, size_t count) {
+  return nb::cast(nb::ndarray<nb::numpy, const Type, nb::ndim<1>>(values, {count}), nb::rv_policy::copy);
+}
+
+nb::tuple parts(const ThresholdTable& table) {
+  const purecert::ThresholdView view = table.view();
+  return nb::make_tuple(copied(view.full, view.count), copied(view.top, view.count + 1),
+                        copied(view.guide, purecert::kGuideSize));
+}
+
 nb::object philox(const Input& counter, const Input& key) {
   require(counter.ndim() == 1 && counter.shape(0) == 4, "counter to be uint32 [4]", describe(counter));
   require_array<uint32_t>(counter, "counter", "uint32 [4]", 1);
@@ -216,5 +218,10 @@ NB_MODULE(_kernels, module) {
       .def("draw", &draw, "out"_a, nb::kw_only(), "seed"_a, "image"_a, "phase"_a, "draw"_a, "purpose"_a,
            nb::sig("def draw(self, out: " PURECERT_ARRAY("int16")
                    ", *, seed: int, image: int, phase: int, draw: int, purpose: int) -> None"),
-           "Write q of one row into `out`, before image and clip.");
+           "Write q of one row into `out`, before image and clip.")
+      .def("parts", &parts,
+           nb::sig("def parts(self) -> tuple[" PURECERT_ARRAY("uint64") ", " PURECERT_ARRAY("uint32") ", "
+                   PURECERT_ARRAY("uint16") "]"),
+           "Return copies of the thresholds, of their high words with a sentinel, and of the guide, as batches read them.");
+  purecert::bind_batch(module);
 }

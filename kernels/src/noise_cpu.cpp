@@ -7,21 +7,6 @@
 namespace purecert {
 namespace {
 
-struct AsInt16 {
-  using Type = int16_t;
-  static Type convert(int32_t value) { return static_cast<Type>(value); }
-};
-
-struct AsHalf {
-  using Type = uint16_t;
-  static Type convert(int32_t value) { return half_bits(value); }
-};
-
-struct AsFloat {
-  using Type = float;
-  static Type convert(int32_t value) { return static_cast<Type>(value); }
-};
-
 // Call store(element, q) for every element of a row.
 template <class Store>
 void for_each_element(const ThresholdView& table, const RowAddress& row, uint64_t elements, Store store) {

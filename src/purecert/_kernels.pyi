@@ -23,3 +23,18 @@ class ThresholdTable:
 
     def draw(self, out: numpy.typing.NDArray[numpy.int16], *, seed: int, image: int, phase: int, draw: int, purpose: int) -> None:
         """Write q of one row into `out`, before image and clip."""
+
+    def parts(self) -> tuple[numpy.typing.NDArray[numpy.uint64], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint16]]:
+        """
+        Return copies of the thresholds, of their high words with a sentinel, and of the guide, as batches read them.
+        """
+
+def fill_batch(*, table: tuple[int, int, int], thresholds: int, map: int, images: int, seed: int, purpose: int, shape: tuple[int, int, int], channels_last: bool, element: str, out: int, stream: int) -> None:
+    """
+    Write the noise of the map's next batch; every array is an address (batch.h), which nothing here checks.
+    """
+
+def count_votes(*, map: int, labels: int, rows: int, classes: int, counts: int, stream: int) -> None:
+    """
+    Add the votes of the map's next batch and move the map on; every array is an address (batch.h).
+    """

@@ -82,13 +82,15 @@ PURECERT_HD inline int32_t noise_value(const ThresholdView& table, const RowAddr
   return static_cast<int32_t>(below) - static_cast<int32_t>(table.count / 2);
 }
 
-// Call store(lane, q) for the first `width` elements of a block.
+// Call store(lane, q) for the first `width` elements of a block. The loop has a fixed length, so that a device keeps
+// the words in registers, where nothing can be indexed.
 template <class Store>
 PURECERT_HD inline void noise_block(const ThresholdView& table, const RowAddress& row, uint32_t block,
                                     uint32_t width, Store store) {
   const Words4 high = noise_words(row, block, 0);
-  for (uint32_t lane = 0; lane < width; ++lane) {
-    store(lane, noise_value(table, row, block, lane, high.word[lane]));
+  PURECERT_UNROLL
+  for (uint32_t lane = 0; lane < kBlockElements; ++lane) {
+    if (lane < width) store(lane, noise_value(table, row, block, lane, high.word[lane]));
   }
 }
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "purecert/grid_noise.h"
+#include "purecert/formats.h"
 
 namespace purecert {
 
@@ -30,8 +30,6 @@ struct Segment {
   uint64_t first_draw;
   uint64_t count;
 };
-
-enum class Element { int16, float16, float32 };
 
 // One call of fill_rows. The caller has checked every range.
 struct FillJob {

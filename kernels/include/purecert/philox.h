@@ -6,8 +6,10 @@
 
 #if defined(__CUDACC__)
 #define PURECERT_HD __host__ __device__
+#define PURECERT_UNROLL _Pragma("unroll")
 #else
 #define PURECERT_HD
+#define PURECERT_UNROLL
 #endif
 
 namespace purecert {
@@ -24,6 +26,7 @@ PURECERT_HD inline Words4 philox4x32(Words4 ctr, uint32_t key0, uint32_t key1) {
   constexpr uint32_t kWeyl0 = 0x9E3779B9u;  // golden ratio
   constexpr uint32_t kWeyl1 = 0xBB67AE85u;  // sqrt(3) - 1
   uint32_t a = ctr.word[0], b = ctr.word[1], c = ctr.word[2], d = ctr.word[3];
+  PURECERT_UNROLL
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t product0 = kMultiplier0 * a;
     const uint64_t product1 = kMultiplier1 * c;

@@ -1,0 +1,1 @@
+"""Graphs whose whole loop (noise, network, votes) stays on one device."""

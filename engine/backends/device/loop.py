@@ -1,0 +1,116 @@
+"""The backend whose loop stays on a device: the host sends a row map, and counts come back."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendCost, BackendInfo, Segment
+from purecert.engine.backends.device.kernels import EXTRA_COUNTS
+from purecert.engine.backends.device.row_map import row_map
+from purecert.engine.backends.device.step import DeviceStep
+from purecert.engine.backends.graph import batch_failure
+from purecert.engine.errors import BackendError
+from purecert.engine.votes import packed_batches, static_batches
+
+# Rows of a submission, in batches. While one submission runs, the host has this long to answer the procedures.
+BATCHES_PER_SUBMISSION = 8
+
+
+def max_pieces() -> int:
+    """Return how many pieces a submission can have at most: one a batch, two more where segments begin and end."""
+    return BATCHES_PER_SUBMISSION + 2 * MAX_SEGMENTS
+
+
+@final
+class DeviceBackend(Backend):
+    """A device step behind a queue; one thread waits for the counts, and the caller never does."""
+
+    def __init__(self, step: DeviceStep, info: BackendInfo, build_seconds: float) -> None:
+        self._step, self._info, self._build_seconds = step, info, build_seconds
+        self._image_index = np.zeros(len(step.images), np.int64)
+        self._waiter = ThreadPoolExecutor(1, thread_name_prefix="purecert")
+
+    @property
+    def info(self) -> BackendInfo:
+        return self._info
+
+    @property
+    def slots(self) -> int:
+        return len(self._step.images)
+
+    @property
+    def capacity(self) -> int:
+        return BATCHES_PER_SUBMISSION * self._info.batch
+
+    def place(self, slot: int, image_index: int, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
+        queue, images = self._step.queue, self._step.images
+        if pixels.shape != images.shape[1:]:
+            raise ValueError(f"expected an image of shape {tuple(images.shape[1:])}, got {pixels.shape}")
+        staged = queue.host_buffer(pixels.shape, torch.uint8)
+        staged.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
+        with queue.entered():
+            images[slot].copy_(staged, non_blocking=True)
+        self._image_index[slot] = image_index
+
+    def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
+        rows = sum(segment.count for segment in segments)
+        if not 0 < rows <= self.capacity:
+            raise ValueError(f"expected 1 to {self.capacity} rows in a submission, got {rows}")
+        if len(segments) > MAX_SEGMENTS:
+            raise ValueError(f"expected at most {MAX_SEGMENTS} segments in a submission, got {len(segments)}")
+        try:
+            wait, counts, staged = self._enqueue(segments)
+        except RuntimeError as error:
+            failed: Future[Int64[np.ndarray, "segments classes_and_invalid"]] = Future()
+            failed.set_exception(batch_failure("PyTorch", error))
+            return failed
+        return self._waiter.submit(_settle, wait, counts, rows, staged)
+
+    def cost(self) -> BackendCost:
+        return BackendCost(build_seconds=self._build_seconds, device_memory_peak=self._step.queue.memory_peak())
+
+    def close(self) -> None:
+        self._waiter.shutdown()
+        self._step.queue.mark()()
+
+    def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], Tensor, Tensor]:
+        """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""
+        step, queue = self._step, self._step.queue
+        batches = packed_batches if self._info.placement == "row_invariant" else static_batches
+        pieces = list(batches(segments, self._info.batch))
+        words = row_map(pieces, self._info.batch, self._image_index)
+        staged = queue.host_buffer(words.shape, torch.int32)
+        staged.copy_(torch.from_numpy(words.view(np.int32)))
+        counts = queue.host_buffer((len(segments), step.counts.shape[1]), torch.int32)
+        with queue.entered(), torch.inference_mode():
+            step.row_map[: len(words)].copy_(staged, non_blocking=True)
+            step.counts[: len(segments)].zero_()
+            for _ in pieces:
+                step.repeat()
+            counts.copy_(step.counts[: len(segments)], non_blocking=True)
+        return queue.mark(), counts, staged
+
+
+def _settle(
+    wait: Callable[[], None], counts: Tensor, rows: int, staged: Tensor
+) -> Int64[np.ndarray, "segments classes_and_invalid"]:
+    """Return the counts once they are there; ``staged`` is held so that the device's copy from it can end."""
+    try:
+        wait()
+    except RuntimeError as error:
+        raise batch_failure("PyTorch", error) from error
+    del staged
+    votes = counts.numpy().view(np.uint32).astype(np.int64)
+    classes = votes.shape[1] - EXTRA_COUNTS
+    if votes[:, -1].any():
+        raise BackendError(
+            f"expected labels in [-1, {classes - 1}], got {votes[:, -1].sum()} others; export the plan again"
+        )
+    if votes.sum() != rows:
+        raise BackendError(f"expected {rows} votes from the device, got {votes.sum()}; report this as a fault")
+    return votes[:, :-1]

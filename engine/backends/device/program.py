@@ -1,0 +1,177 @@
+"""The exported program compiled ahead of time for one device and one batch size, kept in the plan's cache.
+
+Compiling measures kernels against each other and keeps the fastest, so two compilations of one program may differ in
+their last bits. A run is tied to one compiled file by its digest, and a resumed run loads that same file.
+"""
+
+import io
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.export.passes import move_to_device_pass
+
+from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.graph import batch_failure
+from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
+from purecert.engine.errors import BackendError
+from purecert.engine.plan import CACHE_DIRECTORY, Plan
+from purecert.engine.trust import read_trusted, write_trusted
+
+_SCHEMA = "purecert.compiled/1"
+
+# What the compiler is told. Matrix products are tried in several implementations; convolutions are left to cuDNN,
+# whose channels-last kernels are the fastest there are in half precision, and whose trial would take minutes.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "cuda": {
+        "max_autotune": True,
+        "max_autotune_gemm_backends": "ATEN,TRITON",
+        "max_autotune_conv_backends": "ATEN",
+        "force_layout_optimization": True,
+    },
+    "cpu": {},
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompiledProgram:
+    """A program of fixed batch on a device, with its inputs at fixed addresses."""
+
+    inputs: tuple[Tensor, ...]  # [batch, ...] each, in the plan's order
+    call: Callable[..., Any]
+    digest: str  # SHA-256 of the file that runs
+    build_seconds: float
+
+    def run(self) -> tuple[Tensor, Tensor]:
+        """Enqueue the program on its inputs; return labels [batch] and logits [batch, classes]."""
+        label, logits = self.call(*self.inputs)
+        return label, logits
+
+
+def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, trust: bool) -> CompiledProgram:
+    """Return the program of ``sigma``, compiled now unless this machine has done it before.
+
+    Args:
+        plan: The plan; the compiled file goes into its cache, with this machine's tag.
+        sigma: The noise std of the graph.
+        batch: Rows of a call.
+        queue: Where it shall run.
+        trust: Load cached files that this machine did not make; they can run any code.
+
+    Raises:
+        InputError: The program is absent or not this machine's.
+        BackendError: PyTorch cannot load or compile it.
+    """
+    _forbid_rounding()
+    origin = _origin(plan, sigma, batch, queue)
+    path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
+    inputs = _inputs(plan, batch, queue.device)
+    if not path.is_file():
+        content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
+        began = time.perf_counter()
+        compiled = _compile(content, inputs, queue.device)
+        _keep(path, compiled, origin, time.perf_counter() - began)
+    package = read_trusted(path, origin, trust=trust)
+    return CompiledProgram(
+        inputs=inputs, call=_load(package), digest=sha256_hex(package), build_seconds=_build_seconds(path)
+    )
+
+
+def _forbid_rounding() -> None:
+    """Compute in the precision that the plan says, in the whole process: no TF32, and sums in FP32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def _origin(plan: Plan, sigma: float, batch: int, queue: DeviceQueue) -> str:
+    """Return a digest of everything that a compiled file is made from."""
+    made_from = {
+        "schema": _SCHEMA,
+        "graph": plan.graph(sigma).sha256,
+        "batch": batch,
+        "hardware": queue.hardware(),
+        "versions": queue.versions(),
+        "options": _OPTIONS[queue.device.type],
+    }
+    return sha256_hex(canonical_json(made_from).encode())
+
+
+def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Return zeroed inputs; images are channels-last, as the fastest convolutions read them."""
+    inputs = []
+    for entry in plan.record.inputs:
+        rows = torch.zeros((batch, *entry.shape), dtype=getattr(torch, entry.dtype), device=device)
+        inputs.append(rows.contiguous(memory_format=torch.channels_last) if rows.dim() == 4 else rows)
+    return tuple(inputs)
+
+
+def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -> bytes:
+    """Return the compiled file of an exported program, whose bytes were checked."""
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.utils import fresh_cache
+
+    try:
+        # The compiler's usual cache lies in a shared folder for temporary files and would be run unchecked.
+        with fresh_cache(), _quiet():
+            program = _at_fixed_batch(torch.export.load(io.BytesIO(content)), inputs, device)
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "program.pt2"
+                aoti_compile_and_package(program, package_path=str(target), inductor_configs=_OPTIONS[device.type])
+                return target.read_bytes()
+    except torch.OutOfMemoryError as error:
+        raise batch_failure("PyTorch", error) from error
+    except Exception as error:  # the compiler's errors share no base class
+        raise BackendError(f"PyTorch {torch.__version__} cannot compile the program: {_first_line(error)}") from error
+
+
+def _at_fixed_batch(program: ExportedProgram, inputs: tuple[Tensor, ...], device: torch.device) -> ExportedProgram:
+    """Return the program on ``device``, with weights laid out channels-last and the batch a constant."""
+    module = move_to_device_pass(program, str(device)).module()
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; torch's stubs lack it
+    with torch.no_grad():
+        return torch.export.export(module, inputs)
+
+
+def _load(package: bytes) -> Callable[..., Any]:
+    from torch._inductor import aoti_load_package
+
+    try:
+        # Single-threaded: its own locking would wait on events, which the capture of a CUDA graph forbids.
+        return aoti_load_package(io.BytesIO(package), run_single_threaded=True)
+    except Exception as error:  # loading may raise anything that the file's content provokes
+        raise BackendError(
+            f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
+        ) from error
+
+
+def _keep(path: Path, compiled: bytes, origin: str, seconds: float) -> None:
+    write_trusted(path, compiled, origin)
+    described = {"build_seconds": round(seconds, 1), "torch": torch.__version__}
+    write_atomically(path.with_suffix(".json"), (json.dumps(described) + "\n").encode())
+
+
+def _build_seconds(path: Path) -> float:
+    """Return how long compiling took when it was done; it is told to people only."""
+    return float(json.loads(path.with_suffix(".json").read_bytes())["build_seconds"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what PyTorch's compiler warns of its own making; what goes wrong is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"

@@ -1,0 +1,69 @@
+"""What nvcc makes of the kernels, on machines without a GPU: it compiles, keeps to registers, and imports."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_SOURCE = _ROOT / "kernels" / "src" / "batch_cuda.cu"
+_KERNELS = 13  # two formats x (three layouts x staged or not), and the votes
+
+
+@pytest.fixture(scope="module")
+def nvcc() -> str:
+    """Return the compiler that the build finds, or skip."""
+    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    for found in (*(shutil.which("nvcc", path=f"{home}/bin") for home in homes), shutil.which("nvcc")):
+        if found:
+            return found
+    pytest.skip("nvcc is not installed, so the CUDA kernels are not compiled")
+
+
+def _compile(nvcc: str, *options: str) -> str:
+    command = [nvcc, "-O3", "-std=c++17", f"-I{_ROOT / 'kernels' / 'include'}", *options, str(_SOURCE)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("architecture", ["80", "90"])
+def test_no_kernel_spills_registers(nvcc: str, architecture: str, tmp_path: Path) -> None:
+    target = f"arch=compute_{architecture},code=sm_{architecture}"
+    report = _compile(nvcc, "-Xptxas", "-v", "-gencode", target, "-c", "-o", str(tmp_path / "kernels.o"))
+    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    assert len(spills) == _KERNELS, report
+    assert set(spills) == {("0", "0", "0")}, report
+
+
+def test_the_kernels_compute_in_integers_and_store_16_bytes(nvcc: str, tmp_path: Path) -> None:
+    _compile(nvcc, "-arch=compute_80", "--ptx", "-o", str(tmp_path / "kernels.ptx"))
+    ptx = (tmp_path / "kernels.ptx").read_text()
+    kernels = re.findall(r"\.entry (\w+)\((.*?)\n}", ptx, re.DOTALL)
+    assert len(kernels) == _KERNELS
+    assert ".f64" not in ptx
+    stores = {name: body for name, body in kernels if "fill_stores" in name}
+    assert len(stores) == 8
+    for name, body in stores.items():
+        assert "st.global.v4" in body, name
+        assert not re.search(r"st\.global\.(?!v4)", body), name
+        # Template argument Lb1: the thresholds are staged, and what every draw looks up comes from shared memory.
+        assert ("ld.shared" in body) == ("Lb1E" in name), name
+
+
+def test_the_module_imports_without_a_driver() -> None:
+    """In a process of its own; what needs a GPU then says so."""
+    pytest.importorskip("purecert._cuda", reason="purecert was built without CUDA", exc_type=ImportError)
+    program = (
+        "import purecert._cuda as cuda\n"
+        "assert cuda.NOISE_CONTRACT == 1 and '90' in cuda.architectures().split()\n"
+        "try:\n"
+        "    cuda.count_votes(map=0, labels=0, rows=0, classes=2, counts=0, stream=0)\n"
+        "except RuntimeError as error:\n"
+        "    print(error)\n"
+    )
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=hidden)
+    assert done.stdout.startswith("the vote kernel was not launched: ")
