@@ -16,7 +16,8 @@ SIGMAS := 0.25 0.5 1.0
 NEED_GB := $(if $(TORCH_INDEX),3,10)
 SIZE := $(if $(TORCH_INDEX),under 1 GB,several GB unless your package index offers a CPU build)
 
-NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard kernels/src/* kernels/include/purecert/*)
+NATIVE := CMakeLists.txt pyproject.toml constraints.txt \
+  $(wildcard kernels/*.cmake kernels/src/* kernels/include/purecert/*)
 
 .PHONY: demo test lint check-machine clean
 

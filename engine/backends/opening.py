@@ -15,7 +15,7 @@ from purecert.engine.noise_inputs import noise_of_inputs
 from purecert.engine.plan import Plan
 from purecert.engine.row_check import check_rows
 
-BACKENDS = ("onnxruntime", "torch", "torch-cuda")
+BACKENDS = ("onnxruntime", "torch", "torch-compiled", "torch-cuda")
 
 _SEED_RANGE = 2**64
 _SLOTS = 16
@@ -93,14 +93,14 @@ def checked_backend(
 
 
 def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opened:
-    if options.name == "torch-cuda":
-        from purecert.engine.backends.device.opening import open_device
-        from purecert.engine.backends.device.queue import CudaQueue
-
-        noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
-        return open_device(plan, sigma, noise, options.batch, CudaQueue(), trust=options.trust)
-    graph = _open_graph(plan, sigma, options)
     noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
+    if options.name in ("torch-compiled", "torch-cuda"):
+        from purecert.engine.backends.device.opening import open_device
+        from purecert.engine.backends.device.queue import CudaQueue, HostQueue
+
+        queue = CudaQueue() if options.name == "torch-cuda" else HostQueue(options.threads)
+        return open_device(plan, sigma, noise, options.batch, queue, trust=options.trust)
+    graph = _open_graph(plan, sigma, options)
     return Opened(
         graph=graph,
         hardware=describe_cpu(),

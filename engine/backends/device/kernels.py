@@ -17,7 +17,7 @@ _ELEMENTS = {torch.float16: "float16", torch.float32: "float32"}
 
 
 def load_kernels(device: torch.device) -> ModuleType:
-    """Return the build of the batch kernels for ``device``; that for the host serves machines without a GPU in tests.
+    """Return the build of the batch kernels for ``device``.
 
     Raises:
         BackendError: purecert was built without it.
@@ -31,9 +31,9 @@ def load_kernels(device: torch.device) -> ModuleType:
 
         return host_kernels
     except ImportError as error:
+        remedy = "with PURECERT_CUDA=on where nvcc is on the path" if device.type == "cuda" else "with a C++17 compiler"
         raise BackendError(
-            f"purecert was built without its kernels for {device.type} ({error}); "
-            "reinstall it where nvcc is on the path, with PURECERT_CUDA=on to see why it cannot be built"
+            f"purecert was built without its kernels for {device.type} ({error}); reinstall it {remedy}"
         ) from error
 
 

@@ -6,6 +6,7 @@ their last bits. A run is tied to one compiled file by its digest, and a resumed
 
 import io
 import json
+import logging
 import tempfile
 import time
 import warnings
@@ -27,6 +28,7 @@ from purecert.engine.errors import BackendError
 from purecert.engine.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.trust import read_trusted, write_trusted
 
+_log = logging.getLogger("purecert")
 _SCHEMA = "purecert.compiled/1"
 
 # What the compiler is told. Matrix products are tried in several implementations; convolutions are left to cuDNN,
@@ -77,6 +79,10 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, tr
     inputs = _inputs(plan, batch, queue.device)
     if not path.is_file():
         content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
+        where = "this GPU" if queue.device.type == "cuda" else "this processor"
+        _log.warning(
+            "compiling sigma %s in batches of %d for %s; it takes a while and is done once", sigma, batch, where
+        )
         began = time.perf_counter()
         compiled = _compile(content, inputs, queue.device)
         _keep(path, compiled, origin, time.perf_counter() - began)
@@ -101,7 +107,7 @@ def _origin(plan: Plan, sigma: float, batch: int, queue: DeviceQueue) -> str:
         "batch": batch,
         "hardware": queue.hardware(),
         "versions": queue.versions(),
-        "options": _OPTIONS[queue.device.type],
+        "options": _OPTIONS[queue.device.type] | queue.compiled_for(),
     }
     return sha256_hex(canonical_json(made_from).encode())
 

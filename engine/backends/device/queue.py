@@ -1,4 +1,4 @@
-"""A device's queue of work: what differs between a GPU and the host, which stands in for one in tests."""
+"""A device's queue of work: what differs between a GPU and the host."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -51,6 +51,10 @@ class DeviceQueue(ABC):
     @abstractmethod
     def versions(self) -> dict[str, str]:
         """Return package -> version of what computes."""
+
+    @abstractmethod
+    def compiled_for(self) -> dict[str, int]:
+        """Return what a compiled program depends on beside hardware and versions."""
 
 
 @final
@@ -111,12 +115,20 @@ class CudaQueue(DeviceQueue):
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         return {"torch": torch.__version__, "cuda": str(torch.version.cuda), "cudnn": str(cudnn)}
 
+    def compiled_for(self) -> dict[str, int]:
+        return {}
+
 
 @final
 class HostQueue(DeviceQueue):
-    """The host in a GPU's place: everything is done when it is enqueued. For tests of the loop without a GPU."""
+    """The host's own processors: everything is done when it is enqueued."""
 
     device = torch.device("cpu")
+
+    def __init__(self, threads: int = 1) -> None:
+        """Take ``threads`` processors, in the whole process."""
+        torch.set_num_threads(threads)
+        self._threads = threads
 
     @property
     def handle(self) -> int:
@@ -143,3 +155,6 @@ class HostQueue(DeviceQueue):
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
+
+    def compiled_for(self) -> dict[str, int]:
+        return {"threads": self._threads}

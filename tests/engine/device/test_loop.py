@@ -1,4 +1,4 @@
-"""The device loop with the host in the GPU's place: the same kernels' templates, row maps, segments and counts."""
+"""The device loop on the host: the kernels' templates, row maps, segments and counts are those of a GPU."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -46,7 +46,7 @@ def _eager(plan: Plan, batch: int, call: Callable[..., Any] | None = None) -> Co
 
 
 def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | None = None) -> Backend:
-    queue, options = HostQueue(), BackendOptions(name="torch-cuda", batch=batch, probe_rows=batch)
+    queue, options = HostQueue(1), BackendOptions(name="torch-cuda", batch=batch, probe_rows=batch)
     noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
 
     def backend(info: BackendInfo) -> DeviceBackend:
@@ -101,8 +101,8 @@ def test_single_draws_have_the_labels_of_the_host_backend(plan: Plan) -> None:
 @pytest.mark.xdist_group("compiled")
 def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     """Compiled ahead of time for the host, by the same code as for a GPU; the second opening reads the cache."""
-    program = open_program(plan, _SIGMA, _BATCH, HostQueue(), trust=False)
-    again = open_program(plan, _SIGMA, _BATCH, HostQueue(), trust=False)
+    program = open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
+    again = open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
     assert again.digest == program.digest
     assert again.build_seconds == program.build_seconds > 0
     with _torch_backend(plan) as host, closing(_open(plan, again, _BATCH)) as device:
@@ -117,12 +117,12 @@ def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
 @pytest.mark.xdist_group("compiled")
 def test_a_compiled_file_from_elsewhere_is_not_loaded(plan: Plan, tmp_path: Path) -> None:
     """Here: this machine's file, changed by one byte."""
-    open_program(plan, _SIGMA, _BATCH, HostQueue(), trust=False)
+    open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
     (path,) = plan.cached_program(_SIGMA).parent.glob(f"sigma-{_SIGMA}-cpu-*.pt2")
     kept = path.read_bytes()
     path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     with pytest.raises(InputError, match="does not carry this machine's tag"):
-        open_program(plan, _SIGMA, _BATCH, HostQueue(), trust=False)
+        open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
     path.write_bytes(kept)
 
 
@@ -131,7 +131,7 @@ def test_a_label_that_is_no_class_fails_the_submission(plan: Plan) -> None:
     labels = torch.full((_BATCH,), 10, dtype=torch.int32)
     broken = _eager(plan, _BATCH, call=lambda *rows: (labels, program.call(*rows)[1]))
     step = DeviceStep(
-        HostQueue(), broken, noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1), plan.record, 8, max_pieces()
+        HostQueue(1), broken, noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1), plan.record, 8, max_pieces()
     )
     with _torch_backend(plan) as host, closing(DeviceBackend(step, host.info, 0.0)) as device:
         device.place(0, 0, _DIGITS.images[0])
@@ -169,7 +169,7 @@ def test_a_failure_of_the_device_is_one_of_the_submission(plan: Plan) -> None:
         return program.call(*rows)
 
     step = DeviceStep(
-        HostQueue(),
+        HostQueue(1),
         _eager(plan, _BATCH, call=failing),
         noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1),
         plan.record,
