@@ -76,20 +76,14 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, tr
     _forbid_rounding()
     origin = _origin(plan, sigma, batch, queue)
     path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
-    inputs = _inputs(plan, batch, queue.device)
-    if not path.is_file():
-        content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
-        where = "this GPU" if queue.device.type == "cuda" else "this processor"
-        _log.warning(
-            "compiling sigma %s in batches of %d for %s; it takes a while and is done once", sigma, batch, where
-        )
-        began = time.perf_counter()
-        compiled = _compile(content, inputs, queue.device)
-        _keep(path, compiled, origin, time.perf_counter() - began)
-    package = read_trusted(path, origin, trust=trust)
-    return CompiledProgram(
-        inputs=inputs, call=_load(package), digest=sha256_hex(package), build_seconds=_build_seconds(path)
-    )
+    with queue.entered():
+        inputs = _inputs(plan, batch, queue.device)
+        if not path.is_file():
+            content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
+            _compile_into(path, content, inputs, origin)
+        package = read_trusted(path, origin, trust=trust)
+        call = _load(package)
+    return CompiledProgram(inputs=inputs, call=call, digest=sha256_hex(package), build_seconds=_build_seconds(path))
 
 
 def _forbid_rounding() -> None:
@@ -119,6 +113,19 @@ def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:
         rows = torch.zeros((batch, *entry.shape), dtype=getattr(torch, entry.dtype), device=device)
         inputs.append(rows.contiguous(memory_format=torch.channels_last) if rows.dim() == 4 else rows)
     return tuple(inputs)
+
+
+def _compile_into(path: Path, content: bytes, inputs: tuple[Tensor, ...], origin: str) -> None:
+    """Compile a program for where its ``inputs`` lie; keep the result at ``path``, and how long that took beside it."""
+    device, batch = inputs[0].device, len(inputs[0])
+    where = "this GPU" if device.type == "cuda" else "this processor"
+    _log.warning("compiling %s in batches of %d for %s; it takes a while and is done once", path.stem, batch, where)
+    began = time.perf_counter()
+    compiled = _compile(content, inputs, device)
+    described = {"build_seconds": round(time.perf_counter() - began, 1), "torch": torch.__version__}
+    # First, so that where the compiled file is, this is too.
+    write_atomically(path.with_suffix(".json"), (json.dumps(described) + "\n").encode())
+    write_trusted(path, compiled, origin)
 
 
 def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -> bytes:
@@ -158,12 +165,6 @@ def _load(package: bytes) -> Callable[..., Any]:
         raise BackendError(
             f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
         ) from error
-
-
-def _keep(path: Path, compiled: bytes, origin: str, seconds: float) -> None:
-    write_trusted(path, compiled, origin)
-    described = {"build_seconds": round(seconds, 1), "torch": torch.__version__}
-    write_atomically(path.with_suffix(".json"), (json.dumps(described) + "\n").encode())
 
 
 def _build_seconds(path: Path) -> float:
