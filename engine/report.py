@@ -9,6 +9,7 @@ from purecert.engine.canonical import canonical_json
 from purecert.engine.certificates import INVALID, Abstention, Certificate, Row, format_radius
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
+from purecert.engine.markdown import markdown_table
 from purecert.engine.run_record import BackendRecord, RunRecord
 from purecert.engine.spec import Mode
 
@@ -175,7 +176,7 @@ def _certify_table(summaries: Sequence[Summary]) -> str:
         "avg radius",
         "abstained",
     ]
-    return _align([header, *(_certify_row(summary, radii) for summary in summaries)])
+    return "\n".join(markdown_table([header, *(_certify_row(summary, radii) for summary in summaries)]))
 
 
 def _certify_row(summary: Summary, radii: Sequence[float]) -> list[str]:
@@ -190,7 +191,8 @@ def _predict_table(summaries: Sequence[Summary]) -> str:
         [*_identity(summary), _share(summary.correct, summary.images), _share(summary.abstained, summary.images)]
         for summary in summaries
     ]
-    return _align([["run", "data", "sigma", "n", "images", "accuracy", "abstained"], *rows])
+    header = ["run", "data", "sigma", "n", "images", "accuracy", "abstained"]
+    return "\n".join(markdown_table([header, *rows]))
 
 
 def _identity(summary: Summary) -> list[str]:
@@ -203,21 +205,6 @@ def _share(part: int | None, whole: int) -> str:
         return _UNKNOWN
     thousandths = part * 1000 // whole
     return f"{thousandths // 10}.{thousandths % 10} %"
-
-
-def _align(rows: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    # Names to the left, numbers to the right.
-    rule = [f"{'-' * width}" if column < 2 else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
-    lines = [
-        [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in cells
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 
 
 def _notes(summary: Summary) -> Iterator[str]:

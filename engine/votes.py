@@ -40,13 +40,23 @@ def packed_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Pie
 
 
 def static_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Piece]]:
-    """Yield one piece a batch, each draw at row ``draw % batch``, so that a draw never changes its place."""
+    """Yield the pieces of each batch with each draw at row ``draw % batch``, so that a draw never changes its place.
+
+    Pieces share a batch only where one begins at the row behind the other's last: as neighbouring draws do.
+    """
+    pieces: list[Piece] = []
     for position, segment in enumerate(segments):
         first, end = segment.first, segment.first + segment.count
         while first < end:
-            count = min(end - first, batch - first % batch)
-            yield [Piece(position, segment.slot, segment.phase, first, count, first % batch)]
+            row = first % batch
+            count = min(end - first, batch - row)
+            if pieces and row != pieces[-1].row + pieces[-1].count:
+                yield pieces
+                pieces = []
+            pieces.append(Piece(position, segment.slot, segment.phase, first, count, row))
             first += count
+    if pieces:
+        yield pieces
 
 
 def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MODULES = {
+    "bench": "purecert.export.bench_command",
     "export": "purecert.export.commands",
     "import": "purecert.train.import_command",
     "train": "purecert.train.commands",

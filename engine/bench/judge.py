@@ -1,0 +1,99 @@
+"""A measurement beside what it is measured against: hardware, eager FP32's labels, other rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from purecert.engine.bench.agreement import Agreement, Draws, Labels, compare
+from purecert.engine.bench.measure import Measurement
+from purecert.engine.bench.peaks import peak_of
+from purecert.engine.bench.record import (
+    ESTIMATION_DRAWS,
+    SELECTION_DRAWS,
+    MeasuredRow,
+    Ratio,
+    RowName,
+    Speed,
+)
+from purecert.engine.bench.statistics import latency_of
+from purecert.engine.bench.verdict import agreement_limit, reasons_against
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Yardstick:
+    """What all rows of one benchmark are measured against."""
+
+    plan_precision: str
+    flops_per_row: int | None
+    matrix_rates: Mapping[tuple[str, str], float]  # (device, precision) -> FLOP/s; some may be missing
+    draws: Draws
+    reference: Labels | None  # eager FP32's labels of the draws
+    reference_note: str  # why there are none
+    threads: int
+
+
+def judge(row: RowName, found: Measurement, by: Yardstick) -> MeasuredRow:
+    """Return the row that ``found`` makes, without ratios."""
+    timing, latency = found.timing, latency_of(found.timing.latencies)
+    limit = agreement_limit(by.plan_precision if not row.is_baseline else "fp32", found.executed_precision)
+    agreement = _agreement(found, by)
+    reasons = tuple(reasons_against(timing, latency, row.batch, agreement or by.reference_note, limit))
+    return MeasuredRow(
+        row=row,
+        executed_precision=found.executed_precision,
+        device=found.device,
+        hardware=found.hardware,
+        threads=by.threads,
+        placement=found.placement,
+        versions=found.versions,
+        build_seconds=found.build_seconds,
+        open_seconds=found.open_seconds,
+        warm_up_seconds=timing.warm_up_seconds,
+        latency=latency,
+        latency_seconds=timing.latency_seconds,
+        samples_per_second=timing.samples_per_second,
+        throughput_rows=timing.rows,
+        throughput_seconds=timing.seconds,
+        seconds_per_certificate=(SELECTION_DRAWS + ESTIMATION_DRAWS) / timing.samples_per_second,
+        device_memory_peak=found.device_memory_peak,
+        host_memory_peak=found.host_memory_peak,
+        agreement=agreement,
+        agreement_limit=None if agreement is None else limit,
+        speed=_speed(found, by),
+        ratios=(),
+        verdict="INVALID" if reasons else "VALID",
+        reasons=reasons,
+    )
+
+
+def with_ratios(rows: Sequence[MeasuredRow], groups: Sequence[Sequence[str]]) -> list[MeasuredRow]:
+    """Return the rows with their ratio to the fastest baseline among each group of variants, whatever its batch."""
+    fastest = []
+    for variants in groups:
+        baselines = [row for row in rows if row.row.is_baseline and row.row.variant in variants]
+        fastest += [max(baselines, key=lambda row: row.samples_per_second)] if baselines else []
+    return [replace(row, ratios=tuple(_ratio(row, base) for base in fastest)) for row in rows]
+
+
+def _ratio(row: MeasuredRow, base: MeasuredRow) -> Ratio:
+    return Ratio(to=base.row.title, batch=base.row.batch, times=row.samples_per_second / base.samples_per_second)
+
+
+def _agreement(found: Measurement, by: Yardstick) -> Agreement | None:
+    if found.labels is None or by.reference is None:
+        return None
+    return compare(found.labels, by.reference, by.draws)
+
+
+def _speed(found: Measurement, by: Yardstick) -> Speed | None:
+    if by.flops_per_row is None:
+        return None
+    flops = by.flops_per_row * found.timing.samples_per_second
+    peak = peak_of(found.device, found.hardware, found.executed_precision, by.threads)
+    matrix_rate = by.matrix_rates.get((found.device, found.executed_precision))
+    return Speed(
+        flops_per_second=flops,
+        peak=peak,
+        share_of_peak=None if peak.flops is None else flops / peak.flops,
+        matrix_flops_per_second=matrix_rate,
+        share_of_matrix_rate=None if matrix_rate is None else flops / matrix_rate,
+    )
