@@ -121,7 +121,7 @@ def test_votes_go_to_their_segments_and_padding_has_none(kernels: ModuleType) ->
         Piece(int(s), 0, 1, 0, int(end - begin), int(begin)) for s, (begin, end) in zip(order, bounds, strict=True)
     ]
     counts = torch.zeros((segments, classes + EXTRA_COUNTS), dtype=torch.int32)
-    enqueue_votes(kernels, _map(pieces, [0]), torch.from_numpy(labels), counts, 0)
+    enqueue_votes(kernels, _map(pieces, [0]), torch.from_numpy(labels), rows, counts, 0)
     for segment, (begin, end) in zip(order, bounds, strict=True):
         votes = np.bincount(labels[begin:end] % (classes + 1), minlength=classes + 1)
         assert counts[segment].tolist() == [*votes, 0]
@@ -130,7 +130,7 @@ def test_votes_go_to_their_segments_and_padding_has_none(kernels: ModuleType) ->
 def test_labels_that_are_no_class_are_counted_apart(kernels: ModuleType) -> None:
     labels = torch.tensor([0, 3, -2, 2**31 - 1, -(2**31), -1], dtype=torch.int32)
     counts = torch.zeros((1, 3 + EXTRA_COUNTS), dtype=torch.int32)
-    enqueue_votes(kernels, _map([Piece(0, 0, 1, 0, 6, 0)], [0]), labels, counts, 0)
+    enqueue_votes(kernels, _map([Piece(0, 0, 1, 0, 6, 0)], [0]), labels, 6, counts, 0)
     assert counts.tolist() == [[1, 0, 0, 1, 4]]
 
 
@@ -148,15 +148,20 @@ def test_the_map_moves_on_by_itself(kernels: ModuleType) -> None:
         noise.enqueue(words, 0)
         for row, (slot, index, phase, draw) in enumerate(batch):
             assert np.array_equal(out[row].numpy(), _reference(table, images[slot], index, phase, draw))
-        enqueue_votes(kernels, words, labels, counts, 0)
+        enqueue_votes(kernels, words, labels, 4, counts, 0)
     assert not out[3].any()
     assert counts.tolist() == [[1, 2, 0, 0], [1, 3, 0, 0]]
 
 
-def test_labels_of_another_type_are_refused(kernels: ModuleType) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [torch.zeros(4, dtype=torch.int64), torch.zeros(8, dtype=torch.int32), torch.zeros(8, dtype=torch.int32)[::2]],
+    ids=["of another type", "of more rows", "with gaps"],
+)
+def test_other_labels_are_refused(kernels: ModuleType, labels: Tensor) -> None:
     counts = torch.zeros((1, 5), dtype=torch.int32)
-    with pytest.raises(BackendError, match="expected int32 labels"):
-        enqueue_votes(kernels, _map([], [0]), torch.zeros(4, dtype=torch.int64), counts, 0)
+    with pytest.raises(BackendError, match=r"expected int32 labels \[4\]"):
+        enqueue_votes(kernels, _map([], [0]), labels, 4, counts, 0)
 
 
 @pytest.mark.parametrize(

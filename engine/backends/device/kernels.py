@@ -92,25 +92,28 @@ class BatchNoise:
         )
 
 
-def enqueue_votes(kernels: ModuleType, row_map: Tensor, labels: Tensor, counts: Tensor, stream: int) -> None:
+def enqueue_votes(
+    kernels: ModuleType, row_map: Tensor, labels: Tensor, batch: int, counts: Tensor, stream: int
+) -> None:
     """Enqueue the votes of the batch that comes next in ``row_map``, and the map's step to the batch after it.
 
     Args:
         kernels: The device's kernels.
         row_map: int32 [pieces + 1, 8], as ``row_map.row_map`` gives it.
         labels: int32 [batch], one a row.
+        batch: Rows of a batch, by which the noise numbers them too.
         counts: int32 [segments, classes + EXTRA_COUNTS], to which the votes are added.
         stream: The device's queue.
 
     Raises:
         BackendError: The labels are not what they should be; votes must not be read from elsewhere.
     """
-    if labels.dtype != torch.int32 or labels.dim() != 1 or not labels.is_contiguous():
-        raise BackendError(f"expected int32 labels [batch], got {labels.dtype} {list(labels.shape)}; export again")
+    if labels.dtype != torch.int32 or labels.shape != (batch,) or not labels.is_contiguous():
+        raise BackendError(f"expected int32 labels [{batch}], got {labels.dtype} {list(labels.shape)}; export again")
     kernels.count_votes(
         map=row_map.data_ptr(),
         labels=labels.data_ptr(),
-        rows=len(labels),
+        rows=batch,
         classes=counts.shape[1] - EXTRA_COUNTS,
         counts=counts.data_ptr(),
         stream=stream,

@@ -1,7 +1,9 @@
 """The backend whose loop stays on a device: the host sends a row map, and counts come back."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import final
 
 import numpy as np
@@ -14,11 +16,14 @@ from purecert.engine.backends.device.kernels import EXTRA_COUNTS
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
 from purecert.engine.backends.graph import batch_failure
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, CheckError, PurecertError
 from purecert.engine.votes import packed_batches, static_batches
 
 # Rows of a submission, in batches. While one submission runs, the host has this long to answer the procedures.
 BATCHES_PER_SUBMISSION = 8
+
+_DRAWS = 2**32  # a draw is a word of the noise's address
+_log = logging.getLogger("purecert")
 
 
 def max_pieces() -> int:
@@ -51,10 +56,11 @@ class DeviceBackend(Backend):
         queue, images = self._step.queue, self._step.images
         if pixels.shape != images.shape[1:]:
             raise ValueError(f"expected an image of shape {tuple(images.shape[1:])}, got {pixels.shape}")
-        staged = queue.host_buffer(pixels.shape, torch.uint8)
-        staged.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
-        with queue.entered():
-            images[slot].copy_(staged, non_blocking=True)
+        with _device_failures():
+            staged = queue.host_buffer(pixels.shape, torch.uint8)
+            staged.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
+            with queue.entered():
+                images[slot].copy_(staged, non_blocking=True)
         self._image_index[slot] = image_index
 
     def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
@@ -63,11 +69,14 @@ class DeviceBackend(Backend):
             raise ValueError(f"expected 1 to {self.capacity} rows in a submission, got {rows}")
         if len(segments) > MAX_SEGMENTS:
             raise ValueError(f"expected at most {MAX_SEGMENTS} segments in a submission, got {len(segments)}")
+        if any(segment.first + segment.count > _DRAWS for segment in segments):
+            raise ValueError(f"expected draws below 2**32, got {segments}")
         try:
-            wait, counts, staged = self._enqueue(segments)
-        except RuntimeError as error:
+            with _device_failures():
+                wait, counts, staged = self._enqueue(segments)
+        except PurecertError as error:
             failed: Future[Int64[np.ndarray, "segments classes_and_invalid"]] = Future()
-            failed.set_exception(batch_failure("PyTorch", error))
+            failed.set_exception(error)
             return failed
         return self._waiter.submit(_settle, wait, counts, rows, staged)
 
@@ -76,7 +85,12 @@ class DeviceBackend(Backend):
 
     def close(self) -> None:
         self._waiter.shutdown()
-        self._step.queue.mark()()
+        try:
+            self._step.queue.mark()()
+        except RuntimeError as error:
+            # What failed on the device has been raised where its counts were awaited; closing must not hide it.
+            _log.warning("closing: %s", batch_failure("PyTorch", error))
+        del self._step
 
     def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], Tensor, Tensor]:
         """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""
@@ -100,10 +114,8 @@ def _settle(
     wait: Callable[[], None], counts: Tensor, rows: int, staged: Tensor
 ) -> Int64[np.ndarray, "segments classes_and_invalid"]:
     """Return the counts once they are there; ``staged`` is held so that the device's copy from it can end."""
-    try:
+    with _device_failures():
         wait()
-    except RuntimeError as error:
-        raise batch_failure("PyTorch", error) from error
     del staged
     votes = counts.numpy().view(np.uint32).astype(np.int64)
     classes = votes.shape[1] - EXTRA_COUNTS
@@ -112,5 +124,15 @@ def _settle(
             f"expected labels in [-1, {classes - 1}], got {votes[:, -1].sum()} others; export the plan again"
         )
     if votes.sum() != rows:
-        raise BackendError(f"expected {rows} votes from the device, got {votes.sum()}; report this as a fault")
+        # Not a BackendError: that is tried again, and a second try that comes out right would hide the fault.
+        raise CheckError(f"expected {rows} votes from the device, got {votes.sum()}; report this as a fault")
     return votes[:, :-1]
+
+
+@contextmanager
+def _device_failures() -> Iterator[None]:
+    """Raise what PyTorch says of the device as an error of the backend."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise batch_failure("PyTorch", error) from error

@@ -24,7 +24,7 @@ from torch.export.passes import move_to_device_pass
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.graph import batch_failure
 from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, InputError
 from purecert.engine.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.trust import read_trusted, write_trusted
 
@@ -39,9 +39,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "max_autotune_gemm_backends": "ATEN,TRITON",
         "max_autotune_conv_backends": "ATEN",
         "force_layout_optimization": True,
+        "autotune_num_choices_displayed": 0,
+        "aot_inductor.weight_use_caching_allocator": True,  # so that the peak of its memory counts the weights
     },
     "cpu": {},
 }
+_MAX_ELEMENTS = 2**31 - 1  # of a batch: kernels count them in 32 bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,32 +76,41 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, tr
         InputError: The program is absent or not this machine's.
         BackendError: PyTorch cannot load or compile it.
     """
+    _check_batch(plan, batch)
     _forbid_rounding()
-    origin = _origin(plan, sigma, batch, queue)
-    path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
     with queue.entered():
         inputs = _inputs(plan, batch, queue.device)
+        origin = _origin(plan.graph(sigma).sha256, inputs, queue)
+        path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
         if not path.is_file():
             content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
             _compile_into(path, content, inputs, origin)
         package = read_trusted(path, origin, trust=trust)
         call = _load(package)
+    queue.finish()  # weights are copied outside of the queue
     return CompiledProgram(inputs=inputs, call=call, digest=sha256_hex(package), build_seconds=_build_seconds(path))
 
 
+def _check_batch(plan: Plan, batch: int) -> None:
+    most = _MAX_ELEMENTS // max(entry.elements for entry in plan.record.inputs)
+    if batch > most:
+        raise InputError(f"expected a batch of at most {most} rows of this plan, got {batch}; choose a smaller --batch")
+
+
 def _forbid_rounding() -> None:
-    """Compute in the precision that the plan says, in the whole process: no TF32, and sums in FP32."""
+    """Compute in the precision that the plan says, in the whole process, and by the same kernels in every process."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cudnn.benchmark = False  # a trial whose winner no file keeps
 
 
-def _origin(plan: Plan, sigma: float, batch: int, queue: DeviceQueue) -> str:
-    """Return a digest of everything that a compiled file is made from."""
+def _origin(graph: str, inputs: tuple[Tensor, ...], queue: DeviceQueue) -> str:
+    """Return a digest of everything that a compiled file is made from; it takes inputs of these strides unchecked."""
     made_from = {
         "schema": _SCHEMA,
-        "graph": plan.graph(sigma).sha256,
-        "batch": batch,
+        "graph": graph,
+        "inputs": [[str(rows.dtype), list(rows.shape), list(rows.stride())] for rows in inputs],
         "hardware": queue.hardware(),
         "versions": queue.versions(),
         "options": _OPTIONS[queue.device.type] | queue.compiled_for(),
@@ -150,26 +162,37 @@ def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -
 def _at_fixed_batch(program: ExportedProgram, inputs: tuple[Tensor, ...], device: torch.device) -> ExportedProgram:
     """Return the program on ``device``, with weights laid out channels-last and the batch a constant."""
     module = move_to_device_pass(program, str(device)).module()
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; torch's stubs lack it
+    for weight in (*module.parameters(), *module.buffers()):
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         return torch.export.export(module, inputs)
 
 
 def _load(package: bytes) -> Callable[..., Any]:
-    from torch._inductor import aoti_load_package
-
-    try:
-        # Single-threaded: its own locking would wait on events, which the capture of a CUDA graph forbids.
-        return aoti_load_package(io.BytesIO(package), run_single_threaded=True)
-    except Exception as error:  # loading may raise anything that the file's content provokes
-        raise BackendError(
-            f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
-        ) from error
+    """Return what calls a compiled file, whose bytes were checked."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "program.pt2"
+        path.write_bytes(package)
+        try:
+            # PyTorch's own wrapper of this loader first compiles probes of the processor into a shared folder, runs
+            # what lies there unchecked, and takes ten seconds. Single-threaded: the loader's locks would wait on
+            # events, which the capture of a CUDA graph forbids.
+            loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
+        except Exception as error:  # loading may raise anything that the file's content provokes
+            raise BackendError(
+                f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
+            ) from error
+    return lambda *inputs: loader.run(list(inputs))
 
 
 def _build_seconds(path: Path) -> float:
     """Return how long compiling took when it was done; it is told to people only."""
-    return float(json.loads(path.with_suffix(".json").read_bytes())["build_seconds"])
+    described = path.with_suffix(".json")
+    try:
+        return float(json.loads(described.read_bytes())["build_seconds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{described}: expected the build time of {path.name}; delete both and run again") from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A device's queue of work: what differs between a GPU and the host."""
 
+import gc
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ class DeviceQueue(ABC):
     @abstractmethod
     def mark(self) -> Callable[[], None]:
         """Return a function that waits until everything enqueued so far is done."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Wait for all of the device's work, also what was not enqueued here, and count memory from here on."""
 
     @abstractmethod
     def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
@@ -93,13 +98,19 @@ class CudaQueue(DeviceQueue):
         event.record(self._stream)
         return event.synchronize
 
+    def finish(self) -> None:
+        torch.cuda.synchronize(self.device)
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self.device)
+
     def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
         with self.entered():
             for _ in range(_WARM_UPS):
                 enqueue()
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+        with _no_collection(), torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             enqueue()
         return graph.replay
 
@@ -144,6 +155,9 @@ class HostQueue(DeviceQueue):
     def mark(self) -> Callable[[], None]:
         return lambda: None
 
+    def finish(self) -> None:
+        pass
+
     def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
         return enqueue
 
@@ -158,3 +172,16 @@ class HostQueue(DeviceQueue):
 
     def compiled_for(self) -> dict[str, int]:
         return {"threads": self._threads}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from freeing the GPU's memory in a capture, which would end it."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

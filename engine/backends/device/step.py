@@ -48,7 +48,8 @@ class DeviceStep:
         for noise in self._noises:
             noise.enqueue(self.row_map, self.queue.handle)
         label, _ = self._program.run()
-        enqueue_votes(self._kernels, self.row_map, label, self.counts, self.queue.handle)
+        batch = len(self._program.inputs[0])
+        enqueue_votes(self._kernels, self.row_map, label, batch, self.counts, self.queue.handle)
 
 
 @final
