@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from pipelines import consistency_and_vit, consistency_and_wide_resnet, ddpm_and_vit
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,20 +28,8 @@ from purecert.export.fold import fold
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
 from purecert.export.graph import export_program, onnx_bytes
 from purecert.train.checkpoints import Model, save_model
-from purecert.train.networks.adm_presets import IMPROVED_DIFFUSION_CIFAR10
-from purecert.train.networks.adm_unet import AdmUNet
-from purecert.train.networks.song_presets import CONSISTENCY_CIFAR10
-from purecert.train.networks.song_unet import SongUNet
-from purecert.train.networks.vit import Vit, VitConfig
-from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
-from purecert.train.purifiers.base import Purifier
-from purecert.train.purifiers.consistency import ConsistencyPurifier
-from purecert.train.purifiers.diffusion import DiffusionConfig, DiffusionPurifier
-from purecert.train.purifiers.karras import KarrasConfig
 
 _SIGMA = 0.5
-_HALVES = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,45 +127,10 @@ def _run_once(graph: Path) -> dict[str, Any]:
     return {"seconds": round(perf_counter() - began, 2), "labels": labels.tolist()}
 
 
-def _model(purifier: Purifier, classifier: nn.Module, preprocessing: PreprocessingConfig) -> Model:
-    for module in (purifier, classifier):
-        module.eval().requires_grad_(False)
-        for weight in module.parameters():  # layers that start at almost nothing would hide all that comes before
-            if weight.dim() > 1:
-                nn.init.xavier_uniform_(weight.flatten(1))
-    return Model(
-        purifier=purifier,
-        classifier=classifier,
-        preprocessing=Preprocessing(preprocessing).eval(),
-        input_shape=(3, 32, 32),
-        classes=10,
-        sources=("random weights, of no use but for their shapes",),
-    )
-
-
-def _consistency_and_vit() -> Model:
-    purifier = ConsistencyPurifier(KarrasConfig(time_rule="nearest-2sigma"), SongUNet(CONSISTENCY_CIFAR10))
-    return _model(purifier, Vit(VitConfig(classes=10)), PreprocessingConfig(mean=_HALVES, std=_HALVES, size=224))
-
-
-def _consistency_and_wide_resnet() -> Model:
-    purifier = ConsistencyPurifier(KarrasConfig(time_rule="nearest-2sigma"), SongUNet(CONSISTENCY_CIFAR10))
-    classifier = WideResNet(WideResNetConfig(depth=28, widen_factor=10, classes=10, layout="block"))
-    return _model(
-        purifier, classifier, PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616))
-    )
-
-
-def _ddpm_and_vit() -> Model:
-    config = DiffusionConfig(schedule="cosine", steps=4000, rescale_times=True, learns_variance=True)
-    purifier = DiffusionPurifier(config, AdmUNet(IMPROVED_DIFFUSION_CIFAR10))
-    return _model(purifier, Vit(VitConfig(classes=10)), PreprocessingConfig(mean=_HALVES, std=_HALVES, size=224))
-
-
 _PIPELINES: Mapping[str, Callable[[], Model]] = {
-    "consistency model (56.4 M) and ViT-B/16": _consistency_and_vit,
-    "consistency model (56.4 M) and WRN-28-10": _consistency_and_wide_resnet,
-    "improved-diffusion (52.5 M) and ViT-B/16": _ddpm_and_vit,
+    "consistency model (56.4 M) and ViT-B/16": consistency_and_vit,
+    "consistency model (56.4 M) and WRN-28-10": consistency_and_wide_resnet,
+    "improved-diffusion (52.5 M) and ViT-B/16": ddpm_and_vit,
 }
 
 

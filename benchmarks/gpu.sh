@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# Everything about purecert on a GPU, in steps that are stopped before eight minutes each: check the machine, build, check,
+# measure. Needs bash, Python with PyTorch, nvcc, cmake with make or ninja, and no network.
+#
+#     benchmarks/gpu.sh              all steps
+#     benchmarks/gpu.sh STEP...      these steps; what they need must have run before
+#     benchmarks/gpu.sh --list       the steps
+#
+# Variables: PYTHON (python3), RESULTS (benchmarks/results/gpu), WORK (build/gpu: build, plans, caches), WHEELS
+# (build/gpu/wheels: packages that the image lacks), BATCHES ("512 1024 256"), BATCH (512), COMMIT (where git is missing),
+# and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's kernels in the place of the GPU's.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+# Step | what must have run before | the step that stands for it in a dry run, where it runs the same program | what it does
+steps='
+check-image|||which packages and tools are there; installs what lies in WHEELS
+build|||the native modules, from this checkout into WORK
+noise-check|build||published vectors, rows, votes and 10^9 draws of the device kernels against the CPU
+sanitize|build||compute-sanitizer: memcheck, racecheck, initcheck, synccheck
+noise-speed|build||the noise kernel beside torch.randn, its expression and a copy
+matrix-rate|build||large matrix products in bf16, fp16, fp32 and tf32
+plan-demo|build||export the demo model to FP16
+plan-vit|build||export consistency model + ViT-B/16, random weights
+plan-wrn|build||export consistency model + WRN-28-10, random weights
+compile-vit|plan-vit||compile plan vit at every batch
+compile-wrn|plan-wrn|compile-vit|compile plan wrn at every batch
+bench-demo|plan-demo||engine-bench of plan demo
+bench-vit|plan-vit|bench-demo|engine-bench of plan vit
+bench-wrn|plan-wrn|bench-demo|engine-bench of plan wrn
+certify-vit|plan-vit||seconds per certificate of plan vit
+certify-wrn|plan-wrn|certify-vit|seconds per certificate of plan wrn
+outside-vit|plan-vit||share of the time outside the network, plan vit
+outside-wrn|plan-wrn|outside-vit|share of the time outside the network, plan wrn
+agreement|plan-demo||labels on the GPU and on the CPU that differ; the noise must not
+profile-vit|plan-vit||kernels by time, plan vit
+profile-wrn|plan-wrn|profile-vit|kernels by time, plan wrn
+'
+limit=470 # seconds of a step
+
+dry_run=${PURECERT_DRY_RUN:-0}
+if [[ $dry_run == 1 ]]; then
+  export WORK=${WORK:-build/gpu/dry-run} BATCHES=${BATCHES:-32} BATCH=${BATCH:-32} PURECERT_CUDA=${PURECERT_CUDA:-auto}
+  export RESULTS=${RESULTS:-$WORK/results}
+  # Inductor for a CPU: no trials of what the processor offers, each of which compiles a file.
+  export TORCHINDUCTOR_VEC_ISA_OK=0
+else
+  export WORK=${WORK:-build/gpu} BATCHES=${BATCHES:-512 1024 256} BATCH=${BATCH:-512} PURECERT_CUDA=${PURECERT_CUDA:-on}
+  export RESULTS=${RESULTS:-benchmarks/results/gpu}
+fi
+# PyTorch's compiler looks for CUDA's headers there, and links against the driver's stub.
+if [[ $dry_run == 0 && -z ${CUDA_HOME:-} ]] && command -v nvcc >/dev/null; then
+  CUDA_HOME=$(realpath "$(nvcc -dryrun -c any.cu 2>&1 | sed -n 's/^#\$ TOP=//p')")
+  export CUDA_HOME LIBRARY_PATH=$CUDA_HOME/lib64/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}
+fi
+export PURECERT_DRY_RUN=$dry_run COMMIT=${COMMIT:-unknown} PYTHONUNBUFFERED=1
+wheels=${WHEELS:-build/gpu/wheels}
+
+fail() { # one line, exit code 2
+  echo "gpu.sh: $1" >&2
+  exit 2
+}
+
+names=()
+declare -A need twin description
+while IFS='|' read -r name first second third; do
+  [[ -n $name ]] || continue
+  names+=("$name") need[$name]=$first twin[$name]=$second description[$name]=$third
+done <<<"$steps"
+
+# Python with packages from WHEELS, the steps, and purecert as it was built here; nothing of the working directory.
+run_python() {
+  ((SECONDS < limit)) || return 124
+  PYTHONSAFEPATH=1 PYTHONPATH="$WORK/lib:$WORK/site:benchmarks" XDG_CONFIG_HOME="$WORK/config" \
+    TORCHINDUCTOR_CACHE_DIR="$WORK/inductor" TRITON_CACHE_DIR="$WORK/triton" \
+    timeout --kill-after=10 $((limit - SECONDS)) "$python" "$@"
+}
+
+# Say in one line which packages of these parts are missing.
+has_packages() { run_python -m gpu.check_image "$@"; }
+
+check_image() {
+  if compgen -G "$wheels/*.whl" >/dev/null; then
+    "$python" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$WORK/site" "$wheels"/*.whl ||
+      return
+    echo "installed from $wheels: $(cd "$wheels" && echo *.whl)"
+  fi
+  run_python -m gpu.check_image
+}
+
+build() {
+  has_packages build run || return
+  rm -rf "$WORK/lib"
+  local log=$WORK/build.log generator=()
+  command -v ninja >/dev/null && generator=(-G Ninja)
+  {
+    cmake -S . -B "$WORK/cmake" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DPURECERT_CUDA="$PURECERT_CUDA" \
+      -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \
+      -Dnanobind_DIR="$(run_python -m nanobind --cmake_dir)" &&
+      cmake --build "$WORK/cmake" --parallel
+  } >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    return 1
+  }
+  grep -E 'purecert: ' "$log"
+  link_package
+}
+
+# The package is links into this checkout and the modules that were built.
+link_package() {
+  local package=$WORK/lib/purecert part
+  mkdir -p "$package"
+  for part in engine export train; do ln -s "$PWD/$part" "$package/$part"; done
+  ln -s "$PWD/src/purecert/__init__.py" "$package/__init__.py"
+  ln -s "$(realpath "$WORK/cmake")"/*.so "$package/"
+  # An editable install of purecert would find its own files before these.
+  cat >"$WORK/lib/sitecustomize.py" <<'PYTHON'
+import sys
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable_skbc_purecert" not in type(finder).__module__]
+PYTHON
+  run_python -m gpu.built || return
+  # Plans hold the version of the package that wrote them, which is read where packages are installed.
+  local version
+  version=$(run_python -c 'import purecert; print(purecert.__version__)') || return
+  local installed=$WORK/lib/purecert-$version.dist-info
+  mkdir "$installed" && printf 'Metadata-Version: 2.1\nName: purecert\nVersion: %s\n' "$version" >"$installed/METADATA"
+}
+
+# Run one step's work; what it prints is the step's output.
+work() {
+  case $1 in
+    check-image) check_image ;;
+    build) build ;;
+    plan-*) has_packages run export && run_python -m gpu.plan "${1#plan-}" ;;
+    bench-*) has_packages run export bench && run_python -m gpu.bench "${1#bench-}" ;;
+    *-vit | *-wrn) has_packages run && run_python -m "gpu.${1%-*}" "${1##*-}" ;;
+    *) has_packages run && run_python -m "gpu.${1//-/_}" ;;
+  esac
+}
+
+# Whether what a step makes for others is there.
+is_made() {
+  case $1 in
+    build) compgen -G "$WORK/lib/purecert-*.dist-info/METADATA" >/dev/null ;;
+    plan-*) [[ -e $WORK/plans/${1#plan-}/plan/plan.json ]] ;;
+  esac
+}
+
+# Run a step and say how it ended: done, skipped, or failed with a reason in one line.
+run_step() {
+  local code
+  echo "== $1: ${description[$1]}"
+  SECONDS=0
+  if [[ -n $all && $dry_run == 1 && -n ${twin[$1]} ]]; then
+    summary+=("$1: left out of a dry run, where ${twin[$1]} runs the same program")
+  elif [[ -n ${need[$1]} ]] && ! is_made "${need[$1]}"; then
+    failed=1 summary+=("$1: FAILED, it needs the step ${need[$1]}, which has not been done")
+  elif work "$1"; then
+    summary+=("$1: done in $SECONDS s")
+  else
+    code=$?
+    failed=1 summary+=("$1: FAILED with exit code $code after $SECONDS s$( ((code == 124)) && echo ', its time was up')")
+  fi
+  echo "${summary[-1]}"
+}
+
+case $dry_run in 0 | 1) ;; *) fail "expected PURECERT_DRY_RUN to be 0 or 1, got $dry_run" ;; esac
+if [[ ${1:-} == --list ]]; then
+  for name in "${names[@]}"; do printf '%-12s %s\n' "$name" "${description[$name]}"; done
+  exit
+fi
+for name in "$@"; do
+  [[ -n ${name} && -n ${description[$name]:-} ]] || fail "expected steps out of: ${names[*]}; got '$name'"
+done
+case $dry_run/$(realpath --canonicalize-missing "$RESULTS")/ in
+  1/"$PWD"/benchmarks/results/*) fail "expected RESULTS outside benchmarks/results in a dry run, got $RESULTS" ;;
+esac
+python=$(command -v "${PYTHON:-python3}") || fail "expected Python at PYTHON=${PYTHON:-python3}, found none"
+PATH=$PATH:$(dirname "$python") # cmake and ninja may be packages of that Python
+mkdir -p "$WORK" "$RESULTS" || exit
+WORK=$(realpath "$WORK") RESULTS=$(realpath "$RESULTS")
+
+failed=0 summary=()
+all=
+(($#)) || { all=1 && set -- "${names[@]}"; }
+for name in "$@"; do run_step "$name"; done
+echo "== summary"
+printf '%s\n' "${summary[@]}"
+exit "$failed"

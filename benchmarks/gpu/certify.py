@@ -1,0 +1,77 @@
+"""Seconds per certificate of engine-certify on the GPU, from its own timings and from start to end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+from gpu.record import print_table, write_record
+from gpu.setting import SEED, SIGMA, Setting, read_setting
+
+from purecert.engine.console import EngineCommand
+from purecert.engine.errors import BackendError, CheckError
+
+_SELECTION = 100
+# n, and how many images: few enough for the step's time, many enough that their rows fill the batches.
+_RUNS = ((100_000, 2), (10_000, 8), (1_000, 64))
+_DRY_RUNS = ((400, 1), (100, 2))
+
+
+@click.command(cls=EngineCommand)
+@click.argument("name")
+def main(name: str) -> None:
+    """Certify a few images with plan NAME at several n; the last run is done twice and must repeat itself."""
+    setting = read_setting()
+    sizes = setting.pick(_RUNS, _DRY_RUNS)
+    runs = [_certify(setting, name, n, images, f"{n}") for n, images in sizes]
+    again = _certify(setting, name, *sizes[-1], "again")
+    if again["certificates"] != runs[-1]["certificates"]:
+        raise CheckError(f"expected the same certificates from the same seed, got others in {setting.work / 'runs'}")
+    runs.append(again)
+    write_record(setting, f"certify-{name}", {"batch": setting.batch, "n0": _SELECTION, "runs": runs})
+    print_table(
+        ("n", "images", "s per certificate", "s in all, with start", "samples/s"),
+        [
+            (r["n"], r["images"], f"{r['seconds_per_certificate']:.3f}", f"{r['wall_seconds']:.1f}", f"{r['rate']:.0f}")
+            for r in runs
+        ],
+    )
+
+
+def _certify(setting: Setting, name: str, n: int, images: int, run: str) -> dict[str, Any]:
+    output = setting.work / "runs" / f"{name}-{run}"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    data = setting.data(name).removesuffix("[:100]") + f"[:{images}]"
+    places = ["--plan", str(setting.plan(name)), "--data", data, "--out", str(output), "--force"]
+    draws = ["--sigma", str(SIGMA), "--seed", str(SEED), "--n0", str(_SELECTION), "--n", str(n)]
+    backend = ["--backend", setting.backend, "--batch", str(setting.batch), "--threads", str(setting.threads)]
+    backend += ["--probe-rows", str(setting.probe_rows)]
+    began = perf_counter()
+    command = [sys.executable, "-m", "gpu.engine", "certify", *places, *draws, *backend, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    wall = perf_counter() - began
+    if done.returncode:
+        raise BackendError(f"engine-certify of {name} ended with exit code {done.returncode}; what it said is above")
+    loop = _loop_seconds(output / "timings.jsonl")
+    return {
+        "n": n,
+        "images": images,
+        "seconds_per_certificate": loop / images,
+        "loop_seconds": loop,
+        "wall_seconds": wall,
+        "rate": images * (_SELECTION + n) / loop,
+        "certificates": (output / "certificates.jsonl").read_text().splitlines(),
+        "backend": json.loads((output / "run.json").read_bytes())["backend"],
+    }
+
+
+def _loop_seconds(timings: Path) -> float:
+    """Return the seconds from the first submission to the last answer: opening the backend is not in it."""
+    return sum(float(json.loads(line)["seconds"]) for line in timings.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A plan to measure: the demo's, or a pipeline with random weights, exported to FP16 by engine-export."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from gpu.record import print_table, write_record
+from gpu.setting import SEED, SIGMA, Setting, read_setting
+from pipelines import PIPELINES
+
+from purecert.engine.console import EngineCommand
+from purecert.engine.errors import BackendError
+from purecert.train.checkpoints import save_model
+
+_IMAGES = 100
+_NOTE = "with random weights nearly every draw has the same label, so that agreement of labels says little"
+
+
+@click.command(cls=EngineCommand)
+@click.argument("name", type=click.Choice(["demo", *PIPELINES]))
+def main(name: str) -> None:
+    """Write model, images and plan NAME into the work folder."""
+    setting = read_setting()
+    if name != "demo":
+        _write_pipeline(setting, name)
+    draws = setting.pick(2000, 200) if name == "demo" else setting.pick(64, 40)
+    began = perf_counter()
+    plan = _export(setting, name, draws)
+    seconds = perf_counter() - began
+    graph = next(setting.plan(name).glob("*.onnx"))
+    numbers = {
+        "seconds": round(seconds, 1),
+        "parity_draws": draws,
+        "sources": plan["sources"],
+        "note": "" if name == "demo" else _NOTE,
+        "parity": plan["parity"],
+        "onnx_bytes": graph.stat().st_size,
+    }
+    write_record(setting, f"plan-{name}", numbers)
+    rows = [(p["backend"], p["draws"], p["agreement"]) for p in plan["parity"]]
+    print_table(("gate of", "draws", "agreement"), rows)
+
+
+def _write_pipeline(setting: Setting, name: str) -> None:
+    """Write the model, and images of random pixels: no data set is at hand on a bare image."""
+    torch.manual_seed(SEED)
+    full_size, small = PIPELINES[name]
+    model = setting.pick(full_size, small)()
+    path = Path(setting.model(name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, path, force=True)
+    pixels = np.random.default_rng(SEED).integers(0, 256, (_IMAGES, *model.input_shape), np.uint8)
+    np.savez(path.parent / "images.npz", x=pixels)
+
+
+def _export(setting: Setting, name: str, draws: int) -> dict[str, Any]:
+    """Return what `engine-export` prints."""
+    places = [setting.model(name), "--data", setting.data(name), "--out", str(setting.plan(name))]
+    options = ["--sigma", str(SIGMA), "--precision", "fp16", "--parity-draws", str(draws), "--force", "--json"]
+    setting.plan(name).parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "gpu.engine", "export", *places, *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise BackendError(f"engine-export of {name} ended with exit code {done.returncode}; what it said is above")
+    plan: dict[str, Any] = json.loads(done.stdout)
+    return plan
+
+
+if __name__ == "__main__":
+    main()
