@@ -71,6 +71,18 @@ def test_a_compiled_program_computes_what_was_exported(plan: Plan) -> None:
     assert float((logits - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
+def test_a_row_without_finite_logits_has_no_label(plan: Plan) -> None:
+    """Compilers like to assume that there is no such number."""
+    program = open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
+    (rows,) = program.inputs
+    rows.copy_(torch.randint(-400, 600, rows.shape))
+    rows[3, 0, 0, 0], rows[5, 2, 3, 7], rows[6, 1] = float("nan"), float("inf"), 1e30
+    label, logits = program.run()
+    finite = torch.isfinite(logits).all(dim=1)
+    assert [row for row in range(_BATCH) if not finite[row]][:2] == [3, 5]
+    assert torch.equal(label, torch.where(finite, logits.argmax(dim=1), -1).to(torch.int32))
+
+
 @pytest.mark.parametrize(
     "name", ["torch-compiled", pytest.param("torch-cuda", marks=[pytest.mark.gpu])], ids=lambda name: str(name)
 )
