@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.bounds import certified_radius, clopper_pearson_lower
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.chart_style import chart_style
+from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report import correct_radii
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -56,7 +55,7 @@ def plot(runs: Sequence[Run], directory: Path, *, force: bool = False) -> tuple[
     for path in paths:
         if path.exists() and not force:
             raise InputError(f"{path}: a plot is there; choose another --out, or replace it with --force")
-    style = _style()
+    style = chart_style()
     directory.mkdir(parents=True, exist_ok=True)
     with style:
         figure = _draw(curves)
@@ -97,16 +96,6 @@ def curve_of(run: Run) -> Curve:
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME // 2] + "..." + name[3 - _LONGEST_NAME // 2 :]
-
-
-def _style() -> "AbstractContextManager[None]":
-    """Return Matplotlib's own defaults as a context, so that no user's settings change the drawing, nor we theirs."""
-    try:
-        import matplotlib.style
-    except ImportError as error:
-        raise BackendError("plots are drawn by Matplotlib, which is absent; pip install 'purecert[report]'") from error
-    ours = {"svg.hashsalt": "purecert", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    return matplotlib.style.context(["default", ours])
 
 
 def _draw(curves: Sequence[Curve]) -> "Figure":

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
 import purecert
 from purecert.engine.bench.agreement import SEED, Labels
 from purecert.engine.bench.judge import Yardstick, judge, with_ratios
@@ -66,6 +68,9 @@ def run_benchmark(spec: BenchSpec, talk: Talk = lambda line: None) -> Benchmark:
         flops_per_row=flops,
         flops_note=flops_note,
         reference_note=note,
+        reference_top_share=None
+        if labels is None
+        else float(np.unique(labels, return_counts=True)[1].max() / len(labels)),
         rows=_judged(found, by, reference),
     )
 
@@ -88,6 +93,11 @@ def _reference_labels(spec: BenchSpec, reference: Reference, talk: Talk) -> tupl
         return in_own_process(label_eagerly, task, reference.model), ""
     except PurecertError as error:
         return None, _plain(error, spec)
+
+
+def _top_share(labels: Labels) -> float:
+    """Return the share of the commonest label."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 
 def _baselines(spec: BenchSpec, reference: Reference, talk: Talk, *, compares: bool) -> Iterator[Found]:

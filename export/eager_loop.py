@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from purecert.engine.backends.device.precision import forbid_rounding
 from purecert.engine.backends.graph import batch_failure
 from purecert.engine.bench.agreement import Labels, noisy_rows
 from purecert.engine.bench.measure import Measurement, Task
@@ -109,8 +110,7 @@ class _Eager:
         """Load the model; the number of threads and TF32 hold for the whole process."""
         torch.set_num_threads(task.threads)
         if variant == "TF32 off":
-            torch.backends.cuda.matmul.fp32_precision = "ieee"
-            torch.backends.cudnn.fp32_precision = "ieee"
+            forbid_rounding()
         self._task, self._plan, self.device = task, read_plan(task.plan), eager_device()
         self._layout = torch.channels_last if variant == "channels-last" else torch.contiguous_format
         with _failures():

@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 
 from purecert.engine.bench.record import Benchmark, MeasuredRow, UnusableRow
 from purecert.engine.bench.table import rounded_down
-from purecert.engine.errors import BackendError
+from purecert.engine.chart_style import chart_style
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -19,20 +17,6 @@ _HATCH = "////"
 _DOTS_PER_INCH = 160
 _WIDTH_INCHES, _ROW_INCHES, _FRAME_INCHES = 8.4, 0.34, 1.5
 _ROOM_FOR_NUMBERS = 1.3  # of the longest bar
-
-
-def chart_style() -> "AbstractContextManager[None]":
-    """Return Matplotlib's own defaults as a context, so that no user's settings change the drawing, nor we theirs.
-
-    Raises:
-        BackendError: Matplotlib is not installed.
-    """
-    try:
-        import matplotlib.style
-    except ImportError as error:
-        raise BackendError("charts are drawn by Matplotlib, which is absent; pip install 'purecert[report]'") from error
-    ours = {"svg.hashsalt": "purecert", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    return matplotlib.style.context(["default", ours])
 
 
 def draw_chart(benchmark: Benchmark, png: Path, svg: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from purecert.engine.bench.agreement import Agreement, Draws, Labels, compare
+from purecert.engine.bench.cpu_peak import Peak
 from purecert.engine.bench.measure import Measurement
 from purecert.engine.bench.peaks import peak_of
 from purecert.engine.bench.record import (
@@ -66,10 +67,11 @@ def judge(row: RowName, found: Measurement, by: Yardstick) -> MeasuredRow:
 
 
 def with_ratios(rows: Sequence[MeasuredRow], groups: Sequence[Sequence[str]]) -> list[MeasuredRow]:
-    """Return the rows with their ratio to the fastest baseline among each group of variants, whatever its batch."""
+    """Return the rows with their ratio to the fastest VALID baseline of each group of variants, whatever its batch."""
     fastest = []
     for variants in groups:
         baselines = [row for row in rows if row.row.is_baseline and row.row.variant in variants]
+        baselines = [row for row in baselines if row.verdict == "VALID"]  # an interrupted one would flatter the rest
         fastest += [max(baselines, key=lambda row: row.samples_per_second)] if baselines else []
     return [replace(row, ratios=tuple(_ratio(row, base) for base in fastest)) for row in rows]
 
@@ -88,8 +90,17 @@ def _speed(found: Measurement, by: Yardstick) -> Speed | None:
     if by.flops_per_row is None:
         return None
     flops = by.flops_per_row * found.timing.samples_per_second
-    peak = peak_of(found.device, found.hardware, found.executed_precision, by.threads)
+    if found.executed_precision == "tf32":
+        mixed = Peak(flops=None, source="unknown: convolutions run in TF32 and products in FP32")
+        return Speed(
+            flops_per_second=flops,
+            peak=mixed,
+            share_of_peak=None,
+            matrix_flops_per_second=None,
+            share_of_matrix_rate=None,
+        )
     matrix_rate = by.matrix_rates.get((found.device, found.executed_precision))
+    peak = _credible(peak_of(found.device, found.hardware, found.executed_precision, by.threads), matrix_rate)
     return Speed(
         flops_per_second=flops,
         peak=peak,
@@ -97,3 +108,10 @@ def _speed(found: Measurement, by: Yardstick) -> Speed | None:
         matrix_flops_per_second=matrix_rate,
         share_of_matrix_rate=None if matrix_rate is None else flops / matrix_rate,
     )
+
+
+def _credible(peak: Peak, matrix_rate: float | None) -> Peak:
+    """Return the peak, or that it is unknown where a measured product exceeds it."""
+    if peak.flops is None or matrix_rate is None or matrix_rate <= peak.flops:
+        return peak
+    return Peak(flops=None, source=f"unknown: a measured product exceeds {peak.source}")

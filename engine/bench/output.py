@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from purecert.engine.bench.chart import chart_style, draw_chart
+from purecert.engine.bench.chart import draw_chart
 from purecert.engine.bench.record import Benchmark
 from purecert.engine.bench.table import table
 from purecert.engine.canonical import write_atomically
+from purecert.engine.chart_style import chart_style
 from purecert.engine.errors import InputError
 
 JSON_FILE, TABLE_FILE, PNG_FILE, SVG_FILE = "bench.json", "bench.md", "bench.png", "bench.svg"

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +14,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _GRACE_SECONDS = 30
+_STATUS = Path("/proc/self/status")
 _NO_MEMORY = "memory ran out; a smaller --batch may fit"
 
 
@@ -48,14 +50,14 @@ def in_own_process(
 
 def peak_memory() -> int:
     """Return the most memory that this process has held at once (resident set), in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux ru_maxrss of a spawned process starts at its parent's
-        for line in status.read_text("ascii", "replace").splitlines():
+    if _STATUS.exists():  # on Linux ru_maxrss of a spawned process starts at its parent's
+        for line in _STATUS.read_text("ascii", "replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def _answer(sender: Connection, function: Callable[..., Any], arguments: Any, options: Any) -> None:

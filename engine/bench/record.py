@@ -139,6 +139,7 @@ class Benchmark:
     flops_per_row: int | None  # of the plan's graph; baselines are charged the same, though they fold nothing
     flops_note: str  # why they are not known; empty where they are
     reference_note: str  # why there are no labels of eager FP32; empty where there are
+    reference_top_share: float | None  # of the draws that have eager FP32's commonest label; None where there are none
     rows: tuple[MeasuredRow | UnusableRow, ...]
 
     def to_json(self) -> str:

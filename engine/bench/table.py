@@ -10,6 +10,8 @@ _DIGITS = 3
 _UNKNOWN = "-"
 _UNUSABLE = "UNUSABLE"
 _MIB = 2**20
+_ONE_LABEL = 0.99  # share of draws beyond which labels can hardly differ
+_P99_BATCHES = 100
 
 Column = Callable[[MeasuredRow], str]
 
@@ -98,7 +100,12 @@ def _notes(benchmark: Benchmark) -> Iterator[str]:
         yield f"- {benchmark.flops_per_row / 1e9:.6g} GFLOP a row, counted from the plan's graph"
     if benchmark.reference_note:
         yield f"- no eager FP32 to compare with: {benchmark.reference_note}"
+    if benchmark.reference_top_share is not None and benchmark.reference_top_share > _ONE_LABEL:
+        share = _percent(benchmark.reference_top_share)
+        yield f"- agreement says little here: eager FP32 gives {share} of the draws one and the same label"
     measured = [row for row in benchmark.rows if isinstance(row, MeasuredRow)]
+    if any(row.latency.batches < _P99_BATCHES for row in measured):
+        yield f"- p99 of fewer than {_P99_BATCHES} batches is the largest latency"
     yield from dict.fromkeys(note for row in measured for note in _measure_notes(row))
     for row in benchmark.rows:
         where = f"- {row.row.title}, batch {row.row.batch}"

@@ -58,7 +58,6 @@ def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, t
     assert list(rows) == ["eager NCHW", "eager channels-last", "onnxruntime", "torch"]
     precisions = [row["executed_precision"] for row in rows.values()]
     assert precisions == ["fp32", "fp32", "fp32", "fp16"]
-    fastest = max(row["samples_per_second"] for row in rows.values() if row["row"]["is_baseline"])
     for row in rows.values():
         assert row["verdict"] == "INVALID"
         assert "measured under 10 s" in row["reasons"]
@@ -74,8 +73,7 @@ def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, t
         assert row["speed"]["matrix_flops_per_second"] > 0
         assert row["host_memory_peak"] > 2**24
         assert row["device_memory_peak"] is None
-        (ratio,) = row["ratios"]
-        assert ratio["times"] == pytest.approx(row["samples_per_second"] / fastest)
+        assert row["ratios"] == []  # to an INVALID baseline there are none
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == _FILES
     assert json.loads((tmp_path / "out" / "bench.json").read_text()) == found
     for place in (str(tmp_path), str(demo_plan_fp16), sys.prefix):  # nothing that names this machine's folders

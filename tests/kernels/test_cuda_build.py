@@ -16,13 +16,19 @@ _KERNELS = 13  # two formats x (three layouts x staged or not), and the votes
 
 
 @pytest.fixture(scope="module")
-def nvcc() -> str:
-    """Return the compiler that the build finds, or skip."""
+def nvcc(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the compiler that the build would take, or skip where it would take none."""
     homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    for found in (*(shutil.which("nvcc", path=f"{home}/bin") for home in homes), shutil.which("nvcc")):
-        if found:
-            return found
-    pytest.skip("nvcc is not installed, so the CUDA kernels are not compiled")
+    places = [f"{home}/bin" for home in homes] + [None, "/usr/local/cuda/bin"]  # None is PATH
+    found = next(filter(None, (shutil.which("nvcc", path=place) for place in places)), None)
+    if found is None:
+        pytest.skip("nvcc is not installed, so the CUDA kernels are not compiled")
+    trial = tmp_path_factory.mktemp("nvcc") / "trial.cu"
+    trial.write_text("#include <cuda_runtime.h>\n#include <string>\n__global__ void trial() {}\n")
+    command = [found, "-std=c++17", "-arch=compute_80", "--ptx", "-o", str(trial.with_suffix(".ptx")), str(trial)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip(f"{found} does not compile C++17 for compute capability 8.0, so the CUDA kernels are not compiled")
+    return found
 
 
 def _compile(nvcc: str, *options: str) -> str:
@@ -61,7 +67,7 @@ def test_the_module_imports_without_a_driver() -> None:
     pytest.importorskip("purecert._cuda", reason="purecert was built without CUDA", exc_type=ImportError)
     program = (
         "import purecert._cuda as cuda\n"
-        "assert cuda.NOISE_CONTRACT == 1 and '90' in cuda.architectures().split()\n"
+        "assert cuda.NOISE_CONTRACT == 1 and cuda.architectures().startswith('80')\n"
         "try:\n"
         "    cuda.count_votes(map=0, labels=0, rows=0, classes=2, counts=0, stream=0)\n"
         "except RuntimeError as error:\n"

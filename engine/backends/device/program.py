@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from purecert.engine.backends.device.precision import forbid_rounding
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.graph import batch_failure
 from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
@@ -77,7 +78,7 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, tr
         BackendError: PyTorch cannot load or compile it.
     """
     _check_batch(plan, batch)
-    _forbid_rounding()
+    forbid_rounding()
     with queue.entered():
         inputs = _inputs(plan, batch, queue.device)
         origin = _origin(plan.graph(sigma).sha256, inputs, queue)
@@ -95,14 +96,6 @@ def _check_batch(plan: Plan, batch: int) -> None:
     most = _MAX_ELEMENTS // max(entry.elements for entry in plan.record.inputs)
     if batch > most:
         raise InputError(f"expected a batch of at most {most} rows of this plan, got {batch}; choose a smaller --batch")
-
-
-def _forbid_rounding() -> None:
-    """Compute in the precision that the plan says, in the whole process, and by the same kernels in every process."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-    torch.backends.cudnn.benchmark = False  # a trial whose winner no file keeps
 
 
 def _origin(graph: str, inputs: tuple[Tensor, ...], queue: DeviceQueue) -> str:

@@ -94,5 +94,6 @@ def benchmark() -> Benchmark:
         flops_per_row=1_000_000,
         flops_note="",
         reference_note="",
+        reference_top_share=0.25,
         rows=(_BASELINE, invalid, unusable),
     )

@@ -3,10 +3,12 @@
 import math
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from purecert.engine.bench import process
 from purecert.engine.bench.process import in_own_process, peak_memory
 from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import BackendError, InputError, OutOfMemoryError
@@ -51,3 +53,12 @@ def test_peak_memory_is_that_of_the_process_alone() -> None:
     held = np.ones(400 * _MIB, np.uint8)  # written, so that it is resident
     assert peak_memory() > held.nbytes
     assert in_own_process(peak_memory) < 300 * _MIB
+
+
+def test_peak_memory_where_the_system_does_not_tell_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sandboxes do; what getrusage says then is in kilobytes, but on macOS."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmRSS:\t1 kB\n")
+    monkeypatch.setattr(process, "_STATUS", status)
+    held = np.ones(400 * _MIB, np.uint8)
+    assert held.nbytes < peak_memory() < 64 * 2**30
