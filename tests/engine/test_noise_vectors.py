@@ -1,15 +1,11 @@
 """The published noise values of contract v1, made by an independent program."""
 
-import csv
-from itertools import groupby
-from pathlib import Path
 from typing import cast
 
 import pytest
 
 from purecert.engine import noise
-
-_VECTORS = Path(__file__).parents[1] / "vectors" / "noise_v1.csv"
+from support.noise_vectors import published_rows
 
 
 @pytest.fixture(params=["native", "torch"])
@@ -21,12 +17,7 @@ def path(request: pytest.FixtureRequest) -> noise.NoisePath:
 
 
 def test_every_published_value_is_drawn(path: noise.NoisePath) -> None:
-    with _VECTORS.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 1554
-    address = ("sigma", "seed", "image", "phase", "draw")
-    for (sigma, *numbers), group in groupby(rows, key=lambda row: [row[name] for name in address]):
-        wanted = {int(row["element"]): int(row["q"]) for row in group}
-        seed, image, phase, draw = map(int, numbers)
-        q = noise.draw(float(sigma), seed=seed, image=image, phase=phase, draw=draw, count=max(wanted) + 1, path=path)
-        assert {element: int(q[element]) for element in wanted} == wanted
+    for row in published_rows():
+        address = {"seed": row.seed, "image": row.image, "phase": row.phase, "draw": row.draw}
+        q = noise.draw(row.sigma, **address, count=row.elements, path=path)
+        assert {element: int(q[element]) for element in row.values} == row.values

@@ -1,8 +1,5 @@
 """The batch kernels as the host builds them, from the templates that a GPU runs: noise by row map, and votes."""
 
-import csv
-from itertools import groupby
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -18,8 +15,8 @@ from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.noise_table import NoiseTable, extra_noise, smoothing_noise
 from purecert.engine.noise_torch import draw_row
 from purecert.engine.votes import Piece
+from support.noise_vectors import published_rows
 
-_VECTORS = Path(__file__).parents[1] / "vectors" / "noise_v1.csv"
 _SEED = 2**63 + 11
 _DTYPES = [torch.float16, torch.float32]
 # Shapes that take whole stores in either layout, in one of them only, and in none.
@@ -51,19 +48,13 @@ def _reference(
 
 
 def test_every_published_value_is_drawn(kernels: ModuleType) -> None:
-    with _VECTORS.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 1554
-    address = ("sigma", "seed", "image", "phase", "draw")
-    for (sigma, *numbers), group in groupby(rows, key=lambda row: [row[name] for name in address]):
-        wanted = {int(row["element"]): int(row["q"]) for row in group}
-        seed, image, phase, draw = map(int, numbers)
-        out = _poisoned((1, 1, 1, max(wanted) + 1), torch.float32)
+    for row in published_rows():
+        out = _poisoned((1, 1, 1, row.elements), torch.float32)
         black = torch.zeros(out.shape, dtype=torch.uint8)
-        noise = BatchNoise(kernels, _noise(smoothing_noise(float(sigma)), seed), out, black)
-        noise.enqueue(_map([Piece(0, 0, phase, draw, 1, 0)], [image]), 0)
-        drawn = {element: int(out.flatten()[element]) for element in wanted}
-        assert drawn == {element: max(-2048, min(2047, q)) for element, q in wanted.items()}
+        noise = BatchNoise(kernels, _noise(smoothing_noise(row.sigma), row.seed), out, black)
+        noise.enqueue(_map([Piece(0, 0, row.phase, row.draw, 1, 0)], [row.image]), 0)
+        drawn = {element: int(out.flatten()[element]) for element in row.values}
+        assert drawn == {element: max(-2048, min(2047, q)) for element, q in row.values.items()}
 
 
 @pytest.mark.parametrize("dtype", _DTYPES, ids=str)
