@@ -34,7 +34,7 @@ _SCHEMA = "purecert.compiled/1"
 
 # What the compiler is told. Matrix products are tried in several implementations; convolutions are left to cuDNN,
 # whose channels-last kernels are the fastest there are in half precision, and whose trial would take minutes.
-_OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "cuda": {
         "max_autotune": True,
         "max_autotune_gemm_backends": "ATEN,TRITON",
@@ -106,7 +106,7 @@ def _origin(graph: str, inputs: tuple[Tensor, ...], queue: DeviceQueue) -> str:
         "inputs": [[str(rows.dtype), list(rows.shape), list(rows.stride())] for rows in inputs],
         "hardware": queue.hardware(),
         "versions": queue.versions(),
-        "options": _OPTIONS[queue.device.type] | queue.compiled_for(),
+        "options": OPTIONS[queue.device.type] | queue.compiled_for(),
     }
     return sha256_hex(canonical_json(made_from).encode())
 
@@ -144,7 +144,7 @@ def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -
             program = _at_fixed_batch(torch.export.load(io.BytesIO(content)), inputs, device)
             with tempfile.TemporaryDirectory() as folder:
                 target = Path(folder) / "program.pt2"
-                aoti_compile_and_package(program, package_path=str(target), inductor_configs=_OPTIONS[device.type])
+                aoti_compile_and_package(program, package_path=str(target), inductor_configs=OPTIONS[device.type])
                 return target.read_bytes()
     except torch.OutOfMemoryError as error:
         raise batch_failure("PyTorch", error) from error
