@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything about purecert on a GPU, in steps that are stopped before eight minutes each: check the machine, build, check,
-# measure. Needs bash, Python with PyTorch, nvcc, cmake with make or ninja, and no network.
+# Everything about purecert on a GPU, in steps that are stopped at eight minutes each at the latest: check the machine,
+# build, check, measure, and say which targets are met. Needs bash, Python with PyTorch, nvcc, cmake with make or ninja, and no network.
 #
 #     benchmarks/gpu.sh              all steps
 #     benchmarks/gpu.sh STEP...      these steps; what they need must have run before
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit
 
 # Step | what must have run before | the step that stands for it in a dry run, where it runs the same program | what it does
 steps='
-check-image|||which packages and tools are there; installs what lies in WHEELS
+check-image|||whether packages, tools and the GPU are there; installs what lies in WHEELS
 build|||the native modules, from this checkout into WORK
 noise-check|build||published vectors, rows, votes and 10^9 draws of the device kernels against the CPU
 sanitize|build||compute-sanitizer: memcheck, racecheck, initcheck, synccheck
@@ -35,8 +35,9 @@ outside-wrn|plan-wrn|outside-vit|share of the time outside the network, plan wrn
 agreement|plan-demo||labels on the GPU and on the CPU that differ; the noise must not
 profile-vit|plan-vit||kernels by time, plan vit
 profile-wrn|plan-wrn|profile-vit|kernels by time, plan wrn
+summary|build||the targets beside what RESULTS holds: met, not met or not measured
 '
-limit=470 # seconds of a step
+limit=470 kill_after=10 # seconds of a step, and to end in when they are up
 
 dry_run=${PURECERT_DRY_RUN:-0}
 if [[ $dry_run == 1 ]]; then
@@ -47,11 +48,6 @@ if [[ $dry_run == 1 ]]; then
 else
   export WORK=${WORK:-build/gpu} BATCHES=${BATCHES:-512 1024 256} BATCH=${BATCH:-512} PURECERT_CUDA=${PURECERT_CUDA:-on}
   export RESULTS=${RESULTS:-benchmarks/results/gpu}
-fi
-# PyTorch's compiler looks for CUDA's headers there, and links against the driver's stub.
-if [[ $dry_run == 0 && -z ${CUDA_HOME:-} ]] && command -v nvcc >/dev/null; then
-  CUDA_HOME=$(realpath "$(nvcc -dryrun -c any.cu 2>&1 | sed -n 's/^#\$ TOP=//p')")
-  export CUDA_HOME LIBRARY_PATH=$CUDA_HOME/lib64/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}
 fi
 export PURECERT_DRY_RUN=$dry_run COMMIT=${COMMIT:-unknown} PYTHONUNBUFFERED=1
 wheels=${WHEELS:-build/gpu/wheels}
@@ -68,12 +64,38 @@ while IFS='|' read -r name first second third; do
   names+=("$name") need[$name]=$first twin[$name]=$second description[$name]=$third
 done <<<"$steps"
 
+# PyTorch's compiler looks for CUDA's headers in CUDA_HOME, and links against the driver's stub.
+find_toolkit() {
+  local nvcc top stubs
+  if [[ -z ${CUDA_HOME:-} ]]; then
+    # In the order of kernels/cuda_module.cmake; no nvcc at all is for check-image to say.
+    nvcc=$(PATH=${CUDA_PATH:+$CUDA_PATH/bin:}$PATH:/usr/local/cuda/bin command -v nvcc) || return 0
+    # The compiler may be a link or a script: a dry run prints where the toolkit lies.
+    top=$("$nvcc" -dryrun -c any.cu 2>&1 | sed -n 's/^#\$ TOP=//p' | head -n 1)
+    if [[ ! -d $top ]]; then
+      echo "gpu.sh: expected 'TOP=' and a folder from '$nvcc -dryrun', got '$top'; set CUDA_HOME to the toolkit" >&2
+      return 0
+    fi
+    CUDA_HOME=$(realpath "$top")
+  fi
+  export CUDA_HOME
+  for stubs in "$CUDA_HOME/lib64/stubs" "$CUDA_HOME/lib/stubs"; do
+    if [[ -d $stubs ]]; then
+      export LIBRARY_PATH=$stubs${LIBRARY_PATH:+:$LIBRARY_PATH}
+      return
+    fi
+  done
+}
+
+# Run a command in what is left of the step's time; 124, or 137 where it had to be killed, says that this was too little.
+in_time() {
+  ((SECONDS < limit)) || return 124
+  timeout --kill-after="$kill_after" $((limit - SECONDS)) "$@"
+}
+
 # Python with packages from WHEELS, the steps, and purecert as it was built here; nothing of the working directory.
 run_python() {
-  ((SECONDS < limit)) || return 124
-  PYTHONSAFEPATH=1 PYTHONPATH="$WORK/lib:$WORK/site:benchmarks" XDG_CONFIG_HOME="$WORK/config" \
-    TORCHINDUCTOR_CACHE_DIR="$WORK/inductor" TRITON_CACHE_DIR="$WORK/triton" \
-    timeout --kill-after=10 $((limit - SECONDS)) "$python" "$@"
+  PYTHONSAFEPATH=1 PYTHONPATH="$WORK/lib:$WORK/site:benchmarks" XDG_CONFIG_HOME="$WORK/config" in_time "$python" "$@"
 }
 
 # Say in one line which packages of these parts are missing.
@@ -81,8 +103,8 @@ has_packages() { run_python -m gpu.check_image "$@"; }
 
 check_image() {
   if compgen -G "$wheels/*.whl" >/dev/null; then
-    "$python" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$WORK/site" "$wheels"/*.whl ||
-      return
+    in_time "$python" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$WORK/site" \
+      "$wheels"/*.whl || return
     echo "installed from $wheels: $(cd "$wheels" && echo *.whl)"
   fi
   run_python -m gpu.check_image
@@ -90,17 +112,19 @@ check_image() {
 
 build() {
   has_packages build run || return
-  rm -rf "$WORK/lib"
-  local log=$WORK/build.log generator=()
+  # Of the modules too, or another Python's would be taken along, or the GPU's where this build leaves it out.
+  rm -rf "$WORK/lib" "$WORK"/cmake/*.so
+  local log=$WORK/build.log generator=() code
   command -v ninja >/dev/null && generator=(-G Ninja)
   {
-    cmake -S . -B "$WORK/cmake" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DPURECERT_CUDA="$PURECERT_CUDA" \
+    in_time cmake -S . -B "$WORK/cmake" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DPURECERT_CUDA="$PURECERT_CUDA" \
       -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \
       -Dnanobind_DIR="$(run_python -m nanobind --cmake_dir)" &&
-      cmake --build "$WORK/cmake" --parallel
+      in_time cmake --build "$WORK/cmake" --parallel
   } >"$log" 2>&1 || {
+    code=$?
     tail -n 20 "$log" >&2
-    return 1
+    return "$code"
   }
   grep -E 'purecert: ' "$log"
   link_package
@@ -147,22 +171,32 @@ is_made() {
   esac
 }
 
-# Run a step and say how it ended: done, skipped, or failed with a reason in one line.
+# What an exit code means where the clock knows: 137 also ends what the system kills, for its memory as a rule.
+cause() {
+  if (($1 == 124 || ($1 == 137 && SECONDS >= limit))); then
+    echo ', its time was up'
+  elif (($1 == 137)); then
+    echo ', it was killed; perhaps memory ran out'
+  fi
+}
+
+# Run a step and say how it ended: done, left out, or failed with a reason in one line. A step that fails leaves no record
+# of an earlier run, which would pass for its own.
 run_step() {
   local code
   echo "== $1: ${description[$1]}"
   SECONDS=0
   if [[ -n $all && $dry_run == 1 && -n ${twin[$1]} ]]; then
-    summary+=("$1: left out of a dry run, where ${twin[$1]} runs the same program")
+    ends+=("$1: left out of a dry run, where ${twin[$1]} runs the same program")
   elif [[ -n ${need[$1]} ]] && ! is_made "${need[$1]}"; then
-    failed=1 summary+=("$1: FAILED, it needs the step ${need[$1]}, which has not been done")
-  elif work "$1"; then
-    summary+=("$1: done in $SECONDS s")
+    failed=1 ends+=("$1: FAILED, it needs the step ${need[$1]}, which has not been done")
+  elif rm -f "$RESULTS/$1.json" && work "$1"; then
+    ends+=("$1: done in $SECONDS s")
   else
     code=$?
-    failed=1 summary+=("$1: FAILED with exit code $code after $SECONDS s$( ((code == 124)) && echo ', its time was up')")
+    failed=1 ends+=("$1: FAILED with exit code $code after $SECONDS s$(cause "$code")")
   fi
-  echo "${summary[-1]}"
+  echo "${ends[-1]}"
 }
 
 case $dry_run in 0 | 1) ;; *) fail "expected PURECERT_DRY_RUN to be 0 or 1, got $dry_run" ;; esac
@@ -180,11 +214,12 @@ python=$(command -v "${PYTHON:-python3}") || fail "expected Python at PYTHON=${P
 PATH=$PATH:$(dirname "$python") # cmake and ninja may be packages of that Python
 mkdir -p "$WORK" "$RESULTS" || exit
 WORK=$(realpath "$WORK") RESULTS=$(realpath "$RESULTS")
+if [[ $dry_run == 0 ]]; then find_toolkit; fi
 
-failed=0 summary=()
+failed=0 ends=()
 all=
 (($#)) || { all=1 && set -- "${names[@]}"; }
 for name in "$@"; do run_step "$name"; done
-echo "== summary"
-printf '%s\n' "${summary[@]}"
+echo "== how the steps ended"
+printf '%s\n' "${ends[@]}"
 exit "$failed"

@@ -30,24 +30,33 @@ def main() -> None:
     setting = read_setting()
     plan, data = read_plan(setting.plan("demo")), load_dataset(setting.data("demo"))
     draws = Draws(images=data.images, indices=data.indices, per_image=setting.pick(_DRAWS, 4))
-    _check_noise(setting, draws)
+    compared = _check_noise(setting, draws)
     on_gpu, on_cpu = (_labels(setting, plan, draws, name) for name in (setting.backend, "torch"))
     differing = int((on_gpu != on_cpu).sum())
-    numbers = {"draws": len(draws), "differing_noise_values": 0, "differing_labels": differing}
+    numbers = {
+        "draws": len(draws),
+        "noise_values_compared": compared,
+        "differing_noise_values": 0,
+        "differing_labels": differing,
+    }
     write_record(setting, "agreement", numbers)
     print_table(tuple(numbers), [tuple(numbers.values())])
 
 
-def _check_noise(setting: Setting, draws: Draws) -> None:
-    """Refuse a single value that differs: then no label could be compared."""
+def _check_noise(setting: Setting, draws: Draws) -> int:
+    """Refuse a single value that differs, for then no label could be compared; return how many were compared."""
     shape = BatchShape(rows=draws.per_image, row=draws.images.shape[1:], dtype=torch.float16, channels_last=True)
     noise = InputNoise(table=smoothing_noise(SIGMA), seed=SEED, purpose=0, threads=setting.threads)
     images = Images(pixels=draws.images, indices=draws.indices)
     batch = NoisyBatch(open_queue(setting), shape, noise, images)
+    compared = 0
     for slot in range(len(draws.images)):
         pieces = [Piece(0, slot, _ESTIMATION_PHASE, 0, draws.per_image, 0)]
-        if not np.array_equal(batch.fill([pieces])[0], batch.expected(pieces, noise)):
+        found = batch.fill([pieces])[0]
+        if not np.array_equal(found, batch.expected(pieces, noise)):
             raise CheckError(f"expected the CPU's noise on image {draws.indices[slot]}, got other values")
+        compared += found.size
+    return compared
 
 
 def _labels(setting: Setting, plan: Plan, draws: Draws, backend: str) -> Labels:

@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Any
 
 import click
-from gpu.record import write_record
+from gpu.best import best_of
+from gpu.record import print_table, write_record
 from gpu.setting import SIGMA, Setting, read_setting
 
 from purecert.engine.console import EngineCommand
@@ -31,9 +32,25 @@ def main(name: str) -> None:
             print(f"batch {batch} is left out: no time is left; run it alone with BATCHES={batch}", flush=True)
             continue
         benchmarks[batch] = _bench(setting, name, batch)
-        write_record(setting, f"bench-{name}", {"left_out": left_out, "benchmarks": benchmarks})
+        _write(setting, name, left_out, benchmarks)
         longest = max(longest, perf_counter() - started)
-    write_record(setting, f"bench-{name}", {"left_out": left_out, "benchmarks": benchmarks})
+    best = _write(setting, name, left_out, benchmarks)
+    if best["backend"] is None:
+        print("no backend row is VALID, so that there is no ratio to count")
+        return
+    print(f"fastest backend of all batches: {best['backend']['title']} at batch {best['backend']['batch']}")
+    print_table(
+        ("over the fastest baseline of all batches", "its batch", "times"),
+        [(ratio["to"], ratio["batch"], f"{ratio['times']:.2f}") for ratio in best["ratios"]],
+    )
+
+
+def _write(setting: Setting, name: str, left_out: list[int], benchmarks: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Write what there is so far; return the best rows of all batches."""
+    # A dry run is too short for any row to be VALID.
+    best = best_of(list(benchmarks.values()), only_valid=not setting.is_dry_run)
+    write_record(setting, f"bench-{name}", {"left_out": left_out, "best": best, "benchmarks": benchmarks})
+    return best
 
 
 def _bench(setting: Setting, name: str, batch: int) -> dict[str, Any]:
@@ -48,11 +65,13 @@ def _bench(setting: Setting, name: str, batch: int) -> dict[str, Any]:
     places = ["--plan", str(setting.plan(name)), "--model", setting.model(name), "--data", setting.data(name)]
     rows = ["--sigma", str(SIGMA), *(part for backend in backends for part in ("--backend", backend))]
     rows += ["--batch", str(batch), "--threads", str(setting.threads), "--probe-rows", str(setting.probe_rows)]
+    (output / "bench.md").unlink(missing_ok=True)  # or an earlier call's would be shown where this one ends early
     sizes = ["--seconds", setting.pick("10", "0.2"), "--agreement-draws", setting.pick("2000", "100")]
     command = [sys.executable, "-m", "gpu.engine", "bench", *places, *rows, *sizes, "--out", str(output), "--force"]
     done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, text=True, check=False)
-    if done.stdout:  # also where no backend could be measured: the table says why
-        print((output / "bench.md").read_text(), flush=True)
+    table = output / "bench.md"
+    if done.stdout and table.exists():  # also where no backend could be measured: the table says why
+        print(table.read_text(), flush=True)
     if done.returncode:
         raise BackendError(f"engine-bench of {name} ended with exit code {done.returncode}; what it said is above")
     benchmark: dict[str, Any] = json.loads(done.stdout)

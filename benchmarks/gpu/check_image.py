@@ -1,16 +1,21 @@
-"""Which packages the steps need, and which of them this Python lacks. Uses nothing but the standard library.
+"""Which packages and tools the steps need, and which of them are missing. Uses nothing but the standard library.
 
-python -m gpu.check_image            # import every package, print a table; exit 1 where one is missing
+python -m gpu.check_image            # look for everything, print a table; exit 1 where something is missing
 python -m gpu.check_image PART...    # only look whether the packages of these parts are there
 """
 
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gpu.toolkit import find_tool
 
 # What a step needs beside the parts before it. Names to import; those of the packages differ by - and _ only.
 PARTS: Mapping[str, Sequence[str]] = {
@@ -20,18 +25,23 @@ PARTS: Mapping[str, Sequence[str]] = {
     "bench": ("matplotlib",),
 }
 _MARK = "lacks: "
-_TOOLS = ("nvcc", "cmake", "nvidia-smi", "compute-sanitizer")
 
 
 def main() -> None:
     """Check the parts named, or everything."""
-    if parts := sys.argv[1:]:
+    parts = sys.argv[1:]
+    if parts:
         missing = [name for part in parts for name in PARTS[part] if importlib.util.find_spec(name) is None]
     else:
         missing = _table()
     if missing:
         print(f"missing: {' '.join(missing)}; where there is a network, run: {_download(missing)}", file=sys.stderr)
-        sys.exit(1)
+    tools = [] if parts else _tools()
+    if tools:
+        print(f"missing: {', '.join(tools)}; the table says which steps need them", file=sys.stderr)
+    # A dry run needs no GPU, and its build says what else it lacks.
+    is_dry_run = os.environ.get("PURECERT_DRY_RUN") == "1"
+    sys.exit(1 if missing or (tools and not is_dry_run) else 0)
 
 
 def _table() -> list[str]:
@@ -43,10 +53,35 @@ def _table() -> list[str]:
             lacking = _lacking(name)
             missing += [lacking] if lacking else []
             print(f"| {name} | {_version(name)} | {part} | {f'{lacking} is missing' if lacking else 'there'} |")
-    for tool in _TOOLS:
-        print(f"| {tool} | | | {'there' if shutil.which(tool) else 'not on the path'} |")
     print(f"Python {platform.python_version()} at {sys.executable}")
     return list(dict.fromkeys(missing))
+
+
+def _tools() -> list[str]:
+    """Print where each tool is, and return those that a step cannot do without and that are missing."""
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    compiler = (os.environ.get("CXX") or "g++").split()[0]
+    where = {
+        "nvcc": ("build, compile", find_tool("nvcc")),
+        "cmake": ("build", shutil.which("cmake")),
+        "make or ninja": ("build", shutil.which("ninja") or shutil.which("make")),
+        f"{compiler} (a C++ compiler)": ("build, compile", shutil.which(compiler)),
+        "Python.h": ("build, compile", str(header) if header.exists() else None),
+        "compute-sanitizer": ("sanitize", find_tool("compute-sanitizer")),
+        "a GPU that PyTorch can use": ("all that follow", _gpu()),
+    }
+    print("\n| tool | needed to | state |\n| --- | --- | --- |")
+    for tool, (steps, place) in where.items():
+        print(f"| {tool} | {steps} | {place or 'missing'} |")
+    print(f"| nvidia-smi | name the driver | {shutil.which('nvidia-smi') or 'missing, and no step fails without it'} |")
+    return [tool for tool, (_, place) in where.items() if place is None]
+
+
+def _gpu() -> str | None:
+    """Return the GPU's name as PyTorch tells it; None without one, or without PyTorch."""
+    code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def _lacking(name: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from gpu.setting import Setting
+from gpu.toolkit import find_tool
 
 import purecert
 from purecert.engine.canonical import write_atomically
@@ -60,7 +61,7 @@ def _gpu() -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str | None]:
-    nvcc = re.search(r"release .*", _output("nvcc", "--version") or "")
+    nvcc = re.search(r"release .*", _output(find_tool("nvcc") or "nvcc", "--version") or "")
     cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
     return {
         "purecert": purecert.__version__,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +11,22 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "benchmarks" / "gpu.sh"
+# What the script reads: a test says it, and takes none of it over from whoever runs the tests.
+_OWN = ("PYTHON", "RESULTS", "WORK", "WHEELS", "BATCHES", "BATCH", "COMMIT", "PURECERT_DRY_RUN", "PURECERT_CUDA")
+_OWN += ("CUDA_HOME", "CUDA_PATH", "CXX")
+_INHERITED = {name: value for name, value in os.environ.items() if name not in _OWN}
 
 
-def _script(*steps: str, **variables: object) -> subprocess.CompletedProcess[str]:
+def _script(*steps: str, script: Path = _SCRIPT, **variables: object) -> subprocess.CompletedProcess[str]:
     """Run the script with this Python; ``variables`` are its environment's."""
-    environment = os.environ | {"PYTHON": sys.executable} | {name: str(value) for name, value in variables.items()}
-    return subprocess.run([_SCRIPT, *steps], env=environment, capture_output=True, text=True, check=False)
+    environment = _INHERITED | {"PYTHON": sys.executable, "WHEELS": "/nowhere"}
+    environment |= {name: str(value) for name, value in variables.items()}
+    return subprocess.run([script, *steps], env=environment, capture_output=True, text=True, check=False)
 
 
 def _program(*arguments: str, cwd: Path, **variables: object) -> subprocess.CompletedProcess[str]:
     """Run this Python where it finds the programs of benchmarks/gpu, and the purecert that is installed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(cwd), str(_ROOT / "benchmarks")))}
+    environment = _INHERITED | {"PYTHONPATH": os.pathsep.join((str(cwd), str(_ROOT / "benchmarks")))}
     environment |= {name: str(value) for name, value in variables.items()}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
@@ -30,7 +36,16 @@ def test_the_list_names_every_step_with_what_it_does() -> None:
     done = _script("--list")
     steps = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert done.returncode == 0
-    assert {"check-image", "build", "noise-check", "sanitize", "noise-speed", "matrix-rate", "agreement"} <= set(steps)
+    assert {
+        "check-image",
+        "build",
+        "noise-check",
+        "sanitize",
+        "noise-speed",
+        "matrix-rate",
+        "agreement",
+        "summary",
+    } <= set(steps)
     for plan in ("vit", "wrn"):
         assert {f"{what}-{plan}" for what in ("plan", "compile", "bench", "certify", "outside", "profile")} <= set(
             steps
@@ -68,7 +83,7 @@ def test_a_bad_variable_is_refused_in_one_line(variables: dict[str, str], words:
 def test_a_step_whose_need_is_missing_fails_and_the_next_one_runs(tmp_path: Path) -> None:
     done = _script("noise-check", "check-image", PURECERT_DRY_RUN=1, WORK=tmp_path)
     assert done.returncode == 1
-    failed, ended = done.stdout.split("== summary\n")[1].splitlines()
+    failed, ended = done.stdout.split("== how the steps ended\n")[1].splitlines()
     assert failed == "noise-check: FAILED, it needs the step build, which has not been done"
     assert ended.startswith("check-image: done in ")
 
@@ -84,11 +99,52 @@ def test_missing_packages_are_named_with_the_command_that_fetches_them(tmp_path:
 
 def test_a_package_that_lacks_a_need_of_its_own_is_found_by_importing_it(tmp_path: Path) -> None:
     (tmp_path / "jaxtyping.py").write_text("import no_such_need.part\n")
-    done = _program("-m", "gpu.check_image", cwd=tmp_path)
+    done = _program("-m", "gpu.check_image", cwd=tmp_path, PURECERT_DRY_RUN=1)
     assert done.returncode == 1
     assert "| run | no-such-need is missing |" in done.stdout
+    assert done.stderr.startswith("missing: no-such-need; ")
+
+
+def test_missing_tools_are_named_and_only_a_dry_run_goes_on_without_them(tmp_path: Path) -> None:
+    for dry_run in (0, 1):
+        done = _program("-m", "gpu.check_image", cwd=tmp_path, PURECERT_DRY_RUN=dry_run, PATH=tmp_path, CXX="no-c++")
+        line = done.stderr.splitlines()[-1]
+        assert line.startswith("missing: ")
+        assert "cmake, make or ninja, no-c++ (a C++ compiler)" in line
+        assert "| cmake | build | missing |" in done.stdout
+        assert done.returncode == (not dry_run or "where there is a network" in done.stderr)  # a package may lack too
+
+
+@pytest.mark.parametrize(("traps_term", "code"), [(False, 124), (True, 137)])
+def test_a_step_that_outlasts_its_time_is_told_as_that(traps_term: bool, code: int, tmp_path: Path) -> None:
+    script, python = tmp_path / "benchmarks" / "gpu.sh", tmp_path / "python"
+    script.parent.mkdir()
+    text, found = re.subn(
+        r"^limit=470 kill_after=10 ", "limit=1 kill_after=1 ", _SCRIPT.read_text(), flags=re.MULTILINE
+    )
+    assert found == 1
+    script.write_text(text)
+    trap = "trap '' TERM\n" if traps_term else ""
+    python.write_text(f"#!/bin/sh\n{trap}while :; do sleep 0.1; done\n")
+    script.chmod(0o755)
+    python.chmod(0o755)
+    done = _script("check-image", script=script, PURECERT_DRY_RUN=1, PYTHON=python, WORK=tmp_path / "work")
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"check-image: FAILED with exit code {code} after ")
+    assert last.endswith(" s, its time was up")
+
+
+def test_a_toolkit_whose_place_nvcc_does_not_tell_is_named_in_one_line(tmp_path: Path) -> None:
+    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text("#!/bin/sh\necho nothing of use >&2\n")
+    nvcc.chmod(0o755)
+    done = _script(
+        "noise-check", PURECERT_DRY_RUN=0, CUDA_PATH=tmp_path / "cuda", WORK=tmp_path, RESULTS=tmp_path / "r"
+    )
     (line,) = done.stderr.splitlines()
-    assert line.startswith("missing: no-such-need; ")
+    assert line == f"gpu.sh: expected 'TOP=' and a folder from '{nvcc} -dryrun', got ''; set CUDA_HOME to the toolkit"
 
 
 def test_a_published_value_that_is_not_drawn_fails_the_noise_check(tmp_path: Path) -> None:
@@ -109,11 +165,18 @@ def test_a_published_value_that_is_not_drawn_fails_the_noise_check(tmp_path: Pat
 @pytest.mark.slow
 def test_a_dry_run_builds_and_checks_and_leaves_labelled_records(tmp_path: Path) -> None:
     variables = {"PURECERT_DRY_RUN": 1, "PURECERT_CUDA": "off", "WORK": tmp_path, "COMMIT": "0123"}
-    done = _script("check-image", "build", "noise-check", "matrix-rate", "noise-speed", **variables)
+    (tmp_path / "cmake").mkdir()
+    (tmp_path / "cmake" / "_cuda.another-python.so").write_text("of an earlier build")
+    done = _script("check-image", "build", "noise-check", "matrix-rate", "noise-speed", "summary", **variables)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (tmp_path / "lib" / "purecert").glob("_cuda*")] == []
     assert f"{tmp_path}/lib/purecert: the host's kernels, none for CUDA" in done.stdout
     records = {path.stem: json.loads(path.read_bytes()) for path in (tmp_path / "results").glob("*.json")}
-    assert set(records) == {"noise-check", "matrix-rate", "noise-speed"}
+    assert set(records) == {"noise-check", "matrix-rate", "noise-speed", "summary"}
+    verdicts = {target["claim"]: target["verdict"] for target in records["summary"]["targets"]}
+    assert verdicts["noise: draws equal to the CPU's"] == "met"
+    assert verdicts["vit: share of the measured bf16 matrix rate"] == "not measured"
+    assert "these numbers mean nothing" in done.stdout
     for step, record in records.items():
         assert (record["dry_run"], record["command"]) == (True, f"benchmarks/gpu.sh {step}")
         assert {"commit", "hardware", "versions"} <= set(record)
