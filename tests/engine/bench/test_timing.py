@@ -79,9 +79,9 @@ def test_a_backend_of_known_speed_is_measured_at_it(sleeper: _Sleeper) -> None:
     images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
     timing = time_backend(sleeper, images, np.arange(100, 105), 0.5)
     assert min(timing.latencies) >= _SECONDS
-    assert float(np.median(timing.latencies)) == pytest.approx(_SECONDS, rel=0.3)
-    assert timing.samples_per_second <= _BATCH / _SECONDS
-    assert timing.samples_per_second == pytest.approx(_BATCH / _SECONDS, rel=0.3)
+    # A sleep is never shorter than asked, but on a busy machine longer.
+    assert float(np.median(timing.latencies)) < 2 * _SECONDS
+    assert _BATCH / _SECONDS / 3 < timing.samples_per_second <= _BATCH / _SECONDS
     assert timing.warm_up_seconds >= 0.3 * 0.5
     assert timing.latency_seconds >= 0.5
     assert timing.seconds >= 0.5
@@ -104,5 +104,5 @@ def test_a_loop_is_measured_for_as_long_as_asked_and_at_least_three_batches() ->
     timing = time_loop(lambda: time.sleep(_SECONDS), _BATCH, 0.3)
     assert timing.latency_seconds >= 0.3
     assert timing.rows == _BATCH * len(timing.latencies)
-    assert timing.samples_per_second == pytest.approx(_BATCH / _SECONDS, rel=0.3)
+    assert _BATCH / _SECONDS / 3 < timing.samples_per_second <= _BATCH / _SECONDS
     assert len(time_loop(lambda: time.sleep(_SECONDS), _BATCH, 1e-9).latencies) == 3
