@@ -4,8 +4,7 @@ As CERTIFY of Cohen et al. (2019) is published (locuslab/smoothing, core.py), bu
 is a loop in Python there and one call of NumPy here: the baseline shall not be slower than it need be.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import final
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from purecert.engine.backends.device.precision import forbid_rounding
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.graph import pytorch_failures
 from purecert.engine.bench.agreement import Labels, noisy_rows
 from purecert.engine.bench.measure import Measurement, Task
 from purecert.engine.bench.process import peak_memory
@@ -41,7 +40,7 @@ def measure_eager(task: Task, model: str, variant: Variant, batch: int) -> Measu
     eager = _Eager(task, model, variant)
     run_batch = eager.loop(batch)
     open_seconds = perf_counter() - began
-    with _failures():
+    with pytorch_failures():
         timing = time_loop(run_batch, batch, task.seconds)
     on_cuda = eager.device.type == "cuda"
     return Measurement(
@@ -113,7 +112,7 @@ class _Eager:
             forbid_rounding()
         self._task, self._plan, self.device = task, read_plan(task.plan), eager_device()
         self._layout = torch.channels_last if variant == "channels-last" else torch.contiguous_format
-        with _failures():
+        with pytorch_failures():
             self._module = fuse(load_model(model), task.sigma).to(self.device)
             if variant == "channels-last":
                 self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
@@ -134,7 +133,7 @@ class _Eager:
         """Return the label of each of the task's draws."""
         task, found = self._task, []
         for rows in noisy_rows(self._plan, task.sigma, task.draws, task.threads, _LABELLED_ROWS):
-            with torch.inference_mode(), _failures():
+            with torch.inference_mode(), pytorch_failures():
                 tensors = [torch.from_numpy(row).to(self.device, torch.float32) for row in rows]
                 tensors[0] = tensors[0].contiguous(memory_format=self._layout)
                 found.append(self._module(*tensors)[0].cpu().numpy())
@@ -145,11 +144,3 @@ def _precision(variant: Variant) -> str:
     """Return the precision of convolutions: torch's defaults run them in TF32 where the GPU has it."""
     has_tf32 = variant == "torch's defaults" and torch.cuda.get_device_capability() >= _FIRST_WITH_TF32
     return "tf32" if has_tf32 else "fp32"
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:  # PyTorch tells of memory in words only
-        raise batch_failure("PyTorch", error) from error

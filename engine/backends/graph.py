@@ -1,7 +1,8 @@
 """A fused graph that runs on the host: the part of a host backend that differs between runtimes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Float, Int32
@@ -52,6 +53,15 @@ def batch_failure(runtime: str, error: Exception) -> PurecertError:
     if isinstance(error, MemoryError) or "alloc" in str(error).lower():
         return OutOfMemoryError(f"{runtime} ran out of memory on a batch; try a smaller --batch: {error}")
     return BackendError(f"{runtime} failed on a batch: {error}")
+
+
+@contextmanager
+def pytorch_failures() -> Iterator[None]:
+    """Raise what PyTorch says of a batch or a device, which it does in a RuntimeError, as ``batch_failure``."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise batch_failure("PyTorch", error) from error
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

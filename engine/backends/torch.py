@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
+from purecert.engine.backends.graph import HostGraph, input_buffers, pytorch_failures
 from purecert.engine.canonical import sha256_hex
 from purecert.engine.errors import BackendError
 from purecert.engine.plan import Plan
@@ -66,9 +66,6 @@ class TorchGraph(HostGraph):
         del self._program
 
     def _run(self) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.inference_mode():
-            try:
-                label, logits = self._program(*self._tensors)
-            except RuntimeError as error:
-                raise batch_failure("PyTorch", error) from error
+        with pytorch_failures(), torch.inference_mode():
+            label, logits = self._program(*self._tensors)
         return label, logits

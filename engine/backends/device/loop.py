@@ -1,9 +1,8 @@
 """The backend whose loop stays on a device: the host sends a row map, and counts come back."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import final
 
 import numpy as np
@@ -15,7 +14,7 @@ from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendCost, Ba
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.graph import batch_failure, pytorch_failures
 from purecert.engine.errors import BackendError, CheckError, PurecertError
 from purecert.engine.votes import packed_batches, static_batches
 
@@ -56,7 +55,7 @@ class DeviceBackend(Backend):
         queue, images = self._step.queue, self._step.images
         if pixels.shape != images.shape[1:]:
             raise ValueError(f"expected an image of shape {tuple(images.shape[1:])}, got {pixels.shape}")
-        with _device_failures():
+        with pytorch_failures():
             staged = queue.host_buffer(pixels.shape, torch.uint8)
             staged.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
             with queue.entered():
@@ -72,7 +71,7 @@ class DeviceBackend(Backend):
         if any(segment.first + segment.count > _DRAWS for segment in segments):
             raise ValueError(f"expected draws below 2**32, got {segments}")
         try:
-            with _device_failures():
+            with pytorch_failures():
                 wait, counts, staged = self._enqueue(segments)
         except PurecertError as error:
             failed: Future[Int64[np.ndarray, "segments classes_and_invalid"]] = Future()
@@ -114,7 +113,7 @@ def _settle(
     wait: Callable[[], None], counts: Tensor, rows: int, staged: Tensor
 ) -> Int64[np.ndarray, "segments classes_and_invalid"]:
     """Return the counts once they are there; ``staged`` is held so that the device's copy from it can end."""
-    with _device_failures():
+    with pytorch_failures():
         wait()
     del staged
     votes = counts.numpy().view(np.uint32).astype(np.int64)
@@ -127,12 +126,3 @@ def _settle(
         # Not a BackendError: that is tried again, and a second try that comes out right would hide the fault.
         raise CheckError(f"expected {rows} votes from the device, got {votes.sum()}; report this as a fault")
     return votes[:, :-1]
-
-
-@contextmanager
-def _device_failures() -> Iterator[None]:
-    """Raise what PyTorch says of the device as an error of the backend."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise batch_failure("PyTorch", error) from error

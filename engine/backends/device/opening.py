@@ -8,7 +8,7 @@ from purecert.engine.backends.device.loop import DeviceBackend, max_pieces
 from purecert.engine.backends.device.program import open_program
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.graph import pytorch_failures
 from purecert.engine.backends.opened import Opened
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import Plan
@@ -27,16 +27,12 @@ def open_device(
         OutOfMemoryError: The batch is too large for the device.
     """
     load_kernels(queue.device)  # before the minutes that compiling may take
-    try:
+    with pytorch_failures():
         program = open_program(plan, sigma, batch, queue, trust=trust)
-    except RuntimeError as error:
-        raise batch_failure("PyTorch", error) from error
 
     def backend(info: BackendInfo) -> DeviceBackend:
-        try:
+        with pytorch_failures():
             step = DeviceStep(queue, program, noise, plan.record, _SLOTS, max_pieces())
-        except RuntimeError as error:
-            raise batch_failure("PyTorch", error) from error
         return DeviceBackend(step, info, program.build_seconds)
 
     return Opened(graph=ProbedProgram(queue, program, plan.record), hardware=queue.hardware(), backend=backend)

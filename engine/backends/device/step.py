@@ -14,7 +14,7 @@ from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, 
 from purecert.engine.backends.device.program import CompiledProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.row_map import WORDS
-from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
+from purecert.engine.backends.graph import HostGraph, input_buffers, pytorch_failures
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import PlanRecord
 
@@ -86,12 +86,9 @@ class ProbedProgram(HostGraph):
         del self._program
 
     def _run(self) -> tuple[Tensor, Tensor]:
-        try:
-            with self._queue.entered():
-                for buffer, rows in zip(self._program.inputs, self._inputs, strict=True):
-                    buffer.copy_(torch.from_numpy(rows))
-                outputs = self._program.run()
-                self._queue.mark()()
-                return outputs
-        except RuntimeError as error:
-            raise batch_failure("PyTorch", error) from error
+        with pytorch_failures(), self._queue.entered():
+            for buffer, rows in zip(self._program.inputs, self._inputs, strict=True):
+                buffer.copy_(torch.from_numpy(rows))
+            outputs = self._program.run()
+            self._queue.mark()()
+            return outputs

@@ -52,6 +52,21 @@ _BASELINE = MeasuredRow(
     reasons=(),
 )
 
+_OPTIONS = Options(
+    plan="plan",
+    model=None,
+    data="digits:test",
+    images=500,
+    sigma=0.5,
+    backends=("onnxruntime", "torch"),
+    batches=(64,),
+    threads=2,
+    seconds=10.0,
+    probe_rows=1000,
+    agreement_draws=2000,
+    trust_plan=False,
+)
+
 
 @pytest.fixture
 def benchmark() -> Benchmark:
@@ -72,20 +87,7 @@ def benchmark() -> Benchmark:
     return Benchmark(
         schema=BENCH_SCHEMA,
         purecert="0.1.0",
-        options=Options(
-            plan="plan",
-            model=None,
-            data="digits:test",
-            images=500,
-            sigma=0.5,
-            backends=("onnxruntime", "torch"),
-            batches=(64,),
-            threads=2,
-            seconds=10.0,
-            probe_rows=1000,
-            agreement_draws=2000,
-            trust_plan=False,
-        ),
+        options=_OPTIONS,
         plan="0" * 64,
         precision="fp16",
         purifier="consistency",
