@@ -73,16 +73,21 @@ function(find_cuda reason)
 endfunction()
 
 function(add_cuda_module)
-  set(source ${CMAKE_CURRENT_SOURCE_DIR}/kernels/src/batch_cuda.cu)
-  set(object ${CMAKE_CURRENT_BINARY_DIR}/batch_cuda.o)
   file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/include/purecert/*.h)
-  add_custom_command(
-    OUTPUT ${object}
-    COMMAND ${PURECERT_NVCC} ${PURECERT_CUDA_FLAGS} -I${CMAKE_CURRENT_SOURCE_DIR}/kernels/include -c ${source} -o ${object}
-    DEPENDS ${source} ${headers}
-    COMMENT "Compiling the CUDA kernels for ${PURECERT_CUDA_CHOSEN}"
-    VERBATIM)
-  nanobind_add_module(_cuda NOMINSIZE kernels/src/cuda_bindings.cpp kernels/src/batch_bindings.cpp ${object})
+  set(objects "")
+  foreach(name batch_cuda capture_cuda)
+    set(source ${CMAKE_CURRENT_SOURCE_DIR}/kernels/src/${name}.cu)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+    list(APPEND objects ${object})
+    add_custom_command(
+      OUTPUT ${object}
+      COMMAND ${PURECERT_NVCC} ${PURECERT_CUDA_FLAGS} -I${CMAKE_CURRENT_SOURCE_DIR}/kernels/include -c ${source}
+              -o ${object}
+      DEPENDS ${source} ${headers}
+      COMMENT "Compiling ${name}.cu for ${PURECERT_CUDA_CHOSEN}"
+      VERBATIM)
+  endforeach()
+  nanobind_add_module(_cuda NOMINSIZE kernels/src/cuda_bindings.cpp kernels/src/batch_bindings.cpp ${objects})
   target_include_directories(_cuda PRIVATE kernels/include)
   target_compile_features(_cuda PRIVATE cxx_std_17)
   target_compile_options(_cuda PRIVATE -Wall -Wextra)

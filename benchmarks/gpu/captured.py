@@ -9,12 +9,13 @@ import torch
 from gpu.setting import SEED, SIGMA
 from gpu.timing import Spread, device_seconds, spread
 
-from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes, load_kernels
+from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes
 from purecert.engine.backends.device.loop import max_pieces
-from purecert.engine.backends.device.program import open_program
-from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
+from purecert.engine.backends.device.torch_compile import open_program
+from purecert.engine.backends.device.torch_program import TorchProgram
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.datasets import Dataset
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
@@ -42,24 +43,22 @@ class Parts:
 class CapturedStep:
     """One batch of a plan and its parts, each repeatable."""
 
-    def __init__(self, queue: DeviceQueue, plan: Plan, data: Dataset, batch: int) -> None:
+    def __init__(self, queue: TorchQueue, plan: Plan, data: Dataset, batch: int) -> None:
         """Compile ``plan`` unless that is done, and capture; draws are of the first image of ``data``."""
-        self._queue, self._program = queue, open_program(plan, SIGMA, batch, queue, trust=False)
+        self._queue, self._compiled = queue, open_program(plan, SIGMA, batch, queue, trust=False)
+        program = TorchProgram(self._compiled, plan.record.precision)
         self._row_map = row_map([[Piece(0, 0, 1, 0, _ENDLESS, 0)]], batch, data.indices[:1])
         noise = noise_of_inputs(plan.record.inputs, SIGMA, SEED, available_threads())
-        self._step = step = DeviceStep(queue, self._program, noise, plan.record, 1, max_pieces())
-        kernels, stream = load_kernels(queue.device), queue.handle
+        self._step = step = DeviceStep(queue, program, noise, plan.record, 1, max_pieces())
         with queue.entered(), torch.inference_mode():
-            step.images.copy_(torch.from_numpy(data.images[:1]))
-            self._labels = torch.zeros(batch, dtype=torch.int32, device=queue.device)
-            self._noises = batch_noises(kernels, noise, self._program.inputs, step.images)
+            queue.write(step.images, data.images[:1])
+            labels = queue.zeros((batch,), np.int32)
+            self._noises = batch_noises(queue, noise, program.inputs, step.images)
             self._restart()
             self._network = queue.repeatable(self._run_network)
             self._noise = queue.repeatable(lambda: _repeat(self._fill_inputs, _SMALL_STEPS))
             self._votes = queue.repeatable(
-                lambda: _repeat(
-                    lambda: enqueue_votes(kernels, step.row_map, self._labels, batch, step.counts, stream), _SMALL_STEPS
-                )
+                lambda: _repeat(lambda: enqueue_votes(queue, step.row_map, labels, batch, step.counts), _SMALL_STEPS)
             )
 
     def measure(self, samples: int) -> Parts:
@@ -84,26 +83,26 @@ class CapturedStep:
 
     def _fill_inputs(self) -> None:
         for noise in self._noises:
-            noise.enqueue(self._step.row_map, self._queue.handle)
+            noise.enqueue(self._step.row_map)
 
     def _run_network(self) -> None:
-        self._program.run()
+        self._compiled.run()
 
     def _restart(self) -> None:
         """Let the map begin again at its first draw, with no votes counted."""
         with self._queue.entered(), torch.inference_mode():
-            words = torch.from_numpy(self._row_map.view(np.int32))
-            self._step.row_map[: len(words)].copy_(words)
-            self._step.counts.zero_()
+            words = self._row_map.view(np.int32)
+            self._queue.write(self._step.row_map.part(0, len(words)), words)
+            self._queue.clear(self._step.counts)
 
     def _check(self) -> None:
         with self._queue.entered(), torch.inference_mode():
             self._restart()
             self._step.repeat()
-            counted = self._step.counts[0].cpu().numpy().copy()
+            counted = self._queue.download(self._step.counts.part(0, 1))[0]
             self._restart()
             self._noise()
-            labels = self._program.run()[0].cpu().numpy()
+            labels = self._compiled.run()[0].cpu().numpy()
         classes = len(counted) - EXTRA_COUNTS
         expected = np.bincount(np.where(labels == -1, classes, labels), minlength=len(counted))
         if not np.array_equal(counted, expected):

@@ -8,7 +8,7 @@ from gpu.record import print_table, write_record
 from gpu.setting import open_queue, read_setting
 from gpu.timing import measure
 
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.console import EngineCommand
 from purecert.engine.errors import CheckError
 
@@ -40,7 +40,7 @@ def main() -> None:
     )
 
 
-def _rate(queue: DeviceQueue, kind: str, size: int) -> dict[str, float]:
+def _rate(queue: TorchQueue, kind: str, size: int) -> dict[str, float]:
     dtype, precision, limit = _KINDS[kind]
     torch.set_float32_matmul_precision(precision)
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from gpu.record import print_table, write_record
 from gpu.setting import SIGMA, open_queue, read_setting
 
 from purecert.engine.backends.base import Segment
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
@@ -62,7 +62,7 @@ def main(small: bool) -> None:
     )
 
 
-def _check_vectors(queue: DeviceQueue) -> list[str]:
+def _check_vectors(queue: TorchQueue) -> list[str]:
     """Compare every published value in every layout and element type; return the shapes."""
     with _VECTORS.open(newline="") as file:
         published = list(csv.DictReader(file))
@@ -87,7 +87,7 @@ def _check_vectors(queue: DeviceQueue) -> list[str]:
 
 
 def _published_row(
-    queue: DeviceQueue, shape: BatchShape, sigma: float, seed: int, image: int, phase: int, draw: int
+    queue: TorchQueue, shape: BatchShape, sigma: float, seed: int, image: int, phase: int, draw: int
 ) -> np.ndarray[Any, Any]:
     """Return one row of noise on a black image."""
     noise = InputNoise(table=smoothing_noise(sigma), seed=seed, purpose=0, threads=1)
@@ -96,7 +96,7 @@ def _published_row(
     return NoisyBatch(queue, shape, noise, black).fill([[piece]])[0]
 
 
-def _check_rows(queue: DeviceQueue) -> list[str]:
+def _check_rows(queue: TorchQueue) -> list[str]:
     """Compare rows and votes of random submissions in every shape; return the shapes."""
     random = np.random.default_rng(0)
     shapes = [
@@ -140,7 +140,7 @@ def _submissions(random: np.random.Generator, rows: int) -> Iterator[list[list[P
         yield list(batches(segments, rows))
 
 
-def _check_draws(queue: DeviceQueue, least: int) -> int:
+def _check_draws(queue: TorchQueue, least: int) -> int:
     """Compare at least ``least`` draws of large batches with the CPU's kernel; return how many."""
     rows, row = 8192 if least > 10**6 else 64, (3, 32, 32)
     compared, chunk = 0, 0
@@ -163,7 +163,7 @@ def _check_draws(queue: DeviceQueue, least: int) -> int:
     return compared
 
 
-def _large_batch(queue: DeviceQueue, shape: BatchShape, sigma: float, images: Images) -> tuple[NoisyBatch, InputNoise]:
+def _large_batch(queue: TorchQueue, shape: BatchShape, sigma: float, images: Images) -> tuple[NoisyBatch, InputNoise]:
     seed = _SEEDS[_SIGMAS.index(sigma)]
     noise = InputNoise(table=smoothing_noise(sigma), seed=seed, purpose=0, threads=available_threads())
     return NoisyBatch(queue, shape, noise, images), noise

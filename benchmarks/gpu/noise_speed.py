@@ -13,9 +13,10 @@ from gpu.setting import SEED, SIGMA, Setting, open_queue, read_setting
 from gpu.timing import Spread, measure
 from torch import Tensor
 
-from purecert.engine.backends.device.kernels import BatchNoise, load_kernels
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.kernels import BatchNoise
 from purecert.engine.backends.device.row_map import row_map
+from purecert.engine.backends.device.torch_array import TorchArray
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
@@ -52,7 +53,7 @@ class _Work:
     buffers: list[Tensor]  # written in turn
     image: Tensor  # [channels, height, width] of [0, 1], for PyTorch's expression
     noises: list[BatchNoise]  # one for each buffer
-    row_map: Tensor
+    row_map: TorchArray
 
 
 @click.command(cls=EngineCommand)
@@ -82,7 +83,7 @@ def main() -> None:
     )
 
 
-def _copy_bandwidth(queue: DeviceQueue, size: int) -> float:
+def _copy_bandwidth(queue: TorchQueue, size: int) -> float:
     """Return the bytes a second of a copy on the device, read and written."""
     with queue.entered():
         source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=queue.device)
@@ -90,14 +91,14 @@ def _copy_bandwidth(queue: DeviceQueue, size: int) -> float:
         return 2 * size / measure(queue, lambda: target.copy_(source), _SAMPLES).median
 
 
-def _measure(queue: DeviceQueue, setting: Setting, shape: BatchShape, copied: float) -> dict[str, Any]:
+def _measure(queue: TorchQueue, setting: Setting, shape: BatchShape, copied: float) -> dict[str, Any]:
     values = shape.rows * int(np.prod(shape.row))
     size = values * shape.dtype.itemsize
     noise = InputNoise(table=smoothing_noise(SIGMA), seed=SEED, purpose=0, threads=available_threads())
     _check(queue, shape, noise)
     with queue.entered(), torch.inference_mode():
         work = _prepare(queue, shape, noise, -(-setting.pick(_BYTES, _DRY_RUN_BYTES) // size))
-        kernel = _of_one(queue, work, lambda number: work.noises[number].enqueue(work.row_map, queue.handle))
+        kernel = _of_one(queue, work, lambda number: work.noises[number].enqueue(work.row_map))
         _check_equal(work.buffers)
         randn = _of_one(queue, work, lambda number: work.buffers[number].normal_())  # what torch.randn runs
         expression = _of_one(queue, work, lambda number: _expression(work, number))
@@ -112,7 +113,7 @@ def _measure(queue: DeviceQueue, setting: Setting, shape: BatchShape, copied: fl
     }
 
 
-def _prepare(queue: DeviceQueue, shape: BatchShape, noise: InputNoise, buffers: int) -> _Work:
+def _prepare(queue: TorchQueue, shape: BatchShape, noise: InputNoise, buffers: int) -> _Work:
     images = _images(shape)
     layout = torch.channels_last if shape.channels_last else torch.contiguous_format
     rows = [
@@ -121,17 +122,17 @@ def _prepare(queue: DeviceQueue, shape: BatchShape, noise: InputNoise, buffers: 
         )
         for _ in range(buffers)
     ]
-    kernels, pixels = load_kernels(queue.device), torch.from_numpy(images.pixels).to(queue.device)
+    pixels = queue.upload(images.pixels)
     words = row_map([_pieces(shape)], shape.rows, images.indices).view(np.int32)
     return _Work(
         buffers=rows,
-        image=pixels[0] / 255,
-        noises=[BatchNoise(kernels, noise, buffer, pixels) for buffer in rows],
-        row_map=torch.from_numpy(words).to(queue.device, copy=True),
+        image=pixels.tensor[0] / 255,
+        noises=[BatchNoise(queue, noise, TorchArray(buffer), pixels) for buffer in rows],
+        row_map=queue.upload(words),
     )
 
 
-def _of_one(queue: DeviceQueue, work: _Work, enqueue: Callable[[int], object]) -> Spread:
+def _of_one(queue: TorchQueue, work: _Work, enqueue: Callable[[int], object]) -> Spread:
     """Return the time of one buffer's work; all buffers are captured together, so that launching takes no time."""
 
     def all_buffers() -> None:
@@ -149,7 +150,7 @@ def _expression(work: _Work, number: int) -> None:
     (noise * SIGMA + work.image).to(rows.dtype)
 
 
-def _check(queue: DeviceQueue, shape: BatchShape, noise: InputNoise) -> None:
+def _check(queue: TorchQueue, shape: BatchShape, noise: InputNoise) -> None:
     """Refuse a kernel that writes other rows than the CPU's."""
     batch = NoisyBatch(queue, shape, noise, _images(shape))
     if not np.array_equal(batch.fill([_pieces(shape)])[0], batch.expected(_pieces(shape), noise)):

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from purecert.engine.backends.device.kernels import EXTRA_COUNTS, BatchNoise, enqueue_votes, load_kernels
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.kernels import EXTRA_COUNTS, BatchNoise, enqueue_votes
 from purecert.engine.backends.device.row_map import row_map
+from purecert.engine.backends.device.torch_array import TorchArray
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.votes import Piece
 
@@ -52,9 +53,8 @@ class NoisyBatch:
     Tensors are only copied to and from the device, so that a sanitizer sees no kernels but ours.
     """
 
-    def __init__(self, queue: DeviceQueue, shape: BatchShape, noise: InputNoise, images: Images) -> None:
+    def __init__(self, queue: TorchQueue, shape: BatchShape, noise: InputNoise, images: Images) -> None:
         self._queue, self._shape, self._images = queue, shape, images
-        self._kernels = load_kernels(queue.device)
         layout = torch.channels_last if shape.channels_last else torch.contiguous_format
         self._poison = torch.full((shape.rows, *shape.row), torch.nan, dtype=shape.dtype).contiguous(
             memory_format=layout
@@ -62,7 +62,7 @@ class NoisyBatch:
         with queue.entered():
             self.rows = self._poison.to(queue.device)
             self._pixels = torch.from_numpy(images.pixels).to(queue.device)
-            self._noise = BatchNoise(self._kernels, noise, self.rows, self._pixels)
+            self._noise = BatchNoise(queue, noise, TorchArray(self.rows), TorchArray(self._pixels))
 
     def fill(self, batches: Batches) -> list[Rows]:
         """Return the rows of each batch, [rows, ...] in C order."""
@@ -76,17 +76,15 @@ class NoisyBatch:
         queue, found = self._queue, []
         with queue.entered():
             words = row_map(batches, self._shape.rows, self._images.indices).view(np.int32)
-            on_device = torch.from_numpy(words).to(queue.device, copy=True)
-            counts = torch.from_numpy(np.zeros((segments, classes + EXTRA_COUNTS), np.int32)).to(
-                queue.device, copy=True
-            )
+            on_device = queue.upload(words)
+            counts = queue.upload(np.zeros((segments, classes + EXTRA_COUNTS), np.int32))
             for batch_labels in torch.from_numpy(labels):
                 self.rows.copy_(self._poison)
-                self._noise.enqueue(on_device, queue.handle)
-                votes = batch_labels.to(queue.device)
-                enqueue_votes(self._kernels, on_device, votes, self._shape.rows, counts, queue.handle)
+                self._noise.enqueue(on_device)
+                votes = TorchArray(batch_labels.to(queue.device))
+                enqueue_votes(queue, on_device, votes, self._shape.rows, counts)
                 found.append(self.rows.cpu().contiguous().numpy().copy())
-            return found, counts.cpu().numpy().astype(np.int64)
+            return found, counts.tensor.cpu().numpy().astype(np.int64)
 
     def expected(self, batch: Sequence[Piece], noise: InputNoise) -> Rows:
         """Return what the CPU's kernel writes for one batch; padding is zero."""

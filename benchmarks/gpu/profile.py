@@ -11,8 +11,9 @@ from gpu.setting import SEED, SIGMA, open_queue, read_setting
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 
-from purecert.engine.backends.device.program import CompiledProgram, open_program
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.torch_compile import open_program
+from purecert.engine.backends.device.torch_program import CompiledProgram
+from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.console import EngineCommand
 from purecert.engine.errors import BackendError
 from purecert.engine.plan import read_plan
@@ -50,7 +51,7 @@ def main(name: str) -> None:
     print_table(("kind", "share"), [(kind, f"{share:.1%}") for kind, share in kinds.items()])
 
 
-def _profile(queue: DeviceQueue, program: CompiledProgram) -> Any:
+def _profile(queue: TorchQueue, program: CompiledProgram) -> Any:
     """Return the averaged events of the runs, on rows that are not zero."""
     random = np.random.default_rng(SEED)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (queue.device.type == "cuda")

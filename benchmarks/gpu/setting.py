@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from purecert.engine.backends.device.queue import DeviceQueue
+    from purecert.engine.backends.device.torch_queue import TorchQueue
     from purecert.engine.backends.opening import BackendOptions
 
 SIGMA = 0.5
@@ -73,13 +73,13 @@ def read_setting() -> Setting:
     )
 
 
-def open_queue(setting: Setting) -> "DeviceQueue":
+def open_queue(setting: Setting) -> "TorchQueue":
     """Return the GPU's queue, or in a dry run one thread of the host.
 
     Raises:
         BackendError: There is no GPU.
     """
-    from purecert.engine.backends.device.queue import CudaQueue, HostQueue
+    from purecert.engine.backends.device.torch_queue import CudaQueue, HostQueue
 
     return HostQueue() if setting.is_dry_run else CudaQueue()
 

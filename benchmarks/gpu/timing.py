@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from purecert.engine.backends.device.queue import DeviceQueue
+from purecert.engine.backends.device.torch_queue import TorchQueue
 
 _WARM_UPS = 3
 
@@ -22,7 +22,7 @@ class Spread:
     samples: int
 
 
-def device_seconds(queue: DeviceQueue, enqueue: Callable[[], object]) -> float:
+def device_seconds(queue: TorchQueue, enqueue: Callable[[], object]) -> float:
     """Return how long the device was at what ``enqueue`` enqueues; the queue is empty before and after."""
     if queue.device.type == "cpu":
         began = perf_counter()
@@ -38,7 +38,7 @@ def device_seconds(queue: DeviceQueue, enqueue: Callable[[], object]) -> float:
     return float(start.elapsed_time(end)) / 1e3
 
 
-def measure(queue: DeviceQueue, enqueue: Callable[[], object], samples: int) -> Spread:
+def measure(queue: TorchQueue, enqueue: Callable[[], object], samples: int) -> Spread:
     """Return the spread of ``samples`` times after a warm-up."""
     for _ in range(_WARM_UPS):
         device_seconds(queue, enqueue)

@@ -95,11 +95,10 @@ def checked_backend(
 def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opened:
     noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
     if options.name in ("torch-compiled", "torch-cuda"):
-        from purecert.engine.backends.device.opening import open_device
-        from purecert.engine.backends.device.queue import CudaQueue, HostQueue
+        from purecert.engine.backends.device.torch_opening import open_torch_device
 
-        queue = CudaQueue() if options.name == "torch-cuda" else HostQueue(options.threads)
-        return open_device(plan, sigma, noise, options.batch, queue, trust=options.trust)
+        on_gpu = options.name == "torch-cuda"
+        return open_torch_device(plan, sigma, noise, options.batch, options.threads, on_gpu=on_gpu, trust=options.trust)
     graph = _open_graph(plan, sigma, options)
     return Opened(
         graph=graph,

@@ -18,3 +18,19 @@ def count_votes(*, map: int, labels: int, rows: int, classes: int, counts: int, 
     """
     Add the votes of the map's next batch and move the map on; every array is an address (batch.h).
     """
+
+def begin_capture(stream: int) -> None:
+    """
+    Record what this thread enqueues on the stream from here on, instead of doing it.
+    """
+
+def end_capture(stream: int) -> int:
+    """
+    End the recording; return the handle of the CUDA graph made of it. RuntimeError where it cannot be one.
+    """
+
+def launch_captured(graph: int, stream: int) -> None:
+    """Enqueue the whole of a captured graph on the stream."""
+
+def free_captured(graph: int) -> None:
+    """Free a captured graph, which must have ended its work."""

@@ -68,11 +68,18 @@ def test_the_module_imports_without_a_driver() -> None:
     program = (
         "import purecert._cuda as cuda\n"
         "assert cuda.NOISE_CONTRACT == 1 and cuda.architectures().startswith('80')\n"
-        "try:\n"
-        "    cuda.count_votes(map=0, labels=0, rows=0, classes=2, counts=0, stream=0)\n"
-        "except RuntimeError as error:\n"
-        "    print(error)\n"
+        "votes = dict(map=0, labels=0, rows=0, classes=2, counts=0, stream=0)\n"
+        "for call in (lambda: cuda.count_votes(**votes), lambda: cuda.begin_capture(0), lambda: cuda.end_capture(0)):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except RuntimeError as error:\n"
+        "        print(error)\n"
     )
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=hidden)
-    assert done.stdout.startswith("the vote kernel was not launched: ")
+    said = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert said == [
+        "the vote kernel was not launched",
+        "a CUDA graph cannot begin",
+        "the work of a batch cannot be captured",
+    ]

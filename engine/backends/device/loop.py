@@ -3,18 +3,16 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import final
+from typing import Any, final
 
 import numpy as np
-import torch
 from jaxtyping import Int64, UInt8
-from torch import Tensor
+from numpy.typing import NDArray
 
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendCost, BackendInfo, Segment
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
-from purecert.engine.backends.graph import batch_failure, pytorch_failures
 from purecert.engine.errors import BackendError, CheckError, PurecertError
 from purecert.engine.votes import packed_batches, static_batches
 
@@ -34,9 +32,10 @@ def max_pieces() -> int:
 class DeviceBackend(Backend):
     """A device step behind a queue; one thread waits for the counts, and the caller never does."""
 
-    def __init__(self, step: DeviceStep, info: BackendInfo, build_seconds: float) -> None:
-        self._step, self._info, self._build_seconds = step, info, build_seconds
-        self._image_index = np.zeros(len(step.images), np.int64)
+    def __init__(self, step: DeviceStep, info: BackendInfo) -> None:
+        self._step, self._info = step, info
+        self._image_index = np.zeros(step.images.shape[0], np.int64)
+        self._placed: list[NDArray[np.uint8]] = []  # staged images that the device may still have to copy
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="purecert")
 
     @property
@@ -45,7 +44,7 @@ class DeviceBackend(Backend):
 
     @property
     def slots(self) -> int:
-        return len(self._step.images)
+        return self._step.images.shape[0]
 
     @property
     def capacity(self) -> int:
@@ -54,12 +53,12 @@ class DeviceBackend(Backend):
     def place(self, slot: int, image_index: int, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
         queue, images = self._step.queue, self._step.images
         if pixels.shape != images.shape[1:]:
-            raise ValueError(f"expected an image of shape {tuple(images.shape[1:])}, got {pixels.shape}")
-        with pytorch_failures():
-            staged = queue.host_buffer(pixels.shape, torch.uint8)
-            staged.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
-            with queue.entered():
-                images[slot].copy_(staged, non_blocking=True)
+            raise ValueError(f"expected an image of shape {images.shape[1:]}, got {pixels.shape}")
+        with queue.failures(), queue.entered():
+            staged = queue.host_buffer((1, *pixels.shape), np.uint8)
+            staged[0] = pixels
+            queue.write(images.part(slot, 1), staged)
+        self._placed.append(staged)
         self._image_index[slot] = image_index
 
     def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
@@ -71,52 +70,62 @@ class DeviceBackend(Backend):
         if any(segment.first + segment.count > _DRAWS for segment in segments):
             raise ValueError(f"expected draws below 2**32, got {segments}")
         try:
-            with pytorch_failures():
+            with self._step.queue.failures():
                 wait, counts, staged = self._enqueue(segments)
         except PurecertError as error:
             failed: Future[Int64[np.ndarray, "segments classes_and_invalid"]] = Future()
             failed.set_exception(error)
             return failed
-        return self._waiter.submit(_settle, wait, counts, rows, staged)
+        return self._waiter.submit(self._settle, wait, counts, rows, staged)
 
     def cost(self) -> BackendCost:
-        return BackendCost(build_seconds=self._build_seconds, device_memory_peak=self._step.queue.memory_peak())
+        queue, program = self._step.queue, self._step.program
+        return BackendCost(build_seconds=program.build_seconds, device_memory_peak=queue.memory_peak())
 
     def close(self) -> None:
         self._waiter.shutdown()
+        queue, program = self._step.queue, self._step.program
         try:
-            self._step.queue.mark()()
-        except RuntimeError as error:
+            with queue.failures():
+                queue.mark()()
+        except PurecertError as error:
             # What failed on the device has been raised where its counts were awaited; closing must not hide it.
-            _log.warning("closing: %s", batch_failure("PyTorch", error))
+            _log.warning("closing: %s", error)
         del self._step
+        program.close()
+        queue.close()
 
-    def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], Tensor, Tensor]:
+    def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], NDArray[np.int32], list[Any]]:
         """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""
         step, queue = self._step, self._step.queue
         batches = packed_batches if self._info.placement == "row_invariant" else static_batches
         pieces = list(batches(segments, self._info.batch))
         words = row_map(pieces, self._info.batch, self._image_index)
-        staged = queue.host_buffer(words.shape, torch.int32)
-        staged.copy_(torch.from_numpy(words.view(np.int32)))
-        counts = queue.host_buffer((len(segments), step.counts.shape[1]), torch.int32)
-        with queue.entered(), torch.inference_mode():
-            step.row_map[: len(words)].copy_(staged, non_blocking=True)
-            step.counts[: len(segments)].zero_()
+        staged = queue.host_buffer(words.shape, np.int32)
+        np.copyto(staged, words.view(np.int32))
+        counts = queue.host_buffer((len(segments), step.counts.shape[1]), np.int32)
+        held, self._placed = [staged, *self._placed], []
+        with queue.entered():
+            queue.write(step.row_map.part(0, len(words)), staged)
+            queue.clear(step.counts.part(0, len(segments)))
             for _ in pieces:
                 step.repeat()
-            counts.copy_(step.counts[: len(segments)], non_blocking=True)
-        return queue.mark(), counts, staged
+            queue.read(counts, step.counts.part(0, len(segments)))
+            return queue.mark(), counts, held
+
+    def _settle(
+        self, wait: Callable[[], None], counts: NDArray[np.int32], rows: int, held: list[Any]
+    ) -> Int64[np.ndarray, "segments classes_and_invalid"]:
+        """Return the counts once they are there; ``held`` is what the device copies from until then."""
+        with self._step.queue.failures():
+            wait()
+        held.clear()
+        return _votes(counts, rows)
 
 
-def _settle(
-    wait: Callable[[], None], counts: Tensor, rows: int, staged: Tensor
-) -> Int64[np.ndarray, "segments classes_and_invalid"]:
-    """Return the counts once they are there; ``staged`` is held so that the device's copy from it can end."""
-    with pytorch_failures():
-        wait()
-    del staged
-    votes = counts.numpy().view(np.uint32).astype(np.int64)
+def _votes(counts: NDArray[np.int32], rows: int) -> Int64[np.ndarray, "segments classes_and_invalid"]:
+    """Return the votes of ``rows`` rows, after checking that each of them counts once and for a class."""
+    votes = counts.view(np.uint32).astype(np.int64)
     classes = votes.shape[1] - EXTRA_COUNTS
     if votes[:, -1].any():
         raise BackendError(

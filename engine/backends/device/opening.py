@@ -1,14 +1,12 @@
-"""Opening a plan on a device: the compiled program, its noise, and one repeatable step of both."""
+"""Opening a plan on a device: the graph that was made for it, its noise, and one repeatable step of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from purecert.engine.backends.base import BackendInfo
-from purecert.engine.backends.device.kernels import load_kernels
 from purecert.engine.backends.device.loop import DeviceBackend, max_pieces
-from purecert.engine.backends.device.program import open_program
+from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
-from purecert.engine.backends.graph import pytorch_failures
 from purecert.engine.backends.opened import Opened
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import Plan
@@ -17,22 +15,21 @@ _SLOTS = 64  # images at once: where each asks for few draws, their rows togethe
 
 
 def open_device(
-    plan: Plan, sigma: float, noise: Sequence[InputNoise], batch: int, queue: DeviceQueue, *, trust: bool
+    plan: Plan, noise: Sequence[InputNoise], queue: DeviceQueue, load: Callable[[], DeviceProgram]
 ) -> Opened:
-    """Return the plan's graph of ``sigma`` opened on the device of ``queue``.
+    """Return the program that ``load`` loads on ``queue``, opened with its noise.
 
     Raises:
-        InputError: The program is absent or not this machine's.
         BackendError: Kernels or program cannot run there.
         OutOfMemoryError: The batch is too large for the device.
     """
-    load_kernels(queue.device)  # before the minutes that compiling may take
-    with pytorch_failures():
-        program = open_program(plan, sigma, batch, queue, trust=trust)
+    _ = queue.kernels  # missing ones are told before the minutes that compiling may take
+    with queue.failures():
+        program = load()
 
     def backend(info: BackendInfo) -> DeviceBackend:
-        with pytorch_failures():
+        with queue.failures():
             step = DeviceStep(queue, program, noise, plan.record, _SLOTS, max_pieces())
-        return DeviceBackend(step, info, program.build_seconds)
+        return DeviceBackend(step, info)
 
-    return Opened(graph=ProbedProgram(queue, program, plan.record), hardware=queue.hardware(), backend=backend)
+    return Opened(graph=ProbedProgram(queue, program), hardware=queue.hardware(), backend=backend)

@@ -1,200 +1,52 @@
-"""The exported program compiled ahead of time for one device and one batch size, kept in the plan's cache.
+"""A graph of fixed batch that runs on a device."""
 
-Compiling measures kernels against each other and keeps the fastest, so two compilations of one program may differ in
-their last bits. A run is tied to one compiled file by its digest, and a resumed run loads that same file.
-"""
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-import io
-import json
-import logging
-import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.export import ExportedProgram
-from torch.export.passes import move_to_device_pass
-
-from purecert.engine.backends.device.precision import forbid_rounding
-from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.backends.graph import batch_failure
-from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
-from purecert.engine.errors import BackendError, InputError
-from purecert.engine.plan import CACHE_DIRECTORY, Plan
-from purecert.engine.trust import read_trusted, write_trusted
-
-_log = logging.getLogger("purecert")
-_SCHEMA = "purecert.compiled/1"
-
-# What the compiler is told. Matrix products are tried in several implementations; convolutions are left to cuDNN,
-# whose channels-last kernels are the fastest there are in half precision, and whose trial would take minutes.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "cuda": {
-        "max_autotune": True,
-        "max_autotune_gemm_backends": "ATEN,TRITON",
-        "max_autotune_conv_backends": "ATEN",
-        "force_layout_optimization": True,
-        "autotune_num_choices_displayed": 0,
-        "aot_inductor.weight_use_caching_allocator": True,  # so that the peak of its memory counts the weights
-    },
-    "cpu": {},
-}
-_MAX_ELEMENTS = 2**31 - 1  # of a batch: kernels count them in 32 bits
+from purecert.engine.backends.device.array import DeviceArray
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompiledProgram:
-    """A program of fixed batch on a device, with its inputs at fixed addresses."""
+class DeviceProgram(ABC):
+    """A loaded graph with its inputs at fixed addresses."""
 
-    inputs: tuple[Tensor, ...]  # [batch, ...] each, in the plan's order
-    call: Callable[..., Any]
-    digest: str  # SHA-256 of the file that runs
-    build_seconds: float
+    @property
+    @abstractmethod
+    def inputs(self) -> Sequence[DeviceArray]:
+        """Return the inputs, [batch, ...] each, in the plan's order; ``labels`` reads them in place."""
 
-    def run(self) -> tuple[Tensor, Tensor]:
-        """Enqueue the program on its inputs; return labels [batch] and logits [batch, classes]."""
-        label, logits = self.call(*self.inputs)
-        return label, logits
+    @abstractmethod
+    def labels(self) -> DeviceArray:
+        """Enqueue the graph on its inputs; return where its labels, int32 [batch], come to lie."""
 
+    @abstractmethod
+    def logits(self) -> DeviceArray | None:
+        """Enqueue a probe of the graph; return where its logits come to lie, or None where only labels leave it."""
 
-def open_program(plan: Plan, sigma: float, batch: int, queue: DeviceQueue, *, trust: bool) -> CompiledProgram:
-    """Return the program of ``sigma``, compiled now unless this machine has done it before.
+    @property
+    @abstractmethod
+    def is_capturable(self) -> bool:
+        """Whether the work of ``labels`` may be captured once and then repeated without this program."""
 
-    Args:
-        plan: The plan; the compiled file goes into its cache, with this machine's tag.
-        sigma: The noise std of the graph.
-        batch: Rows of a call.
-        queue: Where it shall run.
-        trust: Load cached files that this machine did not make; they can run any code.
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Return the SHA-256 of the file that runs."""
 
-    Raises:
-        InputError: The program is absent or not this machine's.
-        BackendError: PyTorch cannot load or compile it.
-    """
-    _check_batch(plan, batch)
-    forbid_rounding()
-    with queue.entered():
-        inputs = _inputs(plan, batch, queue.device)
-        origin = _origin(plan.graph(sigma).sha256, inputs, queue)
-        path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
-        if not path.is_file():
-            content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
-            _compile_into(path, content, inputs, origin)
-        package = read_trusted(path, origin, trust=trust)
-        call = _load(package)
-    queue.finish()  # weights are copied outside of the queue
-    return CompiledProgram(inputs=inputs, call=call, digest=sha256_hex(package), build_seconds=_build_seconds(path))
+    @property
+    @abstractmethod
+    def executed_precision(self) -> str:
+        """Return the precision that rows are really computed in."""
 
+    @property
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Return package -> version of the runtime, beside the queue's."""
 
-def _check_batch(plan: Plan, batch: int) -> None:
-    most = _MAX_ELEMENTS // max(entry.elements for entry in plan.record.inputs)
-    if batch > most:
-        raise InputError(f"expected a batch of at most {most} rows of this plan, got {batch}; choose a smaller --batch")
+    @property
+    @abstractmethod
+    def build_seconds(self) -> float:
+        """Return how long this machine took to compile the graph, now or earlier."""
 
-
-def _origin(graph: str, inputs: tuple[Tensor, ...], queue: DeviceQueue) -> str:
-    """Return a digest of everything that a compiled file is made from; it takes inputs of these strides unchecked."""
-    made_from = {
-        "schema": _SCHEMA,
-        "graph": graph,
-        "inputs": [[str(rows.dtype), list(rows.shape), list(rows.stride())] for rows in inputs],
-        "hardware": queue.hardware(),
-        "versions": queue.versions(),
-        "options": OPTIONS[queue.device.type] | queue.compiled_for(),
-    }
-    return sha256_hex(canonical_json(made_from).encode())
-
-
-def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Return zeroed inputs; images are channels-last, as the fastest convolutions read them."""
-    inputs = []
-    for entry in plan.record.inputs:
-        rows = torch.zeros((batch, *entry.shape), dtype=getattr(torch, entry.dtype), device=device)
-        inputs.append(rows.contiguous(memory_format=torch.channels_last) if rows.dim() == 4 else rows)
-    return tuple(inputs)
-
-
-def _compile_into(path: Path, content: bytes, inputs: tuple[Tensor, ...], origin: str) -> None:
-    """Compile a program for where its ``inputs`` lie; keep the result at ``path``, and how long that took beside it."""
-    device, batch = inputs[0].device, len(inputs[0])
-    where = "this GPU" if device.type == "cuda" else "this processor"
-    _log.warning("compiling %s in batches of %d for %s; it takes a while and is done once", path.stem, batch, where)
-    began = time.perf_counter()
-    compiled = _compile(content, inputs, device)
-    described = {"build_seconds": round(time.perf_counter() - began, 1), "torch": torch.__version__}
-    # First, so that where the compiled file is, this is too.
-    write_atomically(path.with_suffix(".json"), (json.dumps(described) + "\n").encode())
-    write_trusted(path, compiled, origin)
-
-
-def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -> bytes:
-    """Return the compiled file of an exported program, whose bytes were checked."""
-    from torch._inductor import aoti_compile_and_package
-    from torch._inductor.utils import fresh_cache
-
-    try:
-        # The compiler's usual cache lies in a shared folder for temporary files and would be run unchecked.
-        with fresh_cache(), _quiet():
-            program = _at_fixed_batch(torch.export.load(io.BytesIO(content)), inputs, device)
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / "program.pt2"
-                aoti_compile_and_package(program, package_path=str(target), inductor_configs=OPTIONS[device.type])
-                return target.read_bytes()
-    except torch.OutOfMemoryError as error:
-        raise batch_failure("PyTorch", error) from error
-    except Exception as error:  # the compiler's errors share no base class
-        raise BackendError(f"PyTorch {torch.__version__} cannot compile the program: {_first_line(error)}") from error
-
-
-def _at_fixed_batch(program: ExportedProgram, inputs: tuple[Tensor, ...], device: torch.device) -> ExportedProgram:
-    """Return the program on ``device``, with weights laid out channels-last and the batch a constant."""
-    module = move_to_device_pass(program, str(device)).module()
-    for weight in (*module.parameters(), *module.buffers()):
-        if weight.dim() == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        return torch.export.export(module, inputs)
-
-
-def _load(package: bytes) -> Callable[..., Any]:
-    """Return what calls a compiled file, whose bytes were checked."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "program.pt2"
-        path.write_bytes(package)
-        try:
-            # PyTorch's own wrapper of this loader first compiles probes of the processor into a shared folder, runs
-            # what lies there unchecked, and takes ten seconds. Single-threaded: the loader's locks would wait on
-            # events, which the capture of a CUDA graph forbids.
-            loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
-        except Exception as error:  # loading may raise anything that the file's content provokes
-            raise BackendError(
-                f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
-            ) from error
-    return lambda *inputs: loader.run(list(inputs))
-
-
-def _build_seconds(path: Path) -> float:
-    """Return how long compiling took when it was done; it is told to people only."""
-    described = path.with_suffix(".json")
-    try:
-        return float(json.loads(described.read_bytes())["build_seconds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{described}: expected the build time of {path.name}; delete both and run again") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what PyTorch's compiler warns of its own making; what goes wrong is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+    @abstractmethod
+    def close(self) -> None:
+        """Free the runtime's memory."""

@@ -4,17 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
-from torch import Tensor
 
 from purecert.engine.backends.base import MAX_SEGMENTS
-from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes, load_kernels
-from purecert.engine.backends.device.program import CompiledProgram
+from purecert.engine.backends.device.array import DeviceArray
+from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes
+from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.row_map import WORDS
-from purecert.engine.backends.graph import HostGraph, input_buffers, pytorch_failures
+from purecert.engine.backends.graph import HostGraph
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import PlanRecord
 
@@ -26,49 +25,50 @@ class DeviceStep:
     def __init__(
         self,
         queue: DeviceQueue,
-        program: CompiledProgram,
+        program: DeviceProgram,
         noise: Sequence[InputNoise],
         record: PlanRecord,
         slots: int,
         max_pieces: int,
     ) -> None:
-        """Reserve the buffers, and have the queue make the step repeatable."""
-        self.queue, self._program = queue, program
-        self._kernels = load_kernels(queue.device)
+        """Reserve the buffers, and have the queue make the step repeatable where the program allows it."""
+        self.queue, self.program = queue, program
         with queue.entered():
-            self.images = torch.zeros((slots, *record.inputs[0].shape), dtype=torch.uint8, device=queue.device)
-            self.row_map = torch.zeros((1 + max_pieces, WORDS), dtype=torch.int32, device=queue.device)
-            counts = (MAX_SEGMENTS, record.classes + EXTRA_COUNTS)
-            self.counts = torch.zeros(counts, dtype=torch.int32, device=queue.device)
-            self._noises = batch_noises(self._kernels, noise, program.inputs, self.images)
-        self.repeat: Callable[[], None] = queue.repeatable(self._enqueue)
+            self.images = queue.zeros((slots, *record.inputs[0].shape), np.uint8)
+            self.row_map = queue.zeros((1 + max_pieces, WORDS), np.int32)
+            self.counts = queue.zeros((MAX_SEGMENTS, record.classes + EXTRA_COUNTS), np.int32)
+            self._noises = batch_noises(queue, noise, program.inputs, self.images)
+        self.repeat: Callable[[], None] = queue.repeatable(self._enqueue) if program.is_capturable else self._enqueue
 
     def _enqueue(self) -> None:
         """Enqueue one batch: that which comes next in the row map."""
         for noise in self._noises:
-            noise.enqueue(self.row_map, self.queue.handle)
-        label, _ = self._program.run()
-        batch = len(self._program.inputs[0])
-        enqueue_votes(self._kernels, self.row_map, label, batch, self.counts, self.queue.handle)
+            noise.enqueue(self.row_map)
+        labels = self.program.labels()
+        enqueue_votes(self.queue, self.row_map, labels, self.program.inputs[0].shape[0], self.counts)
 
 
 @final
 class ProbedProgram(HostGraph):
-    """A compiled program with host buffers for its inputs, as the row check asks for it."""
+    """A device's program with host buffers for its inputs, as the row check asks for it."""
 
-    def __init__(self, queue: DeviceQueue, program: CompiledProgram, record: PlanRecord) -> None:
-        self._queue, self._program, self._precision = queue, program, record.precision
-        self._inputs = input_buffers(record.inputs, len(program.inputs[0]))
+    def __init__(self, queue: DeviceQueue, program: DeviceProgram) -> None:
+        self._queue, self._program = queue, program
+        self._inputs = [queue.host_buffer(entry.shape, entry.dtype) for entry in program.inputs]
+        for buffer in self._inputs:
+            buffer[...] = 0
 
     @property
     def inputs(self) -> Sequence[NDArray[np.generic]]:
         return self._inputs
 
     def labels(self) -> Int32[np.ndarray, " batch"]:
-        return np.asarray(self._run()[0].cpu().numpy())
+        labels = self._run(self._program.labels)
+        assert labels is not None
+        return labels
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        return np.asarray(self._run()[1].cpu().numpy())
+        return self._run(self._program.logits)
 
     @property
     def digest(self) -> str:
@@ -76,19 +76,19 @@ class ProbedProgram(HostGraph):
 
     @property
     def executed_precision(self) -> str:
-        return self._precision
+        return self._program.executed_precision
 
     @property
     def versions(self) -> dict[str, str]:
-        return self._queue.versions()
+        return self._queue.versions() | self._program.versions
 
     def close(self) -> None:
-        del self._program
+        self._program.close()
+        self._queue.close()
 
-    def _run(self) -> tuple[Tensor, Tensor]:
-        with pytorch_failures(), self._queue.entered():
-            for buffer, rows in zip(self._program.inputs, self._inputs, strict=True):
-                buffer.copy_(torch.from_numpy(rows))
-            outputs = self._program.run()
-            self._queue.mark()()
-            return outputs
+    def _run(self, enqueue: Callable[[], DeviceArray | None]) -> NDArray[np.generic] | None:
+        with self._queue.failures(), self._queue.entered():
+            for target, rows in zip(self._program.inputs, self._inputs, strict=True):
+                self._queue.write(target, rows)
+            output = enqueue()
+            return None if output is None else self._queue.download(output)

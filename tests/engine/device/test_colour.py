@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from purecert.engine.backends.base import Segment
-from purecert.engine.backends.device.program import open_program
-from purecert.engine.backends.device.queue import HostQueue
+from purecert.engine.backends.device.torch_compile import open_program
+from purecert.engine.backends.device.torch_queue import HostQueue
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.datasets import Dataset
 from purecert.engine.plan import GraphInput, Plan

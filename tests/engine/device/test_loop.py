@@ -12,9 +12,10 @@ import torch
 
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, Segment
 from purecert.engine.backends.device.loop import BATCHES_PER_SUBMISSION, DeviceBackend, max_pieces
-from purecert.engine.backends.device.program import CompiledProgram, open_program
-from purecert.engine.backends.device.queue import CudaQueue, HostQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
+from purecert.engine.backends.device.torch_compile import open_program
+from purecert.engine.backends.device.torch_program import CompiledProgram, TorchProgram
+from purecert.engine.backends.device.torch_queue import CudaQueue, HostQueue
 from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.opening import BackendOptions, checked_backend, open_backend
 from purecert.engine.certificates import Certificate
@@ -47,14 +48,20 @@ def _eager(plan: Plan, batch: int, call: Callable[..., Any] | None = None) -> Co
 
 def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | None = None) -> Backend:
     queue, options = HostQueue(1), BackendOptions(name="torch-cuda", batch=batch, probe_rows=batch)
+    own = TorchProgram(program, "fp16")
     noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
 
     def backend(info: BackendInfo) -> DeviceBackend:
         placed = info if placement is None else replace(info, placement=placement)
-        return DeviceBackend(DeviceStep(queue, program, noise, plan.record, 8, max_pieces()), placed, 1.5)
+        return DeviceBackend(DeviceStep(queue, own, noise, plan.record, 8, max_pieces()), placed)
 
-    opened = Opened(graph=ProbedProgram(queue, program, plan.record), hardware="host", backend=backend)
+    opened = Opened(graph=ProbedProgram(queue, own), hardware="host", backend=backend)
     return checked_backend(opened, plan, _SIGMA, _SEED, options, _DIGITS.images, _DIGITS.indices)
+
+
+def _step(plan: Plan, program: CompiledProgram) -> DeviceStep:
+    noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
+    return DeviceStep(HostQueue(1), TorchProgram(program, "fp16"), noise, plan.record, 8, max_pieces())
 
 
 def _certify(backend: Backend) -> list[Finished]:
@@ -106,7 +113,7 @@ def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     assert again.digest == program.digest
     assert again.build_seconds == program.build_seconds > 0
     with _torch_backend(plan) as host, closing(_open(plan, again, _BATCH)) as device:
-        assert device.cost().build_seconds == 1.5
+        assert device.cost().build_seconds == again.build_seconds
         expected, found = _certify(host), _certify(device)
     differing = sum(
         int(abs(one.counts[1] - other.counts[1]).sum()) // 2 for one, other in zip(expected, found, strict=True)
@@ -130,10 +137,8 @@ def test_a_label_that_is_no_class_fails_the_submission(plan: Plan) -> None:
     program = _eager(plan, _BATCH)
     labels = torch.full((_BATCH,), 10, dtype=torch.int32)
     broken = _eager(plan, _BATCH, call=lambda *rows: (labels, program.call(*rows)[1]))
-    step = DeviceStep(
-        HostQueue(1), broken, noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1), plan.record, 8, max_pieces()
-    )
-    with _torch_backend(plan) as host, closing(DeviceBackend(step, host.info, 0.0)) as device:
+    step = _step(plan, broken)
+    with _torch_backend(plan) as host, closing(DeviceBackend(step, host.info)) as device:
         device.place(0, 0, _DIGITS.images[0])
         with pytest.raises(BackendError, match=r"expected labels in \[-1, 9\], got 20 others"):
             device.submit([Segment(0, 1, 0, 20)]).result()
@@ -168,15 +173,8 @@ def test_a_failure_of_the_device_is_one_of_the_submission(plan: Plan) -> None:
             raise RuntimeError("CUDA error: unspecified launch failure")
         return program.call(*rows)
 
-    step = DeviceStep(
-        HostQueue(1),
-        _eager(plan, _BATCH, call=failing),
-        noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1),
-        plan.record,
-        8,
-        max_pieces(),
-    )
-    with _torch_backend(plan) as host, closing(DeviceBackend(step, host.info, 0.0)) as device:
+    step = _step(plan, _eager(plan, _BATCH, call=failing))
+    with _torch_backend(plan) as host, closing(DeviceBackend(step, host.info)) as device:
         device.place(0, 0, _DIGITS.images[0])
         whole = [Segment(0, 1, 0, 3 * _BATCH)]
         with pytest.raises(BackendError, match="unspecified launch failure"):

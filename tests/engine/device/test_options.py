@@ -3,7 +3,7 @@
 import pytest
 import torch._inductor.config as inductor
 
-from purecert.engine.backends.device.program import OPTIONS
+from purecert.engine.backends.device.torch_compile import OPTIONS
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
