@@ -28,7 +28,7 @@ data_options = combined(
 )
 
 backend_options = combined(
-    click.option("--backend", default="onnxruntime", show_default=True, help="Or torch, torch-compiled or torch-cuda."),
+    click.option("--backend", default="onnxruntime", show_default=True, help="engine-doctor names all that run here."),
     click.option("--batch", default=256, show_default=True, help="Rows of one call of the graph."),
     click.option("--threads", default=0, help="Processors to use; 0 for all.  [default: 0]"),
     click.option("--probe-rows", default=1000, show_default=True, help="Rows of the check that rows are independent."),

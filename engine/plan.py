@@ -14,6 +14,7 @@ from purecert.engine.strict_json import read_document
 PLAN_SCHEMA = "purecert.plan/2"
 PLAN_FILE = "plan.json"
 CACHE_DIRECTORY = "cache"
+BATCH_DIMENSION = "batch"  # name of the one dimension that the graphs leave open
 
 _MAX_CLASSES = 1_000_000  # far past any classifier, and small enough for counts of every class
 _MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enough for every size computed from it

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from purecert.engine.spec import Mode, SmoothingSpec
 
-RUN_SCHEMA = "purecert.run/1"
+RUN_SCHEMA = "purecert.run/2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +15,7 @@ class BackendRecord:
     executed_precision: str  # what was really computed in, whatever the graph's files say
     versions: dict[str, str]  # package -> version
     graph: str  # SHA-256 of the file that ran: the ONNX graph, or the exported torch program
+    nodes: dict[str, int]  # provider of the runtime -> how many of the graph's nodes it ran; empty where it has none
     trusted: bool  # that file was loaded on the user's word, without this machine's tag being asked for
     hardware: str
     threads: int

@@ -16,8 +16,17 @@ from purecert.engine.console import EngineCommand, talk
 from purecert.engine.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from purecert.engine.datasets import Dataset
     from purecert.engine.plan import Plan, Precision
+    from purecert.engine.tensorrt.cache import EngineFile
+    from purecert.engine.tensorrt.library import LibraryName
+    from purecert.engine.tensorrt.target import Target
+    from purecert.export.pipeline import ExportSpec
     from purecert.train.checkpoints import Model
+
+_ENGINE_BATCH = 256
 
 
 @click.command(cls=EngineCommand)
@@ -40,6 +49,12 @@ if TYPE_CHECKING:
 @click.option(
     "--parity-draws", default=20_000, show_default=True, help="Noisy draws of the parity gate; fewer are marked."
 )
+@click.option("--tensorrt", "for_tensorrt", is_flag=True, help="Also build TensorRT engines, for the GPU that is here.")
+@click.option("--tensorrt-rtx", "for_rtx", is_flag=True, help="Also build TensorRT-RTX engines.")
+@click.option("--batch", type=int, help=f"Rows of a call of the engines.  [default: {_ENGINE_BATCH}]")
+@click.option(
+    "--gpu", metavar="sm_NN", help="Compute capability that --tensorrt-rtx builds for.  [default: this GPU's]"
+)
 @click.option("--force", is_flag=True, help="Replace the plan in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def export_command(
@@ -50,6 +65,10 @@ def export_command(
     data_dir: Path | None,
     precision: Precision,
     parity_draws: int,
+    for_tensorrt: bool,
+    for_rtx: bool,
+    batch: int | None,
+    gpu: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -64,9 +83,16 @@ def export_command(
 
     spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
     check_output(output, force=force)
+    targets = _engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
     model = _load_model(model_name)
     images = load_dataset(_data_name(data, model), data_dir)
-    _print_plan(export_plan(model, spec, images, output, talk), as_json=as_json)
+    plan = export_plan(model, spec, images, output, talk)
+    engines: list[EngineFile] = []
+    for library, target in targets.items():
+        rows = _ENGINE_BATCH if batch is None else batch
+        plan, built = _add_engines(plan, library, target, rows, model, spec, images, is_here=gpu is None)
+        engines += built
+    _print_plan(plan, engines, as_json=as_json)
 
 
 def _parse_sigma(text: str) -> float:
@@ -74,6 +100,26 @@ def _parse_sigma(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(f"expected --sigma as a number, or several with commas, got {text!r}") from error
+
+
+def _engine_targets(
+    *, for_tensorrt: bool, for_rtx: bool, batch: int | None, gpu: str | None
+) -> dict[LibraryName, Target]:
+    """Return what to build engines for, by library; refused before the work of an export where none could be built."""
+    from purecert.export.tensorrt import choose_target
+
+    if batch is not None and not (for_tensorrt or for_rtx):
+        raise InputError("--batch is the engines'; add --tensorrt or --tensorrt-rtx, or leave it out")
+    if batch is not None and batch < 1:
+        raise InputError(f"expected --batch of at least 1, got {batch}")
+    if gpu is not None and not for_rtx:
+        raise InputError("--gpu is what --tensorrt-rtx builds for, and TensorRT builds for the GPU here; leave it out")
+    targets: dict[LibraryName, Target] = {}
+    if for_tensorrt:
+        targets["tensorrt"] = choose_target("tensorrt", None)
+    if for_rtx:
+        targets["tensorrt-rtx"] = choose_target("tensorrt-rtx", gpu)
+    return targets
 
 
 def _load_model(name: str) -> Model:
@@ -91,15 +137,41 @@ def _data_name(data: str | None, model: Model) -> str:
     return model.data
 
 
-def _print_plan(plan: Plan, *, as_json: bool) -> None:
+def _add_engines(
+    plan: Plan,
+    library: LibraryName,
+    target: Target,
+    batch: int,
+    model: Model,
+    spec: ExportSpec,
+    images: Dataset,
+    *,
+    is_here: bool,
+) -> tuple[Plan, Sequence[EngineFile]]:
+    """Return the plan with its engines in the cache and, where they can run here, their votes compared too."""
+    from purecert.export.engine_gate import gate_engines
+    from purecert.export.fuse import fuse
+    from purecert.export.tensorrt import build_ahead
+
+    engines = build_ahead(plan, batch, library, target, talk=talk)
+    if not is_here:
+        talk(f"the votes of these engines were not compared: they are for {target.capability}, asked for with --gpu")
+        return plan, engines
+    modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
+    return gate_engines(plan, engines, modules, images, spec.parity_draws, batch, library, talk), engines
+
+
+def _print_plan(plan: Plan, engines: Sequence[EngineFile], *, as_json: bool) -> None:
     from purecert.export.tally import describe
 
     record = plan.record
     if as_json:
         content = {"plan": str(plan.directory), "digest": plan.digest, **asdict(record)}
-        click.echo(json.dumps(content))
+        click.echo(json.dumps(content | {"engines": [engine.told() for engine in engines]} if engines else content))
         return
     for graph in record.graphs:
         click.echo(f"{plan.directory / graph.file}: sigma {graph.sigma}, {record.precision}")
     for parity in record.parity:
         click.echo(f"parity on {describe(parity)}")
+    for engine in engines:
+        click.echo(f"{engine.path}: {engine.report.summary()}")

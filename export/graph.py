@@ -13,7 +13,8 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
-from purecert.engine.plan import GraphInput
+from purecert.engine.plan import BATCH_DIMENSION, GraphInput
+from purecert.export.folded_weights import name_folded_weights
 
 LABEL, LOGITS = "label", "logits"
 
@@ -68,7 +69,9 @@ def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
     assert exported is not None  # None is what the exporter returns when it wrote a file
     model = exported.model
     model.graph.outputs[:] = [output for output in model.graph.outputs if output.name == LABEL]
+    name_folded_weights(model)
     _widen_softmax(model)
+    _name_batch(model)
     _strip(model)
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
@@ -105,6 +108,17 @@ def _widen(graph: ir.Graph, node: ir.Node) -> None:
     result.type = ir.TensorType(ir.DataType.FLOAT)
     graph.insert_before(node, widen)
     graph.insert_after(node, narrow)
+
+
+def _name_batch(model: ir.Model) -> None:
+    """Call the batch's dimension by the plan format's name, by which a runtime of fixed batch sets it."""
+    shape = model.graph.inputs[0].shape
+    assert shape is not None  # an exported program's inputs have one
+    symbol = shape[0]
+    values = (*model.graph.inputs, *model.graph.outputs, *(value for node in model.graph for value in node.outputs))
+    for value in values:
+        if value.shape is not None:
+            value.shape = ir.Shape([BATCH_DIMENSION if size == symbol else size for size in value.shape])
 
 
 def _strip(model: ir.Model) -> None:

@@ -3,7 +3,7 @@
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -16,7 +16,7 @@ from purecert.engine.errors import CheckError, InputError
 from purecert.engine.noise_inputs import noise_of_inputs
 from purecert.engine.plan import Parity, Plan
 from purecert.export.tally import Tally, check_limits, describe
-from purecert.export.voters import EagerVoter, Rows, has_onnxruntime, open_candidates
+from purecert.export.voters import EagerVoter, Rows, Voter, has_onnxruntime, open_candidates
 
 DEFAULT_DRAWS = 20_000
 MIN_IMAGES = 20  # however few draws are asked for
@@ -26,6 +26,7 @@ _SLOW_SECONDS = 600
 _MAX_INVALID = 1e-3  # share of draws without a finite answer in eager FP32 beyond which the model is broken
 
 Talk = Callable[[str], None]
+Candidates = Callable[[Plan, float, int], Sequence[Voter]]  # plan, sigma and rows of a batch -> what is compared
 
 
 def check_images(data: Dataset, shape: tuple[int, ...]) -> None:
@@ -44,7 +45,12 @@ def check_images(data: Dataset, shape: tuple[int, ...]) -> None:
 
 
 def run_gate(
-    plan: Plan, modules: Mapping[float, nn.Module], data: Dataset, draws: int, talk: Talk
+    plan: Plan,
+    modules: Mapping[float, nn.Module],
+    data: Dataset,
+    draws: int,
+    talk: Talk,
+    candidates: Candidates | None = None,
 ) -> tuple[Parity, ...]:
     """Return what each way to run ``plan`` on this machine loses against eager FP32.
 
@@ -54,13 +60,14 @@ def run_gate(
         data: Where the draws come from: at most 100 images, evenly spread over all.
         draws: Draws over all images and sigmas, rounded up to as many for each.
         talk: Takes what a person should know meanwhile.
+        candidates: What is compared; None for the exported program and ONNX Runtime on the host.
 
     Raises:
         CheckError: A limit is exceeded, FP16 overflows, or eager FP32 itself has no finite answers.
     """
-    if not has_onnxruntime():
+    if candidates is None and not has_onnxruntime():
         talk("ONNX Runtime is not installed here: the gate runs the exported programs, not the ONNX graphs")
-    gate = _Gate(plan, data, draws, talk)
+    gate = _Gate(plan, data, draws, talk, candidates or open_candidates)
     for sigma, module in modules.items():
         gate.compare(sigma, module)
     return gate.results(reduced=draws < DEFAULT_DRAWS)
@@ -70,10 +77,10 @@ def run_gate(
 class _Gate:
     """The votes of every candidate, over all sigmas."""
 
-    def __init__(self, plan: Plan, data: Dataset, draws: int, talk: Talk) -> None:
+    def __init__(self, plan: Plan, data: Dataset, draws: int, talk: Talk, candidates: Candidates) -> None:
         count = min(_MAX_IMAGES, len(data))
         spread = np.arange(count) * len(data) // count  # a data set may be sorted by class
-        self._plan, self._talk = plan, talk
+        self._plan, self._talk, self._candidates = plan, talk, candidates
         self._images, self._indices = data.images[spread], data.indices[spread]
         self._draws = math.ceil(draws / (count * len(plan.record.graphs)))  # of one image at one sigma
         rows = count * self._draws
@@ -84,11 +91,13 @@ class _Gate:
 
     def compare(self, sigma: float, module: nn.Module) -> None:
         """Draw at one sigma and count."""
-        voters = [EagerVoter(module), *open_candidates(self._plan, sigma, self._batch)]
+        voters = [EagerVoter(module), *self._candidates(self._plan, sigma, self._batch)]
         batches: list[list[NDArray[np.int32]]] = []
         for rows in self._noisy_rows(sigma):
             batches.append([voter.labels(rows) for voter in voters])
             self._pace.step()
+        for voter in voters:
+            voter.close()
         shape = (len(self._images), self._draws)
         eager, *others = (np.concatenate(parts).reshape(shape) for parts in zip(*batches, strict=True))
         self._invalid += int((eager < 0).sum())

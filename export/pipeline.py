@@ -16,6 +16,7 @@ from purecert.engine.trust import write_trusted
 from purecert.export.fold import fold, folds_time
 from purecert.export.fuse import FusedModel, fuse, graph_inputs
 from purecert.export.graph import LOGITS, export_program, has_softmax, onnx_bytes, program_bytes
+from purecert.export.graph_rules import check_graph
 from purecert.export.output import building, check_output
 from purecert.export.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
 from purecert.export.precision import describe_islands, to_half
@@ -134,6 +135,7 @@ def _build(
     if precision == "fp16" and has_softmax(program):
         islands = {**islands, "(every softmax)": "sums exponentials, which PyTorch too computes in FP32 from half"}
     content = onnx_bytes(program, inputs)
+    check_graph(content, precision, islands)
     entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=t)
     write_atomically(directory / entry.file, content)
     return _Built(entry=entry, program=program, fp32_islands=islands)

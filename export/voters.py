@@ -29,6 +29,10 @@ class Voter(ABC):
     def labels(self, rows: Rows) -> NDArray[np.int32]:
         """Return one label a row, -1 where a logit is not finite."""
 
+    def close(self) -> None:
+        """Free what the voter runs on."""
+        return
+
 
 @final
 class EagerVoter(Voter):
@@ -75,9 +79,16 @@ class GraphVoter(Voter):
         self._graph = graph
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
-        for buffer, row in zip(self._graph.inputs, rows, strict=True):
-            np.copyto(buffer[: len(row)], row, casting="no")
-        return self._graph.labels()[: len(rows[0])].copy()
+        batch, parts = len(self._graph.inputs[0]), []
+        for first in range(0, len(rows[0]), batch):
+            count = min(batch, len(rows[0]) - first)
+            for buffer, row in zip(self._graph.inputs, rows, strict=True):
+                np.copyto(buffer[:count], row[first : first + count], casting="no")
+            parts.append(self._graph.labels()[:count].copy())
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        self._graph.close()
 
 
 def open_candidates(plan: Plan, sigma: float, batch: int) -> list[Voter]:

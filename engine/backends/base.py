@@ -32,6 +32,7 @@ class BackendInfo:
     executed_precision: str
     versions: dict[str, str]
     graph: str
+    nodes: dict[str, int]
     trusted: bool
     hardware: str
     threads: int

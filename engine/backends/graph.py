@@ -43,6 +43,11 @@ class HostGraph(ABC):
     def versions(self) -> dict[str, str]:
         """Return package -> version of what computes."""
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Return how many of the graph's nodes each provider of the runtime runs; empty where it has none."""
+        return {}
+
     @abstractmethod
     def close(self) -> None:
         """Free the runtime's memory."""

@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
 from purecert.engine.backends.onnx_probe import with_output
+from purecert.engine.backends.ort_session import CPU, Bound, Provider, bind, node_counts, open_session
 from purecert.engine.canonical import sha256_hex
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
 from purecert.engine.plan import Plan
 
-_PROVIDER = "CPUExecutionProvider"
-_ERRORS_ONLY = 3  # the runtime's log severity
-# Weights outside the graph's own file would come from the working directory and escape the plan's digests, so they
-# are looked for where nothing can be.
-_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-_NO_FOLDER = "/dev/null/none"
+_PROVIDER = Provider(name=CPU)
 
 
 @final
@@ -40,9 +36,10 @@ class OrtGraph(HostGraph):
         self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
         self._inputs = input_buffers(plan.record.inputs, batch)
         self._labels = np.zeros(batch, np.int32)
-        self._session = _open(self._model, threads)
-        self._binding = self._session.io_binding()
-        _bind(self._binding, [graph_input.name for graph_input in plan.record.inputs], self._inputs, self._labels)
+        self._session = open_session(self._model, _PROVIDER, threads=threads, batch=batch)
+        names = [graph_input.name for graph_input in plan.record.inputs]
+        bound = [_bound(name, array) for name, array in zip(names, self._inputs, strict=True)]
+        self._binding = bind(self._session, "cpu", bound, [_bound("label", self._labels)])
 
     @property
     def inputs(self) -> Sequence[NDArray[np.generic]]:
@@ -85,31 +82,15 @@ class OrtGraph(HostGraph):
         self.__dict__.pop("_probe", None)
         del self._binding, self._session
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        return node_counts(self._session)
+
     @cached_property
     def _probe(self) -> ort.InferenceSession:
-        return _open(with_output(self._model, str(self._record.logits)), self._threads)
+        model = with_output(self._model, str(self._record.logits))
+        return open_session(model, _PROVIDER, threads=self._threads, batch=len(self._labels))
 
 
-def _open(model: bytes, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry(_EXTERNAL_FOLDER, _NO_FOLDER)
-    try:
-        session = ort.InferenceSession(model, options, providers=[_PROVIDER])
-    except Exception as error:  # the runtime's errors share no base class
-        raise BackendError(f"ONNX Runtime {ort.__version__} cannot load the graph: {error}") from error
-    if session.get_providers() != [_PROVIDER]:
-        raise BackendError(f"expected ONNX Runtime on {_PROVIDER}, got {session.get_providers()}; reinstall it")
-    return session
-
-
-def _bind(
-    binding: ort.IOBinding, names: Sequence[str], inputs: Sequence[NDArray[np.generic]], labels: NDArray[np.int32]
-) -> None:
-    try:
-        for name, buffer in zip(names, inputs, strict=True):
-            binding.bind_input(name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
-        binding.bind_output("label", "cpu", 0, np.int32, labels.shape, labels.ctypes.data)
-    except Exception as error:  # the runtime's errors share no base class
-        raise BackendError(f"the graph's inputs and outputs are not the plan's: {error}; export it again") from error
+def _bound(name: str, array: NDArray[np.generic]) -> Bound:
+    return Bound(name=name, dtype=array.dtype, shape=array.shape, address=array.ctypes.data)

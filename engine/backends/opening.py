@@ -9,13 +9,23 @@ from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.graph import HostGraph
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opened import Opened
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.hardware import describe_cpu
-from purecert.engine.noise_inputs import noise_of_inputs
+from purecert.engine.noise_inputs import InputNoise, noise_of_inputs
 from purecert.engine.plan import Plan
 from purecert.engine.row_check import check_rows
 
-BACKENDS = ("onnxruntime", "torch", "torch-compiled", "torch-cuda")
+# Name -> the extra of purecert that installs what it needs.
+BACKENDS = {
+    "onnxruntime": "cpu",
+    "torch": "export",
+    "torch-compiled": "export",
+    "torch-cuda": "export",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt-rtx",
+    "onnxruntime-cuda": "gpu-ort",
+    "onnxruntime-tensorrt": "gpu-ort",
+}
 
 _SEED_RANGE = 2**64
 _SLOTS = 16
@@ -52,10 +62,9 @@ def open_backend(
     try:
         opened = _open(plan, sigma, seed, options)
     except ModuleNotFoundError as error:
-        extra = {"onnxruntime": "cpu"}.get(options.name, "export")
         raise BackendError(
             f"backend {options.name} needs the package {error.name}, which is not installed; "
-            f"run: pip install 'purecert[{extra}]'"
+            f"run: pip install 'purecert[{BACKENDS[options.name]}]'"
         ) from error
     return checked_backend(opened, plan, sigma, seed, options, images, indices)
 
@@ -70,35 +79,72 @@ def checked_backend(
     indices: NDArray[np.int64],
 ) -> Backend:
     """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
+    try:
+        return opened.backend(_checked(opened, plan, sigma, seed, options, images, indices))
+    except PurecertError:
+        opened.graph.close()
+        raise
+
+
+def _checked(
+    opened: Opened,
+    plan: Plan,
+    sigma: float,
+    seed: int,
+    options: BackendOptions,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+) -> BackendInfo:
+    """Check the rows of the graph and return what was found out."""
     graph = opened.graph
     if graph.inputs[0].shape[1:] != images.shape[1:]:
         raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
     rows = _probe_rows(plan, sigma, seed, options, images, indices)
     placement, probed = check_rows(graph, rows, plan.record.classes)
-    return opened.backend(
-        BackendInfo(
-            name=options.name,
-            executed_precision=graph.executed_precision,
-            versions=graph.versions,
-            graph=graph.digest,
-            trusted=options.trust,
-            hardware=opened.hardware,
-            threads=options.threads,
-            batch=options.batch,
-            placement=placement,
-            probed=probed,
-            probe_rows=len(rows[0]),
-        )
+    return BackendInfo(
+        name=options.name,
+        executed_precision=graph.executed_precision,
+        versions=graph.versions,
+        graph=graph.digest,
+        nodes=graph.nodes,
+        trusted=options.trust,
+        hardware=opened.hardware,
+        threads=options.threads,
+        batch=options.batch,
+        placement=placement,
+        probed=probed,
+        probe_rows=len(rows[0]),
     )
 
 
 def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opened:
     noise = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads)
-    if options.name in ("torch-compiled", "torch-cuda"):
-        from purecert.engine.backends.device.torch_opening import open_torch_device
+    match options.name:
+        case "onnxruntime" | "torch":
+            return _open_host(plan, sigma, noise, options)
+        case "torch-compiled" | "torch-cuda":
+            from purecert.engine.backends.device.torch_opening import open_torch_device
 
-        on_gpu = options.name == "torch-cuda"
-        return open_torch_device(plan, sigma, noise, options.batch, options.threads, on_gpu=on_gpu, trust=options.trust)
+            on_gpu = options.name == "torch-cuda"
+            return open_torch_device(
+                plan, sigma, noise, options.batch, options.threads, on_gpu=on_gpu, trust=options.trust
+            )
+        case "tensorrt" | "tensorrt-rtx" as library:
+            from purecert.engine.backends.tensorrt import open_tensorrt
+
+            return open_tensorrt(plan, sigma, noise, options.batch, library, trust=options.trust)
+        case "onnxruntime-cuda":
+            from purecert.engine.backends.onnxruntime_gpu import open_onnxruntime_cuda
+
+            return open_onnxruntime_cuda(plan, sigma, noise, options.batch, options.threads)
+        case "onnxruntime-tensorrt":
+            from purecert.engine.backends.onnxruntime_tensorrt import open_onnxruntime_tensorrt
+
+            return open_onnxruntime_tensorrt(plan, sigma, noise, options.batch, options.threads, trust=options.trust)
+    raise AssertionError(f"no such backend: {options.name}")  # BackendOptions refuses other names
+
+
+def _open_host(plan: Plan, sigma: float, noise: list[InputNoise], options: BackendOptions) -> Opened:
     graph = _open_graph(plan, sigma, options)
     return Opened(
         graph=graph,

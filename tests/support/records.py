@@ -16,6 +16,7 @@ BACKEND = BackendRecord(
     executed_precision="fp32",
     versions={"onnxruntime": "1.2.3"},
     graph="a" * 64,
+    nodes={},
     trusted=False,
     hardware="a processor",
     threads=2,

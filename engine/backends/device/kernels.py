@@ -1,7 +1,6 @@
 """The batch kernels of a device, called on its arrays: noise into a graph's input, labels into counts."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import final
 
 import numpy as np
@@ -13,32 +12,6 @@ from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.noise_table import NoiseTable
 
 EXTRA_COUNTS = 2  # beside the classes: rows without a finite logit, and labels that are no class
-
-
-def host_kernels() -> ModuleType:
-    """Return the host's build of the batch kernels.
-
-    Raises:
-        BackendError: purecert was built without it.
-    """
-    try:
-        import purecert._kernels as kernels
-    except ImportError as error:
-        raise _absent("cpu", "with a C++17 compiler", error) from error
-    return kernels
-
-
-def cuda_kernels() -> ModuleType:
-    """Return the GPU's build of the batch kernels; as ``host_kernels``."""
-    try:
-        import purecert._cuda as kernels
-    except ImportError as error:
-        raise _absent("cuda", "with PURECERT_CUDA=on where nvcc is on the path", error) from error
-    return kernels
-
-
-def _absent(device: str, remedy: str, error: ImportError) -> BackendError:
-    return BackendError(f"purecert was built without its kernels for {device} ({error}); reinstall it {remedy}")
 
 
 @final

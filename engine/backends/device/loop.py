@@ -92,8 +92,11 @@ class DeviceBackend(Backend):
             # What failed on the device has been raised where its counts were awaited; closing must not hide it.
             _log.warning("closing: %s", error)
         del self._step
-        program.close()
-        queue.close()
+        try:
+            program.close()
+            queue.close()
+        except PurecertError as error:
+            _log.warning("closing: %s", error)
 
     def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], NDArray[np.int32], list[Any]]:
         """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""

@@ -8,6 +8,7 @@ from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
 from purecert.engine.backends.opened import Opened
+from purecert.engine.errors import PurecertError
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import Plan
 
@@ -23,12 +24,17 @@ def open_device(
         BackendError: Kernels or program cannot run there.
         OutOfMemoryError: The batch is too large for the device.
     """
-    _ = queue.kernels  # missing ones are told before the minutes that compiling may take
-    with queue.failures():
-        program = load()
+    try:
+        _ = queue.kernels  # missing ones are told before the minutes that compiling may take
+        with queue.failures():
+            program = load()
+    except PurecertError:
+        queue.close()
+        raise
 
     def backend(info: BackendInfo) -> DeviceBackend:
         with queue.failures():
+            program.end_probe()
             step = DeviceStep(queue, program, noise, plan.record, _SLOTS, max_pieces())
         return DeviceBackend(step, info)
 

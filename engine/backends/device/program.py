@@ -22,6 +22,10 @@ class DeviceProgram(ABC):
     def logits(self) -> DeviceArray | None:
         """Enqueue a probe of the graph; return where its logits come to lie, or None where only labels leave it."""
 
+    def end_probe(self) -> None:
+        """Free what ``logits`` alone needs; it may be asked for again."""
+        return
+
     @property
     @abstractmethod
     def is_capturable(self) -> bool:
@@ -46,6 +50,11 @@ class DeviceProgram(ABC):
     @abstractmethod
     def build_seconds(self) -> float:
         """Return how long this machine took to compile the graph, now or earlier."""
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Return how many of the graph's nodes each provider of the runtime runs; empty where it has none."""
+        return {}
 
     @abstractmethod
     def close(self) -> None:

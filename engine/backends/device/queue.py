@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from purecert.engine.backends.device.array import DeviceArray
+from purecert.engine.backends.device.batch_kernels import BatchKernels
 
 
 class DeviceQueue(ABC):
@@ -17,7 +17,7 @@ class DeviceQueue(ABC):
 
     @property
     @abstractmethod
-    def kernels(self) -> ModuleType:
+    def kernels(self) -> BatchKernels:
         """Return the build of the batch kernels that runs here."""
 
     @property

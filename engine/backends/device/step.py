@@ -82,6 +82,10 @@ class ProbedProgram(HostGraph):
     def versions(self) -> dict[str, str]:
         return self._queue.versions() | self._program.versions
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        return self._program.nodes
+
     def close(self) -> None:
         self._program.close()
         self._queue.close()

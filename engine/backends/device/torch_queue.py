@@ -4,7 +4,6 @@ import gc
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import ModuleType
 from typing import Any, final
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from purecert.engine.backends.device.array import DeviceArray
-from purecert.engine.backends.device.kernels import cuda_kernels, host_kernels
+from purecert.engine.backends.device.batch_kernels import BatchKernels, cuda_kernels, host_kernels
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.torch_array import TorchArray, torch_dtype
 from purecert.engine.backends.graph import pytorch_failures
@@ -81,7 +80,7 @@ class CudaQueue(TorchQueue):
         self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
     @property
-    def kernels(self) -> ModuleType:
+    def kernels(self) -> BatchKernels:
         return cuda_kernels()
 
     @property
@@ -145,7 +144,7 @@ class HostQueue(TorchQueue):
         self._threads = threads
 
     @property
-    def kernels(self) -> ModuleType:
+    def kernels(self) -> BatchKernels:
         return host_kernels()
 
     @property

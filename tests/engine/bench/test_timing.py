@@ -33,6 +33,7 @@ class _Sleeper(Backend):
             executed_precision="fp32",
             versions={},
             graph="",
+            nodes={},
             trusted=False,
             hardware="none",
             threads=1,

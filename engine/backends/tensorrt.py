@@ -1,0 +1,146 @@
+"""A TensorRT or TensorRT-RTX engine on a pycuda stream, without PyTorch."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, final
+
+import numpy as np
+
+from purecert.engine.backends.device.array import DeviceArray, RawArray
+from purecert.engine.backends.device.opening import open_device
+from purecert.engine.backends.device.program import DeviceProgram
+from purecert.engine.backends.device.pycuda_queue import PycudaQueue
+from purecert.engine.backends.opened import Opened
+from purecert.engine.errors import BackendError
+from purecert.engine.noise_inputs import InputNoise
+from purecert.engine.plan import GraphInput, Plan, PlanRecord
+from purecert.engine.tensorrt.build import BuildOptions
+from purecert.engine.tensorrt.cache import EngineFile, open_engine
+from purecert.engine.tensorrt.library import LibraryName, library_version, listen, load_library
+from purecert.engine.tensorrt.target import Target
+
+_LABEL = "label"
+
+
+def open_tensorrt(
+    plan: Plan, sigma: float, noise: Sequence[InputNoise], batch: int, library_name: LibraryName, *, trust: bool
+) -> Opened:
+    """Return the plan's engine of ``sigma`` for this GPU, built now unless this machine has done it before.
+
+    Raises:
+        InputError: The engine in the plan's cache is not this machine's.
+        BackendError: There is no such library or GPU, or the engine cannot be built or run.
+        CheckError: The engine computes in another precision than the plan says.
+        OutOfMemoryError: Building or the batch takes more memory than there is.
+    """
+    library = load_library(library_name)
+    queue = PycudaQueue()
+    target = Target(gpu=queue.name, capability=queue.capability)
+
+    def load() -> TensorrtProgram:
+        engine = open_engine(plan, sigma, batch, library_name, target, BuildOptions(), trust=trust)
+        return TensorrtProgram(library, library_name, engine, plan.record, batch, queue)
+
+    return open_device(plan, noise, queue, load)
+
+
+@final
+class TensorrtProgram(DeviceProgram):
+    """An engine with one execution context, whose inputs and labels lie in memory of ours."""
+
+    def __init__(
+        self,
+        library: ModuleType,
+        library_name: LibraryName,
+        engine: EngineFile,
+        record: PlanRecord,
+        batch: int,
+        queue: PycudaQueue,
+    ) -> None:
+        """Deserialise ``engine``, which runs code from it: its bytes were checked when they were read.
+
+        Raises:
+            BackendError: The library refuses it, or its inputs and outputs are not the plan's.
+        """
+        self._library, self._name, self._file, self._queue = library, library_name, engine, queue
+        self._precision = record.precision
+        self._logger, self._heard = listen(library)
+        with queue.entered():
+            self._runtime = library.Runtime(self._logger)
+            self._engine = self._loaded("engine", self._runtime.deserialize_cuda_engine(engine.content))
+            _check_tensors(library, self._engine, record, batch)
+            self._context = self._loaded("execution context", self._engine.create_execution_context())
+            self._inputs = tuple(self._bind_input(entry, batch) for entry in record.inputs)
+            self._labels = queue.zeros((batch,), np.int32)
+            self._bind(_LABEL, self._labels)
+
+    @property
+    def inputs(self) -> Sequence[DeviceArray]:
+        return self._inputs
+
+    def labels(self) -> RawArray:
+        if not self._context.execute_async_v3(self._queue.handle):
+            raise BackendError(f"{self._name} failed to enqueue a batch: {self._heard.why()}")
+        return self._labels
+
+    def logits(self) -> None:
+        return None  # only labels leave the engine
+
+    @property
+    def is_capturable(self) -> bool:
+        return True  # nothing in it waits for the host: one profile of one shape, no streaming of weights
+
+    @property
+    def digest(self) -> str:
+        return self._file.digest
+
+    @property
+    def executed_precision(self) -> str:
+        return self._precision  # strongly typed, and the built engine's layers were checked
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {self._name: library_version(self._library)}
+
+    @property
+    def build_seconds(self) -> float:
+        return self._file.build_seconds
+
+    def close(self) -> None:
+        with self._queue.entered():
+            del self._context, self._engine, self._runtime
+
+    def _loaded(self, what: str, loaded: Any) -> Any:
+        """Return ``loaded``, which the library leaves out where it failed."""
+        if loaded is None:
+            raise BackendError(f"{self._name} made no {what}: {self._heard.why()}; delete the engine and run again")
+        return loaded
+
+    def _bind_input(self, entry: GraphInput, batch: int) -> RawArray:
+        rows = self._queue.zeros((batch, *entry.shape), entry.dtype)
+        if not self._context.set_input_shape(entry.name, rows.shape):
+            raise BackendError(f"{self._name} does not take {entry.name} of shape {rows.shape}: {self._heard.why()}")
+        self._bind(entry.name, rows)
+        return rows
+
+    def _bind(self, name: str, array: RawArray) -> None:
+        if not self._context.set_tensor_address(name, array.address):
+            raise BackendError(f"{self._name} does not take an address for {name}: {self._heard.why()}")
+
+
+def _check_tensors(library: ModuleType, engine: Any, record: PlanRecord, batch: int) -> None:
+    """Refuse an engine whose inputs and outputs are not the plan's: it would read or write beyond our memory."""
+    expected = {entry.name: ("INPUT", np.dtype(entry.dtype).name, (batch, *entry.shape)) for entry in record.inputs} | {
+        _LABEL: ("OUTPUT", "int32", (batch,))
+    }
+    names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
+    found = {
+        name: (
+            engine.get_tensor_mode(name).name,
+            np.dtype(library.nptype(engine.get_tensor_dtype(name))).name,
+            tuple(batch if size == -1 else size for size in engine.get_tensor_shape(name)),
+        )
+        for name in names
+    }
+    if found != expected:
+        raise BackendError(f"expected an engine with {expected}, found {found}; delete it and run again")

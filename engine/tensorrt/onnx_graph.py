@@ -1,0 +1,127 @@
+"""Which nodes an ONNX graph has and which weights they take, without the onnx package.
+
+An engine is checked against this list and not against what the library made of the graph. The format is Protocol
+Buffers: a message is a row of fields, each a key (number and wire type) and a value.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from purecert.engine.errors import InputError
+
+# What no plan may hold: the shape of their outputs or the work they do depends on the values of their inputs.
+DATA_DEPENDENT = frozenset(
+    ("NonZero", "Unique", "Compress", "NonMaxSuppression", "Loop", "If", "Scan", "SequenceMap", "StringSplit")
+)
+PRODUCTS = frozenset(
+    ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMul", "MatMulInteger", "QLinearMatMul")
+) | {"Gemm", "Einsum", "Attention"}
+# Nodes that pass weights on as they are, but for their shape or type.
+_PASS_ON = frozenset(("Cast", "Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Expand"))
+
+_MODEL_GRAPH = 7
+_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE, _NODE_DOMAIN = 1, 2, 3, 4, 7
+_TENSOR_NAME = 8
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnnxNode:
+    """One node: its name, its operator, and the names of its inputs and outputs."""
+
+    name: str
+    kind: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnnxGraph:
+    """The nodes of a model's graph, and the names of its weights."""
+
+    nodes: tuple[OnnxNode, ...]
+    weights: frozenset[str]
+
+    def weights_of(self, node: OnnxNode) -> tuple[str, ...]:
+        """Return the weights that a product multiplies with, biases left out."""
+        makers = {output: maker for maker in self.nodes for output in maker.outputs}
+        return tuple(name for value in node.inputs[:2] if (name := self._weight(value, makers)))
+
+    def _weight(self, value: str, makers: dict[str, OnnxNode]) -> str | None:
+        seen: set[str] = set()
+        while value not in self.weights:
+            maker = makers.get(value)
+            if maker is None or maker.kind not in _PASS_ON or value in seen:
+                return None
+            seen.add(value)
+            value = maker.inputs[0]
+        return value
+
+
+def read_graph(model: bytes) -> OnnxGraph:
+    """Return the nodes and the weights' names of an ONNX ``model``.
+
+    Raises:
+        InputError: The bytes are no ONNX model.
+    """
+    nodes, weights = [], []
+    try:
+        for graph in _messages(memoryview(model), _MODEL_GRAPH):
+            for number, content in _fields(graph):
+                if number == _GRAPH_NODE:
+                    nodes.append(_node(content))
+                elif number == _GRAPH_INITIALIZER:
+                    weights += [bytes(name).decode() for name in _messages(content, _TENSOR_NAME)]
+    except (ValueError, IndexError) as error:
+        raise InputError(f"expected an ONNX model, found damaged bytes ({error}); export the plan again") from error
+    if not nodes:
+        raise InputError("expected an ONNX model, found no node in it; export the plan again")
+    return OnnxGraph(nodes=tuple(nodes), weights=frozenset(weights))
+
+
+def _node(content: memoryview) -> OnnxNode:
+    texts: dict[int, list[str]] = {}
+    for number, value in _fields(content):
+        if number in (_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE, _NODE_DOMAIN):
+            texts.setdefault(number, []).append(bytes(value).decode())
+    name, kind, domain = (texts.get(number, [""])[-1] for number in (_NODE_NAME, _NODE_TYPE, _NODE_DOMAIN))
+    inputs, outputs = (tuple(texts.get(number, ())) for number in (_NODE_INPUT, _NODE_OUTPUT))
+    return OnnxNode(name=name, kind=kind, domain=domain, inputs=inputs, outputs=outputs)
+
+
+def _messages(content: memoryview, wanted: int) -> Iterator[memoryview]:
+    return (value for number, value in _fields(content) if number == wanted)
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the number and the bytes of every field of a message; numbers come as no bytes."""
+    at = 0
+    while at < len(content):
+        key, at = _varint(content, at)
+        size = 0
+        if key & 7 == _VARINT:
+            _, at = _varint(content, at)
+        elif key & 7 == _BYTES:
+            size, at = _varint(content, at)
+        elif key & 7 in (_FIXED32, _FIXED64):
+            at += 4 if key & 7 == _FIXED32 else 8
+        else:
+            raise ValueError(f"wire type {key & 7}")
+        if at + size > len(content):
+            raise ValueError("a field goes past the end")
+        yield key >> 3, content[at : at + size]
+        at += size
+
+
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = content[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")

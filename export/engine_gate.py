@@ -1,0 +1,60 @@
+"""The votes of a plan's TensorRT engines on the GPU that is here, against eager FP32, as of everything in a plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from purecert.engine.backends.tensorrt import open_tensorrt
+from purecert.engine.datasets import Dataset
+from purecert.engine.errors import CheckError
+from purecert.engine.plan import Plan, write_plan
+from purecert.engine.tensorrt.cache import EngineFile
+from purecert.engine.tensorrt.library import LibraryName
+from purecert.engine.trust import tag_path
+from purecert.export.parity import Talk, run_gate
+from purecert.export.voters import GraphVoter
+
+
+def gate_engines(
+    plan: Plan,
+    engines: Sequence[EngineFile],
+    modules: Mapping[float, nn.Module],
+    data: Dataset,
+    draws: int,
+    batch: int,
+    library: LibraryName,
+    talk: Talk = lambda line: None,
+) -> Plan:
+    """Return the plan with what its engines lose against eager FP32, so that runs on them count as gated.
+
+    Args:
+        plan: The plan, with ``engines`` in its cache.
+        engines: What was built; removed where they fail.
+        modules: The FP32 module of each sigma.
+        data: Where the draws come from.
+        draws: Draws over all images and sigmas.
+        batch: Rows of a call of the engines.
+        library: What built the engines.
+        talk: Takes what a person should know meanwhile.
+
+    Raises:
+        CheckError: The engines do not vote like eager FP32; they are removed, and the plan stays.
+        BackendError: They cannot be run.
+    """
+
+    def candidates(plan: Plan, sigma: float, rows: int) -> list[GraphVoter]:
+        # The engine's batch is its own; the voter cuts the gate's rows accordingly.
+        return [GraphVoter(open_tensorrt(plan, sigma, (), batch, library, trust=False).graph, library)]
+
+    try:
+        parity = run_gate(plan, modules, data, draws, talk, candidates)
+    except CheckError as error:
+        for engine in engines:
+            for path in (engine.path, tag_path(engine.path), engine.path.with_suffix(".json")):
+                path.unlink(missing_ok=True)
+        raise CheckError(
+            f"{error}; the engines of {library} were removed, the plan in {plan.directory} stays"
+        ) from error
+    others = tuple(one for one in plan.record.parity if one.backend != library)
+    return write_plan(plan.directory, replace(plan.record, parity=(*others, *parity)))
