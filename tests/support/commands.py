@@ -8,6 +8,7 @@ from pathlib import Path
 
 _MODULES = {
     "bench": "purecert.export.bench_command",
+    "doctor": "purecert.engine.doctor.command",
     "export": "purecert.export.commands",
     "import": "purecert.train.import_command",
     "train": "purecert.train.commands",

@@ -1,0 +1,1 @@
+"""engine-doctor: which backends this machine can run, why not, and how to mend it."""

@@ -1,0 +1,1 @@
+"""One file per runtime: what its backends need, in the order in which a user must mend it."""

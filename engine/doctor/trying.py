@@ -1,0 +1,58 @@
+"""A batch through a backend, in a process of its own; every way in which it can fail becomes a reason and a remedy."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from purecert.engine.doctor.diagnosis import Trial
+from purecert.engine.doctor.machine import Machine, UnusableError
+from purecert.engine.doctor.probes.batch import run_own, run_small
+from purecert.engine.doctor.process import DiedError, ask
+from purecert.engine.errors import PurecertError
+
+_ILLEGAL = "SIGILL"
+_LONGER = 120  # seconds
+PASS_PROCESSOR_THROUGH = (
+    "use a processor with AVX2; a virtual machine must show the host's own (QEMU: -cpu host; libvirt: "
+    "<cpu mode='host-passthrough'/>)"
+)
+
+
+def try_batch(
+    machine: Machine,
+    trial: Trial,
+    backend: str,
+    remedy: str,
+    *,
+    on_own_plan: bool = False,
+    run: Callable[[str, Path], str] = run_small,
+) -> str:
+    """Return what computed a batch of ``backend``.
+
+    Args:
+        machine: Where it runs, for the reason why it does not.
+        trial: How long it may take, and the user's plan.
+        backend: Its name.
+        remedy: What to do where the runtime fails.
+        on_own_plan: Take the user's plan where there is one, in place of the doctor's.
+        run: What runs a batch of the doctor's own plan.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if on_own_plan and trial.plan is not None:
+                return f"ran a batch of the plan ({ask(trial.seconds, run_own, backend, trial.plan)})"
+            return f"ran a batch ({ask(trial.seconds, run, backend, Path(folder))})"
+    except PurecertError as error:
+        reason, _, advice = str(error).partition("; ")  # as all our errors are built
+        raise UnusableError(reason, f"{advice}; {remedy}" if advice else remedy) from error
+    except DiedError as error:
+        raise _died(machine, trial, error, backend, remedy) from error
+
+
+def _died(machine: Machine, trial: Trial, error: DiedError, backend: str, remedy: str) -> UnusableError:
+    if error.signal_name == _ILLEGAL and machine.processor.has("avx2") is False:
+        return UnusableError(f"{error.reason}: this processor has no AVX2", PASS_PROCESSOR_THROUGH)
+    if error.timed_out:
+        longer = f"engine-doctor --backend {backend} --timeout {_LONGER:g}"
+        return UnusableError(f"{error.reason}, which proves nothing", f"give it longer: {longer}")
+    return UnusableError(error.reason, remedy)
