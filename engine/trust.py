@@ -31,7 +31,7 @@ def write_trusted(path: Path, content: bytes, bound_to: str) -> None:
     """
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, content)
-    write_atomically(tag_path(path), (_tag(path.name, content, bound_to) + "\n").encode())
+    write_atomically(tag_path(path), (_tag_line(path.name, content, bound_to) + "\n").encode())
 
 
 def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:
@@ -45,13 +45,31 @@ def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:
     content = path.read_bytes()
     if trust:
         return content
-    found = tag_path(path).read_text("ascii", "replace").strip() if tag_path(path).is_file() else ""
-    if not hmac.compare_digest(found.encode(), _tag(path.name, content, bound_to).encode()):
+    if not hmac.compare_digest(_found_line(path).encode(), _tag_line(path.name, content, bound_to).encode()):
         raise InputError(
             f"{path}: loading it runs code from it, and it does not carry this machine's tag; "
             "export the plan on this machine, or pass --trust-plan if you trust who made it"
         )
     return content
+
+
+def is_of_this_machine(path: Path) -> bool:
+    """Whether this machine wrote the cached file ``path`` as it is, whatever it was made from.
+
+    That is no leave to load it: what it was made from, which its reader knows, may be another graph.
+    """
+    line = _found_line(path)
+    _, _, bound_to = line.partition(" ")
+    return hmac.compare_digest(line.encode(), _tag_line(path.name, path.read_bytes(), bound_to).encode())
+
+
+def _found_line(path: Path) -> str:
+    return tag_path(path).read_text("ascii", "replace").strip() if tag_path(path).is_file() else ""
+
+
+def _tag_line(name: str, content: bytes, bound_to: str) -> str:
+    """Return what a tag file says: the tag, and for those who cannot know it, what the file was made from."""
+    return f"{_tag(name, content, bound_to)} {bound_to}"
 
 
 def _tag(name: str, content: bytes, bound_to: str) -> str:

@@ -9,7 +9,7 @@ import purecert
 from purecert.engine.doctor.machine import Problem
 from purecert.engine.errors import InputError
 from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
-from purecert.engine.trust import read_trusted, tag_path
+from purecert.engine.trust import is_of_this_machine, read_trusted
 
 _QUICK_BYTES = 32 * 2**20  # a graph that takes longer to open than a doctor has is far larger
 _EXPORT_AGAIN = "copy the plan again, or export it on this machine: engine-export"
@@ -45,7 +45,7 @@ def check_plan(directory: Path) -> PlanCheck:
     return PlanCheck(
         directory=str(directory),
         says=f"{plan.record.precision}, sigma {', '.join(str(graph.sigma) for graph in plan.record.graphs)}",
-        problems=(*damage, *programs, *_untagged(plan)),
+        problems=(*damage, *programs, *_foreign_files(plan)),
         programs=programs[0] if programs else None,
         is_quick=bool(sizes) and max(sizes) <= _QUICK_BYTES,
     )
@@ -96,18 +96,15 @@ def _program(plan: Plan, sigma: float) -> Problem | None:
     return None
 
 
-def _untagged(plan: Plan) -> list[Problem]:
-    """Return the other cached files that no machine has tagged; the tags of the rest are checked where they are loaded.
-
-    A tag covers what its file was made from, hardware and versions among it, which only the file's backend knows.
-    """
+def _foreign_files(plan: Plan) -> list[Problem]:
+    """Return the other cached files that this machine did not write as they are: compiled programs and engines."""
     programs = {plan.cached_program(graph.sigma) for graph in plan.record.graphs}
     cache = plan.directory / CACHE_DIRECTORY
     held = sorted(path for path in cache.iterdir() if path.is_file()) if cache.is_dir() else []
     return [
-        _foreign(path, f"{path}: loading it runs code from it, and it has no tag")
+        _foreign(path, f"{path}: loading it runs code from it, and it does not carry this machine's tag")
         for path in held
-        if path not in programs and path.suffix not in _NOT_CODE and not tag_path(path).is_file()
+        if path not in programs and path.suffix not in _NOT_CODE and not is_of_this_machine(path)
     ]
 
 

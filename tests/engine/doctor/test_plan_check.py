@@ -9,7 +9,7 @@ import pytest
 from purecert.engine.doctor.plan_check import check_plan
 from purecert.engine.errors import InputError
 from purecert.engine.plan import PLAN_FILE, Plan
-from purecert.engine.trust import write_trusted
+from purecert.engine.trust import tag_path, write_trusted
 from support.plans import linear_plan
 
 
@@ -73,16 +73,26 @@ def test_a_changed_program_is_foreign_and_an_absent_one_absent(plan: Plan) -> No
     assert programs.remedy == "export the plan on this machine: engine-export"
 
 
-def test_another_cached_file_without_any_tag_is_foreign(plan: Plan) -> None:
+@pytest.mark.parametrize("fault", ["no tag", "another machine's tag", "changed"])
+def test_another_cached_file_that_is_not_as_this_machine_wrote_it_is_foreign(
+    plan: Plan, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What such files are made from, hardware and versions among it, only their backend knows."""
     cache = plan.cached_program(0.5).parent
     write_trusted(cache / "ours.engine", b"engine", "hardware and versions")
     (cache / "ours.json").write_text("{}")
-    (cache / "theirs.engine").write_bytes(b"engine")
-    check = check_plan(plan.directory)
-    (problem,) = check.problems
-    assert "theirs.engine: loading it runs code from it, and it has no tag" in problem.reason
-    assert problem.remedy.startswith(f"rm '{cache / 'theirs.engine'}' and export the plan on this machine")
-    assert check.programs is None
+    path = cache / "theirs.engine"
+    with monkeypatch.context() as elsewhere:
+        if fault == "another machine's tag":
+            elsewhere.setenv("XDG_CONFIG_HOME", str(tmp_path / "elsewhere"))
+        write_trusted(path, b"engine", "hardware and versions")
+    if fault == "no tag":
+        tag_path(path).unlink()
+    if fault == "changed":
+        path.write_bytes(b"engin3")
+    (problem,) = check_plan(plan.directory).problems
+    assert f"{path}: loading it runs code from it, and it does not carry this machine's tag" in problem.reason
+    assert "--trust-plan" in problem.remedy
 
 
 def test_no_folder_is_bad_input(tmp_path: Path) -> None:
