@@ -7,8 +7,19 @@
 #     benchmarks/gpu.sh --list       the steps
 #
 # Variables: PYTHON (python3), RESULTS (benchmarks/results/gpu), WORK (build/gpu: build, plans, caches), WHEELS
-# (build/gpu/wheels: packages that the image lacks), BATCHES ("512 1024 256"), BATCH (512), COMMIT (where git is missing),
-# and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's kernels in the place of the GPU's.
+# (build/gpu/wheels: packages that the image lacks, see below), BATCHES ("512 1024 256"), BATCH (512), COMMIT (where git is
+# missing), and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's kernels in the place of the GPU's.
+#
+# A step of a backend whose library is absent is skipped, with the reason. Its wheels may lie in WHEELS: they are found before
+# what the image has, and nothing is fetched that they need. For CUDA 13 these are
+#     all four              pycuda*, pytools, platformdirs, siphash24
+#     tensorrt              tensorrt_cu13*, tensorrt_cu13_bindings, tensorrt_cu13_libs
+#     tensorrt-rtx          tensorrt_rtx_cu13_bindings, tensorrt_rtx_cu13_libs
+#     onnxruntime-cuda      onnxruntime_gpu; what `pip download 'onnxruntime-gpu[cuda,cudnn]'` gets of nvidia_*, unless the
+#                           system's loader finds CUDA and cuDNN: those that came with PyTorch are not looked for
+#     onnxruntime-tensorrt  the same; it links to one major version of TensorRT
+# Those marked * are published as sources: run `pip wheel --no-deps pycuda tensorrt_cu13` on a machine with the same Python
+# and a CUDA toolkit. The others: pip download --no-deps --only-binary=:all:
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -16,6 +27,7 @@ cd "$(dirname "$0")/.." || exit
 steps='
 check-image|||whether packages, tools and the GPU are there; installs what lies in WHEELS
 build|||the native modules, from this checkout into WORK
+doctor|build||which backends can be used here, and what the others lack
 noise-check|build||published vectors, rows, votes and 10^9 draws of the device kernels against the CPU
 sanitize|build||compute-sanitizer: memcheck, racecheck, initcheck, synccheck
 noise-speed|build||the noise kernel beside torch.randn, its expression and a copy
@@ -28,6 +40,10 @@ compile-wrn|plan-wrn|compile-vit|compile plan wrn at every batch
 bench-demo|plan-demo||engine-bench of plan demo
 bench-vit|plan-vit|bench-demo|engine-bench of plan vit
 bench-wrn|plan-wrn|bench-demo|engine-bench of plan wrn
+backend-onnxruntime-cuda|plan-vit||engine-bench of plan vit: ONNX Runtime on CUDA beside torch-cuda
+backend-tensorrt|plan-vit||engine-bench of plan vit: TensorRT beside torch-cuda
+backend-tensorrt-rtx|plan-vit|backend-tensorrt|engine-bench of plan vit: TensorRT-RTX beside torch-cuda
+backend-onnxruntime-tensorrt|plan-vit|backend-tensorrt|engine-bench of plan vit: ONNX Runtime on TensorRT beside torch-cuda
 certify-vit|plan-vit||seconds per certificate of plan vit
 certify-wrn|plan-wrn|certify-vit|seconds per certificate of plan wrn
 outside-vit|plan-vit||share of the time outside the network, plan vit
@@ -38,6 +54,7 @@ profile-wrn|plan-wrn|profile-vit|kernels by time, plan wrn
 summary|build||the targets beside what RESULTS holds: met, not met or not measured
 '
 limit=470 kill_after=10 # seconds of a step, and to end in when they are up
+skipped=77 # exit code of a step whose record says why it measured nothing
 
 dry_run=${PURECERT_DRY_RUN:-0}
 if [[ $dry_run == 1 ]]; then
@@ -157,6 +174,7 @@ work() {
     check-image) check_image ;;
     build) build ;;
     plan-*) has_packages run export && run_python -m gpu.plan "${1#plan-}" ;;
+    backend-*) has_packages run export bench && run_python -m gpu.backend "${1#backend-}" ;;
     bench-*) has_packages run export bench && run_python -m gpu.bench "${1#bench-}" ;;
     *-vit | *-wrn) has_packages run && run_python -m "gpu.${1%-*}" "${1##*-}" ;;
     *) has_packages run && run_python -m "gpu.${1//-/_}" ;;
@@ -180,10 +198,13 @@ cause() {
   fi
 }
 
-# Run a step and say how it ended: done, left out, or failed with a reason in one line. A step that fails leaves no record
-# of an earlier run, which would pass for its own.
+# Print why a step was skipped, as its record says it.
+skip_reason() { "$python" -Ic 'import json, sys; print(json.load(open(sys.argv[1]))["skipped"])' "$RESULTS/$1.json"; }
+
+# Run a step and say how it ended: done, left out, skipped, or failed with a reason in one line. A step that fails leaves no
+# record of an earlier run, which would pass for its own.
 run_step() {
-  local code
+  local code reason
   echo "== $1: ${description[$1]}"
   SECONDS=0
   if [[ -n $all && $dry_run == 1 && -n ${twin[$1]} ]]; then
@@ -194,14 +215,18 @@ run_step() {
     ends+=("$1: done in $SECONDS s")
   else
     code=$?
-    failed=1 ends+=("$1: FAILED with exit code $code after $SECONDS s$(cause "$code")")
+    if ((code == skipped)) && reason=$(skip_reason "$1"); then
+      ends+=("$1: skipped, $reason")
+    else
+      failed=1 ends+=("$1: FAILED with exit code $code after $SECONDS s$(cause "$code")")
+    fi
   fi
   echo "${ends[-1]}"
 }
 
 case $dry_run in 0 | 1) ;; *) fail "expected PURECERT_DRY_RUN to be 0 or 1, got $dry_run" ;; esac
 if [[ ${1:-} == --list ]]; then
-  for name in "${names[@]}"; do printf '%-12s %s\n' "$name" "${description[$name]}"; done
+  for name in "${names[@]}"; do printf '%-28s %s\n' "$name" "${description[$name]}"; done
   exit
 fi
 for name in "$@"; do

@@ -1,18 +1,15 @@
 """engine-bench of a plan: the GPU's backend beside the field's eager FP32 loop, one batch size after the other."""
 
-import json
-import subprocess
-import sys
 from time import perf_counter
 from typing import Any
 
 import click
 from gpu.best import best_of
+from gpu.command import run_bench
 from gpu.record import print_table, write_record
-from gpu.setting import SIGMA, Setting, read_setting
+from gpu.setting import Setting, read_setting
 
 from purecert.engine.console import EngineCommand
-from purecert.engine.errors import BackendError
 
 _SECONDS = 440  # of the step: a batch that would not end by then is not begun
 
@@ -54,28 +51,9 @@ def _write(setting: Setting, name: str, left_out: list[int], benchmarks: dict[in
 
 
 def _bench(setting: Setting, name: str, batch: int) -> dict[str, Any]:
-    """Return what `engine-bench` prints, and print its table.
-
-    Raises:
-        BackendError: No backend could be measured.
-    """
-    output = setting.results / f"bench-{name}-{batch}"
     # A CPU would take the whole step for one batch of the full-size networks.
     backends = (setting.backend, "torch") if name == "demo" else (setting.backend,)
-    places = ["--plan", str(setting.plan(name)), "--model", setting.model(name), "--data", setting.data(name)]
-    rows = ["--sigma", str(SIGMA), *(part for backend in backends for part in ("--backend", backend))]
-    rows += ["--batch", str(batch), "--threads", str(setting.threads), "--probe-rows", str(setting.probe_rows)]
-    (output / "bench.md").unlink(missing_ok=True)  # or an earlier call's would be shown where this one ends early
-    sizes = ["--seconds", setting.pick("10", "0.2"), "--agreement-draws", setting.pick("2000", "100")]
-    command = [sys.executable, "-m", "gpu.engine", "bench", *places, *rows, *sizes, "--out", str(output), "--force"]
-    done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, text=True, check=False)
-    table = output / "bench.md"
-    if done.stdout and table.exists():  # also where no backend could be measured: the table says why
-        print(table.read_text(), flush=True)
-    if done.returncode:
-        raise BackendError(f"engine-bench of {name} ended with exit code {done.returncode}; what it said is above")
-    benchmark: dict[str, Any] = json.loads(done.stdout)
-    return benchmark
+    return run_bench(setting, name, backends, batch, setting.results / f"bench-{name}-{batch}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fastest rows of several calls of engine-bench, each of which compares at its own batch only.
+"""The rows that count in calls of engine-bench, each of which compares at its own batch only.
 
 Uses nothing but the standard library.
 """
@@ -25,6 +25,12 @@ def best_of(benchmarks: Sequence[Mapping[str, Any]], *, only_valid: bool) -> dic
     ratios = [_named(base) | {"to": base["row"]["variant"], "times": _rate(best) / _rate(base)} for base in baselines]
     flops = best["speed"] and best["speed"]["flops_per_second"]
     return {"backend": _named(best) | {"flops_per_second": flops}, "ratios": ratios}
+
+
+def rate_of(benchmark: Mapping[str, Any], backend: str, *, only_valid: bool) -> float | None:
+    """Return the rows a second of ``backend`` in a call at one batch, or None where no row of it counts."""
+    rows = [row for row in benchmark["rows"] if row["row"]["name"] == backend and "samples_per_second" in row]
+    return next((_rate(row) for row in rows if row["verdict"] == "VALID" or not only_valid), None)
 
 
 def _named(row: Row) -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """Seconds per certificate of engine-certify on the GPU, from its own timings and from start to end."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
+from gpu.command import run_engine
 from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, read_setting
 
 from purecert.engine.console import EngineCommand
-from purecert.engine.errors import BackendError, CheckError
+from purecert.engine.errors import CheckError
 
 _SELECTION = 100
 _NOTE = "seconds of the loop over images: amortised, as the rows of several images are in flight at once"
@@ -52,11 +51,8 @@ def _certify(setting: Setting, name: str, n: int, images: int, run: str) -> dict
     backend = ["--backend", setting.backend, "--batch", str(setting.batch), "--threads", str(setting.threads)]
     backend += ["--probe-rows", str(setting.probe_rows)]
     began = perf_counter()
-    command = [sys.executable, "-m", "gpu.engine", "certify", *places, *draws, *backend, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    run_engine("certify", *places, *draws, *backend, of=name)
     wall = perf_counter() - began
-    if done.returncode:
-        raise BackendError(f"engine-certify of {name} ended with exit code {done.returncode}; what it said is above")
     loop = _loop_seconds(output / "timings.jsonl")
     return {
         "n": n,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from gpu.toolkit import find_tool
@@ -24,6 +24,15 @@ PARTS: Mapping[str, Sequence[str]] = {
     "export": ("onnx", "onnxscript", "transformers"),
     "bench": ("matplotlib",),
 }
+# What the steps of other backends need; such a step is skipped where the doctor cannot use its backend.
+OPTIONAL: Mapping[str, Sequence[str]] = {
+    "backend-tensorrt": ("tensorrt", "pycuda"),
+    "backend-tensorrt-rtx": ("tensorrt_rtx_bindings", "pycuda"),
+    "backend-onnxruntime-cuda": ("onnxruntime", "pycuda"),
+    "backend-onnxruntime-tensorrt": ("onnxruntime", "tensorrt", "pycuda"),
+}
+# ONNX Runtime's builds share one module; a copy in WORK/site, where WHEELS goes, is found before any other.
+_GPU_RUNTIME = "onnxruntime-gpu"
 _MARK = "lacks: "
 
 
@@ -53,8 +62,21 @@ def _table() -> list[str]:
             lacking = _lacking(name)
             missing += [lacking] if lacking else []
             print(f"| {name} | {_version(name)} | {part} | {f'{lacking} is missing' if lacking else 'there'} |")
+    _print_optional()
     print(f"Python {platform.python_version()} at {sys.executable}")
     return list(dict.fromkeys(missing))
+
+
+def _print_optional() -> None:
+    """Print which packages of other backends are there; nothing is imported, since the doctor tries them."""
+    installed = packages_distributions()
+    for name in dict.fromkeys(name for names in OPTIONAL.values() for name in names):
+        steps = ", ".join(step for step, names in OPTIONAL.items() if name in names)
+        packages = installed.get(name, [])
+        if name == "onnxruntime":
+            name, packages = _GPU_RUNTIME, [package for package in packages if package == _GPU_RUNTIME]
+        state = "there" if packages else f"missing: {steps} will be skipped"
+        print(f"| {name} | {_version(packages[0]) if packages else '-'} | {steps} | {state} |")
 
 
 def _tools() -> list[str]:

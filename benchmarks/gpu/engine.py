@@ -6,6 +6,7 @@ from importlib import import_module
 _MODULES = {
     "bench": "purecert.export.bench_command",
     "certify": "purecert.engine.commands",
+    "doctor": "purecert.engine.doctor.command",
     "export": "purecert.export.commands",
 }
 

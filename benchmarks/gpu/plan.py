@@ -1,8 +1,5 @@
 """A plan to measure: the demo's, or a pipeline with random weights, exported to FP16 by engine-export."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,12 +7,12 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from gpu.command import run_engine
 from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, read_setting
 from pipelines import PIPELINES
 
 from purecert.engine.console import EngineCommand
-from purecert.engine.errors import BackendError
 from purecert.train.checkpoints import save_model
 
 _IMAGES = 100
@@ -62,13 +59,9 @@ def _write_pipeline(setting: Setting, name: str) -> None:
 def _export(setting: Setting, name: str, draws: int) -> dict[str, Any]:
     """Return what `engine-export` prints."""
     places = [setting.model(name), "--data", setting.data(name), "--out", str(setting.plan(name))]
-    options = ["--sigma", str(SIGMA), "--precision", "fp16", "--parity-draws", str(draws), "--force", "--json"]
+    options = ["--sigma", str(SIGMA), "--precision", "fp16", "--parity-draws", str(draws), "--force"]
     setting.plan(name).parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "gpu.engine", "export", *places, *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise BackendError(f"engine-export of {name} ended with exit code {done.returncode}; what it said is above")
-    plan: dict[str, Any] = json.loads(done.stdout)
+    plan: dict[str, Any] = run_engine("export", *places, *options, of=name)
     return plan
 
 

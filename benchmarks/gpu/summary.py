@@ -32,6 +32,9 @@ def main() -> None:
     for verdict in ("not met", "not measured"):
         if claims := [target.claim for target in targets if target.verdict == verdict]:
             print(f"{verdict}: {'; '.join(claims)}")
+    for step, record in sorted(records.items()):
+        if reason := record.get("skipped"):
+            print(f"skipped: {step}: {reason}")
     if len(set(commits.values())) > 1:
         print(f"the records are of several commits: {', '.join(sorted(set(commits.values())))}")
     if setting.is_dry_run:

@@ -14,6 +14,7 @@ Verdict = Literal["met", "not met", "not measured"]
 
 LEAST_SHARE, LEAST_RATIO, MOST_OUTSIDE = 0.45, 5.0, 0.03
 _PLANS = ("vit", "wrn")
+_BACKENDS = ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
 _TOOLS = {"memcheck", "racecheck", "initcheck", "synccheck"}
 _PUBLISHED = 1554  # vectors of the noise
 
@@ -44,6 +45,9 @@ def find_targets(records: Records, expected: Expected) -> Iterator[Target]:
     """Yield every target, whether or not its steps have run."""
     for plan in _PLANS:
         yield from _plan_targets(records, plan, expected)
+    for backend in _BACKENDS:
+        step = f"backend-{backend}"
+        yield _measured(f"vit: times torch-cuda, {backend}", _number(records, step, "times"), step, rounded=math.floor)
     draws = _number(records, "noise-check", "equal", "draws_as_on_the_cpu")
     vectors = _number(records, "noise-check", "equal", "published_vectors")
     enough = vectors == _PUBLISHED

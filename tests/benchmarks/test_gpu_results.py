@@ -107,6 +107,18 @@ def test_the_best_rows_are_compared_across_batches() -> None:
     assert best_of([], only_valid=True)["backend"] is None
 
 
+def test_a_rate_counts_where_its_row_is_of_that_backend_and_valid() -> None:
+    from gpu.best import rate_of
+
+    first, second, _ = _BENCHMARKED
+    assert rate_of(first, "torch-cuda", only_valid=True) == 900.0
+    assert rate_of(first, "tensorrt", only_valid=True) is None
+    assert rate_of(second, "eager", only_valid=True) == 300.0
+    assert rate_of(second, "eager", only_valid=False) == 400.0
+    unusable = {"rows": [{"row": {"name": "tensorrt", "is_baseline": False}, "reason": "no memory"}]}
+    assert rate_of(unusable, "tensorrt", only_valid=False) is None
+
+
 def _verdicts(records: dict[str, Any]) -> dict[str, str]:
     from gpu.targets import Expected, find_targets
 
@@ -133,6 +145,8 @@ def test_targets_are_judged_by_what_the_steps_recorded() -> None:
         "noise-check": {"equal": {"draws_as_on_the_cpu": 10**9, "published_vectors": 1554}},
         "agreement": {"differing_noise_values": 0, "differing_labels": 7},
         "sanitize": {"reports": reports},
+        "backend-tensorrt": {"skipped": None, "times": 1.25},
+        "backend-onnxruntime-cuda": {"skipped": "no library"},
     }
     verdicts = _verdicts(records)
     assert verdicts["vit: share of the measured bf16 matrix rate"] == "met"  # 2.7 of 6
@@ -143,6 +157,8 @@ def test_targets_are_judged_by_what_the_steps_recorded() -> None:
     assert verdicts["vit: seconds per certificate, n = 100,000"] == "met"
     assert verdicts["noise: draws equal to the CPU's"] == "met"
     assert verdicts["compute-sanitizer: tools without a clean report"] == "met"
+    assert verdicts["vit: times torch-cuda, tensorrt"] == "met"
+    assert verdicts["vit: times torch-cuda, onnxruntime-cuda"] == "not measured"
     records |= {"sanitize": {"reports": reports[1:]}, "matrix-rate": {"rates": {"bf16": {"tflops": 6.1}}}}
     records["noise-check"]["equal"]["draws_as_on_the_cpu"] -= 1
     verdicts = _verdicts(records)

@@ -32,6 +32,11 @@ def _program(*arguments: str, cwd: Path, **variables: object) -> subprocess.Comp
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
 
 
+def _places(folder: Path) -> dict[str, object]:
+    """Return what gpu.sh tells its programs, for one that is called without it."""
+    return {"RESULTS": folder / "results", "WORK": folder, "COMMIT": "unknown", "BATCHES": 8, "BATCH": 8}
+
+
 def test_the_list_names_every_step_with_what_it_does() -> None:
     done = _script("--list")
     steps = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -39,6 +44,7 @@ def test_the_list_names_every_step_with_what_it_does() -> None:
     assert {
         "check-image",
         "build",
+        "doctor",
         "noise-check",
         "sanitize",
         "noise-speed",
@@ -50,6 +56,8 @@ def test_the_list_names_every_step_with_what_it_does() -> None:
         assert {f"{what}-{plan}" for what in ("plan", "compile", "bench", "certify", "outside", "profile")} <= set(
             steps
         )
+    for backend in ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-tensorrt"):
+        assert f"backend-{backend}" in steps
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["build", "nonsense"], [""]])
@@ -86,6 +94,66 @@ def test_a_step_whose_need_is_missing_fails_and_the_next_one_runs(tmp_path: Path
     failed, ended = done.stdout.split("== how the steps ended\n")[1].splitlines()
     assert failed == "noise-check: FAILED, it needs the step build, which has not been done"
     assert ended.startswith("check-image: done in ")
+
+
+def test_a_backend_that_cannot_be_used_is_skipped_with_the_reason_and_fails_nothing(tmp_path: Path) -> None:
+    plan = tmp_path / "plans" / "vit" / "plan" / "plan.json"
+    plan.parent.mkdir(parents=True)
+    plan.touch()  # the step that makes it counts as done; nothing reads it
+    variables = {"PURECERT_DRY_RUN": 1, "WORK": tmp_path, "CUDA_VISIBLE_DEVICES": "", "COMMIT": "0123"}
+    done = _script("backend-tensorrt", "summary", **variables)
+    assert done.returncode == 1  # of the summary alone, which needs a build
+    record = json.loads((tmp_path / "results" / "backend-tensorrt.json").read_bytes())
+    skipped, _ = done.stdout.split("== how the steps ended\n")[1].splitlines()
+    assert skipped == f"backend-tensorrt: skipped, {record['skipped']}"
+    assert re.search("NVIDIA|GPU|TensorRT", record["skipped"])
+    assert f"tensorrt cannot be used: {record['skipped']}\nto mend: {record['remedy']}\n" in done.stdout
+    assert "error" not in done.stderr
+    summary = _program("-m", "gpu.summary", cwd=tmp_path, **(_places(tmp_path) | variables))
+    assert f"skipped: backend-tensorrt: {record['skipped']}" in summary.stdout.splitlines()
+
+
+def test_a_step_that_ends_as_skipped_without_a_record_of_it_failed(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 77\n")
+    python.chmod(0o755)
+    done = _script("check-image", PURECERT_DRY_RUN=1, PYTHON=python, WORK=tmp_path / "work")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("check-image: FAILED with exit code 77 after ")
+
+
+def test_the_doctors_answers_are_recorded_and_an_unusable_backend_fails_nothing(tmp_path: Path) -> None:
+    variables = {"PURECERT_DRY_RUN": 1, "CUDA_VISIBLE_DEVICES": "", **_places(tmp_path)}
+    done = _program("-m", "gpu.doctor", cwd=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "results" / "doctor.json").read_bytes())
+    assert (record["step"], record["dry_run"]) == ("doctor", True)
+    usable = {one["backend"]: one["usable"] for one in record["report"]["backends"]}
+    assert {name: usable[name] for name in ("torch-cuda", "tensorrt", "tensorrt-rtx", "onnxruntime-cuda")} == {
+        "torch-cuda": False,
+        "tensorrt": False,
+        "tensorrt-rtx": False,
+        "onnxruntime-cuda": False,
+    }
+    for name, answer in usable.items():
+        assert f"| {name} | {'yes' if answer else 'no'} | " in done.stdout
+
+
+def test_packages_of_other_backends_are_listed_and_never_missed(tmp_path: Path) -> None:
+    for name, package in (("pycuda", "pycuda"), ("onnxruntime", "onnxruntime")):
+        (tmp_path / name).mkdir()
+        installed = tmp_path / f"{package}-1.2.dist-info"
+        installed.mkdir()
+        (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+        (installed / "top_level.txt").write_text(f"{name}\n")
+    done = _program("-S", "-m", "gpu.check_image", cwd=tmp_path, PURECERT_DRY_RUN=1)  # -S: of these, nothing else
+    states = {row[1].strip(): row for line in done.stdout.splitlines() if len(row := line.split("|")) > 4}
+    assert (states["pycuda"][2].strip(), states["pycuda"][4].strip()) == ("1.2", "there")
+    assert states["tensorrt_rtx_bindings"][4].strip() == "missing: backend-tensorrt-rtx will be skipped"
+    runtime = states["onnxruntime-gpu"]  # the other build of that module is not it
+    assert runtime[2].strip() == "-"
+    assert runtime[4].strip() == "missing: backend-onnxruntime-cuda, backend-onnxruntime-tensorrt will be skipped"
+    assert not re.search("tensorrt|pycuda|onnxruntime", done.stderr)
 
 
 def test_missing_packages_are_named_with_the_command_that_fetches_them(tmp_path: Path) -> None:
@@ -154,8 +222,7 @@ def test_a_published_value_that_is_not_drawn_fails_the_noise_check(tmp_path: Pat
     address, q = lines[1000].rsplit(",", 1)
     lines[1000] = f"{address},{int(q) + 1}"
     (tmp_path / "tests" / "vectors" / "noise_v1.csv").write_text("\n".join(lines) + "\n")
-    places = {"RESULTS": tmp_path / "results", "WORK": tmp_path, "COMMIT": "unknown"}
-    done = _program("-m", "gpu.noise_check", cwd=tmp_path, PURECERT_DRY_RUN=1, BATCHES=8, BATCH=8, **places)
+    done = _program("-m", "gpu.noise_check", cwd=tmp_path, PURECERT_DRY_RUN=1, **_places(tmp_path))
     assert done.returncode == 4
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: expected the vectors of sigma {float(address.split(',')[4])}")
