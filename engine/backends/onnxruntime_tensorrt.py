@@ -11,7 +11,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 from purecert.engine.backends.device.opening import open_device
@@ -51,6 +53,7 @@ def open_onnxruntime_tensorrt(
     queue = PycudaQueue()
 
     def load() -> OrtDeviceProgram:
+        _load_tensorrt()
         path, origin = _engine_file(plan, sigma, batch, queue)
         with tempfile.TemporaryDirectory() as folder:
             stored = read_trusted(path, origin, trust=trust) if path.is_file() else None
@@ -100,6 +103,12 @@ def unpack_engines(content: bytes, folder: Path) -> None:
                 (folder / name).write_bytes(reader.read(name))
     except zipfile.BadZipFile as error:
         raise InputError(f"expected an archive of engines, found other bytes ({error}); delete the file") from error
+
+
+def _load_tensorrt() -> None:
+    """Load TensorRT's libraries from where pip installs them, which no loader finds by itself."""
+    if find_spec("tensorrt_libs") is not None:
+        import_module("tensorrt_libs")
 
 
 def _engine_file(plan: Plan, sigma: float, batch: int, queue: PycudaQueue) -> tuple[Path, str]:

@@ -24,7 +24,7 @@ BACKENDS = {
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt-rtx",
     "onnxruntime-cuda": "gpu-ort",
-    "onnxruntime-tensorrt": "gpu-ort",
+    "onnxruntime-tensorrt": "gpu-ort-tensorrt",
 }
 
 _SEED_RANGE = 2**64

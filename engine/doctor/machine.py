@@ -63,6 +63,7 @@ class Packages:
 
     versions: dict[str, str]  # distribution -> version, of those that matter here
     modules: frozenset[str]  # the runtimes' modules that can be found
+    onnxruntimes: tuple[str, ...]  # distributions of ONNX Runtime in the folder that Python imports it from
     onnxruntime_files: str | None  # distribution whose files lie in the module onnxruntime
     onnxruntime_cuda: str | None  # CUDA that these were built for, e.g. "13.0"; None without CUDA
     torch_cuda: str | None  # as onnxruntime_cuda

@@ -2,7 +2,6 @@
 
 from purecert.engine.doctor.backends.onnxruntime_gpu import choose_one
 from purecert.engine.doctor.machine import Machine, Problem
-from purecert.engine.doctor.packages import ONNXRUNTIMES
 from purecert.engine.doctor.probes.native import REINSTALL_CUDA
 from purecert.engine.doctor.requirements import kernel_for
 from purecert.engine.doctor.trying import PASS_PROCESSOR_THROUGH
@@ -17,10 +16,10 @@ def notices(machine: Machine) -> list[Problem]:
 
 
 def _two_runtimes(machine: Machine) -> Problem | None:
-    versions = machine.packages.versions
-    held = [f"{name} {versions[name]}" for name in ONNXRUNTIMES if name in versions]
-    if len(held) < 2:
+    packages = machine.packages
+    if len(packages.onnxruntimes) < 2:
         return None
+    held = [f"{name} {packages.versions[name]}" for name in packages.onnxruntimes]
     reason = f"{' and '.join(held)} are both installed; they overwrite each other's files in the module onnxruntime"
     return Problem(reason=reason, remedy=choose_one(machine))
 

@@ -22,6 +22,7 @@ def read_packages() -> Packages:
     return Packages(
         versions=_versions(),
         modules=frozenset(name for name in _MODULES if importlib.util.find_spec(name) is not None),
+        onnxruntimes=_onnxruntimes(),
         onnxruntime_files=onnxruntime.get("package_name"),
         onnxruntime_cuda=onnxruntime.get("cuda_version"),
         torch_cuda=torch.get("cuda"),
@@ -31,13 +32,28 @@ def read_packages() -> Packages:
 def _versions() -> dict[str, str]:
     versions: dict[str, str] = {}
     for distribution in metadata.distributions():
-        # An interrupted installation leaves folders without a name.
-        if "Name" not in distribution.metadata:
-            continue
-        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        name = _normalised(distribution)
         if name in ONNXRUNTIMES or _TELLING.match(name):
             versions.setdefault(name, distribution.version)
     return dict(sorted(versions.items()))
+
+
+def _onnxruntimes() -> tuple[str, ...]:
+    """Return which distributions of ONNX Runtime have written into the folder that comes first on Python's path."""
+    folders: dict[Path, set[str]] = {}
+    for distribution in metadata.distributions():
+        name = _normalised(distribution)
+        if name in ONNXRUNTIMES:
+            folders.setdefault(Path(str(distribution.locate_file(""))).resolve(), set()).add(name)
+    first = next(iter(folders.values()), set())
+    return tuple(name for name in ONNXRUNTIMES if name in first)
+
+
+def _normalised(distribution: metadata.Distribution) -> str:
+    """Return the name in its one spelling; an interrupted installation leaves folders without one."""
+    if "Name" not in distribution.metadata:
+        return ""
+    return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
 
 
 def _assigned(module: str, file: str) -> dict[str, str]:

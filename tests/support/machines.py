@@ -29,6 +29,7 @@ HEALTHY = Machine(
             "torch": "2.15.0",
         },
         modules=frozenset({"onnxruntime", "torch", "tensorrt", "tensorrt_rtx_bindings", "pycuda"}),
+        onnxruntimes=("onnxruntime-gpu",),
         onnxruntime_files="onnxruntime-gpu",
         onnxruntime_cuda="13.0",
         torch_cuda="13.0",

@@ -20,7 +20,7 @@ def examine_cuda(machine: Machine, trial: Trial) -> str:
 def examine_tensorrt(machine: Machine, trial: Trial) -> str:
     """Return what ran a batch of the doctor's plan in the TensorRT provider, which builds an engine of it."""
     _require_runtime(machine)
-    remedy = f"install the libraries that it loads: pip install tensorrt '{_GPU_PACKAGE}[cuda,cudnn]'"
+    remedy = "install the libraries that it loads, those of TensorRT 10: pip install 'purecert[gpu-ort-tensorrt]'"
     return try_batch(machine, trial, "onnxruntime-tensorrt", remedy)
 
 

@@ -67,6 +67,14 @@ def test_both_onnxruntimes_are_found_by_what_their_installers_left(site: Site) -
     assert notice["remedy"].startswith("pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'purecert[")
 
 
+@_needs_onnxruntime
+def test_onnxruntimes_in_two_folders_leave_each_other_alone(site: Site) -> None:
+    """The first one on Python's path is imported, whole."""
+    site.distribution("onnxruntime-gpu", "1.30.0")
+    said = report("--backend", "onnxruntime", code=0, path=site.folder)
+    assert not [notice for notice in said["notices"] if "are both installed" in notice["reason"]]
+
+
 def test_of_both_onnxruntimes_a_gpu_needs_the_gpus() -> None:
     versions = HEALTHY.packages.versions | {"onnxruntime": "1.31.1"}
     packages = replace(HEALTHY.packages, versions=versions, onnxruntime_files="onnxruntime", onnxruntime_cuda=None)
