@@ -16,6 +16,8 @@ from purecert.engine.errors import BackendError, InputError
 if TYPE_CHECKING:
     from purecert.engine.doctor.examination import Report
 
+_SHORTEST, _LONGEST = 1, 3600  # seconds
+
 
 @click.command(cls=EngineCommand)
 @click.option("--backend", help="Examine this one only, and end with exit code 3 where it cannot be used.")
@@ -32,8 +34,8 @@ def doctor_command(backend: str | None, plan: Path | None, timeout: float, as_js
 
     if backend is not None and backend not in EXAMINATIONS:
         raise InputError(f"expected a backend out of {', '.join(EXAMINATIONS)}, got {backend!r}")
-    if not timeout > 0:
-        raise InputError(f"expected --timeout > 0, in seconds, got {timeout}")
+    if not _SHORTEST <= timeout <= _LONGEST:  # written so that NaN fails too
+        raise InputError(f"expected --timeout in {_SHORTEST} to {_LONGEST} seconds, got {timeout}")
     report = examine(tuple(EXAMINATIONS) if backend is None else (backend,), plan, timeout)
     click.echo(report.to_json() if as_json else text(report))
     if backend is not None:

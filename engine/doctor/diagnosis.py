@@ -1,8 +1,8 @@
 """One backend's answer: usable or not, why, and how to mend it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from purecert.engine.doctor.machine import Machine, Problem, UnusableError
@@ -25,7 +25,7 @@ class Trial:
 
     seconds: float  # that a batch may take, from the start of its process
     plan: Path | None = None  # a plan of the user's that is whole and quick; None for the doctor's own
-    programs: Problem | None = None  # why the cached programs of the user's plan cannot be loaded
+    stops: Mapping[str, Problem] = field(default_factory=dict)  # backend -> what of the user's plan it cannot load
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:

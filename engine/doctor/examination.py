@@ -61,7 +61,7 @@ def examine(names: Sequence[str], directory: Path | None, seconds: float) -> Rep
     trial = Trial(
         seconds=max(seconds - (time.monotonic() - began), seconds / 3),
         plan=directory if plan is not None and plan.is_quick else None,
-        programs=None if plan is None else plan.programs,
+        stops={} if plan is None else plan.stops,
     )
     return Report(
         machine=machine,

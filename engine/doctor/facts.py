@@ -12,7 +12,7 @@ from purecert.engine.doctor.machine import Machine, Native, Problem, Processor, 
 from purecert.engine.doctor.packages import read_packages
 from purecert.engine.doctor.probes.driver import read_driver
 from purecert.engine.doctor.probes.native import REINSTALL_CUDA, REINSTALL_KERNELS, check_kernels, cuda_architectures
-from purecert.engine.doctor.process import DiedError, ask
+from purecert.engine.doctor.process import RESTART, DiedError, ask
 from purecert.engine.hardware import describe_cpu
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 def read_machine(seconds: float) -> Machine:
     """Return this machine; no part of it is waited for longer than ``seconds``."""
     with ThreadPoolExecutor() as pool:
-        driver = pool.submit(_asked, seconds, read_driver, "the NVIDIA driver", "restart the machine: sudo reboot")
+        driver = pool.submit(_asked, seconds, read_driver, "the NVIDIA driver", RESTART)
         kernels = pool.submit(_asked, seconds, check_kernels, "the native module purecert._kernels", REINSTALL_KERNELS)
         cuda = pool.submit(_asked, seconds, cuda_architectures, "the module purecert._cuda", REINSTALL_CUDA)
         compiler = pool.submit(find_compiler, seconds)
@@ -59,4 +59,4 @@ def _asked(seconds: float, function: Callable[[], Result], what: str, remedy: st
     except UnusableError as error:
         return error.problem
     except DiedError as error:
-        return Problem(reason=f"{what} cannot be used: {error.reason}", remedy=remedy)
+        return Problem(reason=f"{what} cannot be used: {error.reason}", remedy=RESTART if error.is_stuck else remedy)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import purecert
+from purecert.engine.doctor.cached_files import OF_PROGRAMS, CacheFault, check_cache, unreadable
 from purecert.engine.doctor.machine import Problem
 from purecert.engine.errors import InputError
-from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
-from purecert.engine.trust import is_of_this_machine, read_trusted
+from purecert.engine.plan import PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
 
 _QUICK_BYTES = 32 * 2**20  # a graph that takes longer to open than a doctor has is far larger
 _EXPORT_AGAIN = "copy the plan again, or export it on this machine: engine-export"
-_NOT_CODE = (".tag", ".json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +22,7 @@ class PlanCheck:
     directory: str
     says: str  # what the plan is, in a line
     problems: tuple[Problem, ...]
-    programs: Problem | None  # why PyTorch's backends cannot load its cached programs
+    stops: dict[str, Problem]  # backend -> the first cached file that it would load and cannot
     is_quick: bool  # whole, and small enough for a batch in a moment
 
 
@@ -38,24 +37,33 @@ def check_plan(directory: Path) -> PlanCheck:
     except InputError as error:
         if not directory.is_dir():
             raise
-        return _unreadable(directory, error)
-    damage = _damage(plan)
-    programs = [problem for graph in plan.record.graphs if (problem := _program(plan, graph.sigma)) is not None]
+        return _unreadable(directory, _newer(directory) or Problem(reason=str(error), remedy=_EXPORT_AGAIN))
+    except OSError as error:
+        return _unreadable(directory, unreadable(directory, error))
+    damage, faults = _damage(plan), check_cache(plan)
     sizes = [(directory / graph.file).stat().st_size for graph in plan.record.graphs] if not damage else []
+    # One key that cannot be used is at fault with every file.
+    problems = dict.fromkeys((*damage, *(fault.problem for fault in faults)))
     return PlanCheck(
         directory=str(directory),
         says=f"{plan.record.precision}, sigma {', '.join(str(graph.sigma) for graph in plan.record.graphs)}",
-        problems=(*damage, *programs, *_foreign_files(plan)),
-        programs=programs[0] if programs else None,
+        problems=tuple(problems),
+        stops=_stops(faults),
         is_quick=bool(sizes) and max(sizes) <= _QUICK_BYTES,
     )
 
 
-def _unreadable(directory: Path, error: InputError) -> PlanCheck:
-    problem = _newer(directory) or Problem(reason=str(error), remedy=_EXPORT_AGAIN)
-    return PlanCheck(
-        directory=str(directory), says="not readable", problems=(problem,), programs=problem, is_quick=False
-    )
+def _stops(faults: list[CacheFault]) -> dict[str, Problem]:
+    stops: dict[str, Problem] = {}
+    for fault in faults:
+        for backend in fault.backends:
+            stops.setdefault(backend, fault.problem)
+    return stops
+
+
+def _unreadable(directory: Path, problem: Problem) -> PlanCheck:
+    stops = dict.fromkeys(OF_PROGRAMS, problem)  # the others can show on the doctor's own plan what they can do
+    return PlanCheck(directory=str(directory), says="not readable", problems=(problem,), stops=stops, is_quick=False)
 
 
 def _newer(directory: Path) -> Problem | None:
@@ -81,37 +89,8 @@ def _damage(plan: Plan) -> list[Problem]:
         try:
             plan.read_graph(graph.sigma)
         except InputError as error:
-            problems.append(Problem(reason=_first_part(error), remedy=_EXPORT_AGAIN))
+            reason = str(error).partition("; ")[0]  # what to do about it comes behind
+            problems.append(Problem(reason=reason, remedy=_EXPORT_AGAIN))
+        except OSError as error:
+            problems.append(unreadable(plan.directory / graph.file, error))
     return problems
-
-
-def _program(plan: Plan, sigma: float) -> Problem | None:
-    path = plan.cached_program(sigma)
-    try:
-        read_trusted(path, plan.graph(sigma).sha256)
-    except InputError as error:
-        if not path.is_file():
-            return Problem(reason=_first_part(error), remedy="export the plan on this machine: engine-export")
-        return _foreign(path, _first_part(error))
-    return None
-
-
-def _foreign_files(plan: Plan) -> list[Problem]:
-    """Return the other cached files that this machine did not write as they are: compiled programs and engines."""
-    programs = {plan.cached_program(graph.sigma) for graph in plan.record.graphs}
-    cache = plan.directory / CACHE_DIRECTORY
-    held = sorted(path for path in cache.iterdir() if path.is_file()) if cache.is_dir() else []
-    return [
-        _foreign(path, f"{path}: loading it runs code from it, and it does not carry this machine's tag")
-        for path in held
-        if path not in programs and path.suffix not in _NOT_CODE and not is_of_this_machine(path)
-    ]
-
-
-def _foreign(path: Path, reason: str) -> Problem:
-    remedy = f"rm '{path}' and export the plan on this machine, or pass --trust-plan if you trust who made it"
-    return Problem(reason=f"{reason} (made elsewhere, or changed)", remedy=remedy)
-
-
-def _first_part(error: InputError) -> str:
-    return str(error).partition("; ")[0]  # what to do about it comes behind

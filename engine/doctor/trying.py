@@ -7,7 +7,7 @@ from pathlib import Path
 from purecert.engine.doctor.diagnosis import Trial
 from purecert.engine.doctor.machine import Machine, UnusableError
 from purecert.engine.doctor.probes.batch import run_own, run_small
-from purecert.engine.doctor.process import DiedError, ask
+from purecert.engine.doctor.process import RESTART, DiedError, ask
 from purecert.engine.errors import PurecertError
 
 _ILLEGAL = "SIGILL"
@@ -31,14 +31,16 @@ def try_batch(
 
     Args:
         machine: Where it runs, for the reason why it does not.
-        trial: How long it may take, and the user's plan.
+        trial: How long it may take, the user's plan, and the backends that this stops.
         backend: Its name.
         remedy: What to do where the runtime fails.
         on_own_plan: Take the user's plan where there is one, in place of the doctor's.
         run: What runs a batch of the doctor's own plan.
     """
+    if backend in trial.stops:
+        raise UnusableError(trial.stops[backend].reason, trial.stops[backend].remedy)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a stuck process may write
             if on_own_plan and trial.plan is not None:
                 return f"ran a batch of the plan ({ask(trial.seconds, run_own, backend, trial.plan)})"
             return f"ran a batch ({ask(trial.seconds, run, backend, Path(folder))})"
@@ -52,6 +54,8 @@ def try_batch(
 def _died(machine: Machine, trial: Trial, error: DiedError, backend: str, remedy: str) -> UnusableError:
     if error.signal_name == _ILLEGAL and machine.processor.has("avx2") is False:
         return UnusableError(f"{error.reason}: this processor has no AVX2", PASS_PROCESSOR_THROUGH)
+    if error.is_stuck:
+        return UnusableError(error.reason, RESTART)
     if error.timed_out:
         longer = f"engine-doctor --backend {backend} --timeout {_LONGER:g}"
         return UnusableError(f"{error.reason}, which proves nothing", f"give it longer: {longer}")

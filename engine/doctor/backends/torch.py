@@ -14,7 +14,6 @@ _NOT_TRIED = "compiling, which takes longer, was not tried"
 def examine_eager(machine: Machine, trial: Trial) -> str:
     """Return what ran a batch operator by operator."""
     require_module(machine, "torch", "PyTorch", _INSTALL)
-    _require_programs(trial)
     ran = try_batch(machine, trial, "torch", _REINSTALL, on_own_plan=True, run=run_uncompiled)
     return ran if trial.plan is not None else f"{ran}; loading a plan's program needs --plan to be tried"
 
@@ -26,7 +25,6 @@ def examine_compiled(machine: Machine, trial: Trial) -> str:
         raise UnusableError(machine.native.kernels.reason, machine.native.kernels.remedy)
     if isinstance(machine.compiler, Problem):
         raise UnusableError(machine.compiler.reason, machine.compiler.remedy)
-    _require_programs(trial)
     ran = try_batch(machine, trial, "torch-compiled", _REINSTALL, run=run_uncompiled)
     return f"{ran}, and {machine.compiler} compiles; {_NOT_TRIED}"
 
@@ -45,10 +43,4 @@ def examine_cuda(machine: Machine, trial: Trial) -> str:
     require_kernels(machine, gpu)
     if isinstance(machine.compiler, Problem):
         raise UnusableError(machine.compiler.reason, machine.compiler.remedy)
-    _require_programs(trial)
     return f"{try_batch(machine, trial, 'torch-cuda', _REINSTALL, run=run_uncompiled)}; {_NOT_TRIED}"
-
-
-def _require_programs(trial: Trial) -> None:
-    if trial.programs is not None:
-        raise UnusableError(trial.programs.reason, trial.programs.remedy)

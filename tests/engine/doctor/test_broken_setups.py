@@ -16,7 +16,8 @@ from purecert.engine.doctor.examination import diagnose_all
 from purecert.engine.doctor.facts import read_processor
 from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.notices import notices
-from purecert.engine.plan import PLAN_FILE, Plan
+from purecert.engine.doctor.plan_check import check_plan
+from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE, Plan
 from purecert.engine.trust import write_trusted
 from support.doctors import report
 from support.machines import DRIVER, HEALTHY, Site, stub_driver
@@ -46,9 +47,9 @@ def plan(tmp_path: Path) -> Plan:
     return linear_plan(tmp_path / "plan", np.ones(12, np.float32), 6.0, (3, 2, 2))
 
 
-def _answer(machine: Machine, backend: str) -> tuple[str, str]:
+def _answer(machine: Machine, backend: str, trial: Trial = _TRIAL) -> tuple[str, str]:
     """Return reason and remedy of a backend that must be unusable."""
-    (diagnosis,) = diagnose_all([backend], machine, _TRIAL)
+    (diagnosis,) = diagnose_all([backend], machine, trial)
     assert not diagnosis.usable
     assert diagnosis.remedy is not None
     return diagnosis.reason, diagnosis.remedy
@@ -245,3 +246,34 @@ def test_a_cache_from_another_machine_is_foreign(
     assert [problem["reason"] for problem in said["plan"]["problems"]] == [said["backends"][0]["reason"]]
     assert f"{program.name}: loading it runs code from it, and it does not carry this" in said["backends"][0]["reason"]
     assert f"rm '{program}' and export the plan on this machine, or pass --trust-plan" in said["backends"][0]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("tensorrt", "sigma-0.5-tensorrt-0123456789abcdef.engine"),
+        ("tensorrt-rtx", "sigma-0.5-tensorrt-rtx-0123456789abcdef.engine"),
+        ("onnxruntime-tensorrt", "sigma-0.5-ort-tensorrt-0123456789abcdef.engines"),
+    ],
+)
+def test_a_foreign_engine_stops_its_backend_on_a_machine_that_has_all_else(plan: Plan, backend: str, name: str) -> None:
+    path = plan.directory / CACHE_DIRECTORY / name
+    path.parent.mkdir()
+    path.write_bytes(b"engine")
+    reason, remedy = _answer(HEALTHY, backend, replace(_TRIAL, stops=check_plan(plan.directory).stops))
+    assert f"{path}: loading it runs code from it, and it does not carry this machine's tag" in reason
+    assert remedy.startswith(f"rm '{path}'")
+    assert "--trust-plan" in remedy
+
+
+@_needs_onnxruntime
+def test_a_key_that_was_cut_short_does_not_end_the_doctor(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_trusted(plan.cached_program(0.5), b"code", plan.record.graphs[0].sha256)
+    key = tmp_path / "config" / "purecert" / "machine.key"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"key")
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path / "config"))
+    said = report("--plan", plan.directory, "--backend", "onnxruntime", code=0)
+    assert f"{key}: expected 32 bytes, found 3" in said["plan"]["problems"][0]["reason"]

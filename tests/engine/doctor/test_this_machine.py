@@ -14,7 +14,7 @@ import pytest
 
 from purecert.engine.backends.opening import BACKENDS, BackendOptions, open_backend
 from purecert.engine.datasets import load_dataset
-from purecert.engine.doctor.examination import EXAMINATIONS
+from purecert.engine.doctor.examination import EXAMINATIONS, examine
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.plan import read_plan
@@ -109,8 +109,7 @@ def test_the_text_says_the_same(said: dict[str, Any]) -> None:
 
 def test_a_part_that_does_not_answer_in_time_is_given_up() -> None:
     """No Python starts in ten milliseconds: every question runs into its limit, and the doctor still answers."""
-    ended = engine("doctor", "--timeout", "0.01", "--json").expect(0)
-    said = json.loads(ended.out)
+    said = json.loads(examine(tuple(EXAMINATIONS), None, 0.01).to_json())
     assert not any(_usable(said).values())
     assert "no answer within" in said["machine"]["driver"]["reason"]
 
@@ -119,8 +118,10 @@ def test_a_part_that_does_not_answer_in_time_is_given_up() -> None:
     ("arguments", "words"),
     [
         (("--backend", "cuda"), "expected a backend out of onnxruntime, torch"),
-        (("--timeout", "0"), "expected --timeout > 0"),
-        (("--timeout", "nan"), "expected --timeout > 0"),
+        (("--timeout", "0"), "expected --timeout in 1 to 3600 seconds, got 0.0"),
+        (("--timeout", "nan"), "expected --timeout in 1 to 3600 seconds, got nan"),
+        (("--timeout", "inf"), "expected --timeout in 1 to 3600 seconds, got inf"),
+        (("--timeout", "1e20"), "expected --timeout in 1 to 3600 seconds, got 1e+20"),
         (("--plan", "nowhere"), "nowhere: expected a plan directory, found nothing there"),
     ],
 )
