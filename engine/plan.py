@@ -11,7 +11,7 @@ from purecert.engine.canonical import sha256_hex, write_atomically
 from purecert.engine.errors import InputError
 from purecert.engine.strict_json import read_document
 
-PLAN_SCHEMA = "purecert.plan/2"
+PLAN_SCHEMA = "purecert.plan/3"
 PLAN_FILE = "plan.json"
 CACHE_DIRECTORY = "cache"
 BATCH_DIMENSION = "batch"  # name of the one dimension that the graphs leave open
@@ -62,6 +62,7 @@ class Parity:
     net_loss_mean: float  # mean over images of (eager votes - plan votes) of eager's class / draws
     net_loss_worst: float
     reduced: bool  # fewer draws than the gate's default
+    files: tuple[str, ...]  # SHA-256 of the compiled files that ran; empty where the plan's own graphs did
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,11 @@ def make_record(
         InputError: The plan holds no graph of the spec's sigma.
     """
     parity = plan.record.parity
-    gated = any((p.backend, p.executed_precision) == (info.name, info.executed_precision) for p in parity)
+    gated = any(
+        (measured.backend, measured.executed_precision) == (info.name, info.executed_precision)
+        and (not measured.files or info.graph in measured.files)
+        for measured in parity
+    )
     return RunRecord(
         schema=RUN_SCHEMA,
         purecert=purecert.__version__,

@@ -30,8 +30,9 @@ def write_trusted(path: Path, content: bytes, bound_to: str) -> None:
         bound_to: What the file was made from (the digest of the graph); another origin makes the tag invalid.
     """
     path.parent.mkdir(exist_ok=True)
-    write_atomically(path, content)
+    # The tag first: whoever dies in between leaves no file, and not one of our own that looks foreign.
     write_atomically(tag_path(path), (_tag_line(path.name, content, bound_to) + "\n").encode())
+    write_atomically(path, content)
 
 
 def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:

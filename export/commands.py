@@ -6,7 +6,7 @@ Imports stay inside the functions so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from purecert.engine.datasets import Dataset
     from purecert.engine.plan import Plan, Precision
+    from purecert.engine.tensorrt.build import BuildOptions
     from purecert.engine.tensorrt.cache import EngineFile
     from purecert.engine.tensorrt.library import LibraryName
     from purecert.engine.tensorrt.target import Target
@@ -55,6 +56,8 @@ _ENGINE_BATCH = 256
 @click.option(
     "--gpu", metavar="sm_NN", help="Compute capability that --tensorrt-rtx builds for.  [default: this GPU's]"
 )
+@click.option("--builder-level", type=int, metavar="0..5", help="How long to search for engines.  [default: 3]")
+@click.option("--workspace-mib", type=int, help="Memory of a layer beside its tensors.  [default: all that there is]")
 @click.option("--force", is_flag=True, help="Replace the plan in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def export_command(
@@ -69,6 +72,8 @@ def export_command(
     for_rtx: bool,
     batch: int | None,
     gpu: str | None,
+    builder_level: int | None,
+    workspace_mib: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -83,6 +88,7 @@ def export_command(
 
     spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
     check_output(output, force=force)
+    options = _build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
     targets = _engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
     model = _load_model(model_name)
     images = load_dataset(_data_name(data, model), data_dir)
@@ -90,7 +96,9 @@ def export_command(
     engines: list[EngineFile] = []
     for library, target in targets.items():
         rows = _ENGINE_BATCH if batch is None else batch
-        plan, built = _add_engines(plan, library, target, rows, model, spec, images, is_here=gpu is None)
+        # --gpu is TensorRT-RTX's alone: TensorRT builds for the GPU here.
+        is_here = library == "tensorrt" or gpu is None
+        plan, built = _add_engines(plan, library, target, rows, options, model, spec, images, is_here=is_here)
         engines += built
     _print_plan(plan, engines, as_json=as_json)
 
@@ -100,6 +108,17 @@ def _parse_sigma(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(f"expected --sigma as a number, or several with commas, got {text!r}") from error
+
+
+def _build_options(level: int | None, workspace_mib: int | None, *, has_engines: bool) -> BuildOptions:
+    from purecert.engine.tensorrt.build import BuildOptions
+
+    if not has_engines and (level, workspace_mib) != (None, None):
+        raise InputError(
+            "--builder-level and --workspace-mib are the engines'; add --tensorrt or --tensorrt-rtx, or leave them out"
+        )
+    options = BuildOptions(workspace_mib=workspace_mib)
+    return options if level is None else replace(options, optimization_level=level)
 
 
 def _engine_targets(
@@ -142,6 +161,7 @@ def _add_engines(
     library: LibraryName,
     target: Target,
     batch: int,
+    options: BuildOptions,
     model: Model,
     spec: ExportSpec,
     images: Dataset,
@@ -153,7 +173,7 @@ def _add_engines(
     from purecert.export.fuse import fuse
     from purecert.export.tensorrt import build_ahead
 
-    engines = build_ahead(plan, batch, library, target, talk=talk)
+    engines = build_ahead(plan, batch, library, target, options, talk)
     if not is_here:
         talk(f"the votes of these engines were not compared: they are for {target.capability}, asked for with --gpu")
         return plan, engines

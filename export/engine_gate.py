@@ -7,7 +7,7 @@ from torch import nn
 
 from purecert.engine.backends.tensorrt import open_tensorrt
 from purecert.engine.datasets import Dataset
-from purecert.engine.errors import CheckError
+from purecert.engine.errors import CheckError, PurecertError
 from purecert.engine.plan import Plan, write_plan
 from purecert.engine.tensorrt.cache import EngineFile
 from purecert.engine.tensorrt.library import LibraryName
@@ -56,5 +56,9 @@ def gate_engines(
         raise CheckError(
             f"{error}; the engines of {library} were removed, the plan in {plan.directory} stays"
         ) from error
+    except PurecertError as error:
+        raise type(error)(f"{error}; the plan in {plan.directory} is complete, its engines were not gated") from error
     others = tuple(one for one in plan.record.parity if one.backend != library)
-    return write_plan(plan.directory, replace(plan.record, parity=(*others, *parity)))
+    files = tuple(engine.digest for engine in engines)
+    gated = tuple(replace(one, files=files) for one in parity)
+    return write_plan(plan.directory, replace(plan.record, parity=(*others, *gated)))

@@ -11,13 +11,14 @@ from onnx import NodeProto, TensorProto
 
 from purecert.engine.errors import InputError
 from purecert.engine.plan import Precision
-from purecert.engine.tensorrt.onnx_graph import DATA_DEPENDENT, PRODUCTS, OnnxGraph, OnnxNode, read_graph
+from purecert.engine.tensorrt.onnx_graph import FORBIDDEN, PRODUCTS, OnnxGraph, OnnxNode, read_graph
 
 _OWN_DOMAINS = ("", "ai.onnx")
 _DOUBLES = (TensorProto.DOUBLE, TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 # Weights beyond this size cannot be shapes, and inferring shapes copies the model.
 _MAX_SHAPE_BYTES = 1024
 _A_BATCH = 7
+_TYPE_NAMES: dict[int, str] = {TensorProto.FLOAT: "FP32", TensorProto.UNDEFINED: "a type that is not known"}
 
 
 def check_graph(content: bytes, precision: Precision, islands: Mapping[str, str]) -> None:
@@ -29,8 +30,8 @@ def check_graph(content: bytes, precision: Precision, islands: Mapping[str, str]
         islands: Paths of the modules that stay in FP32 in an FP16 plan.
 
     Raises:
-        InputError: A shape depends on values, a tensor is FP64, an operator is not ONNX's own, or an FP16 plan
-            multiplies in FP32 outside of its islands; the message names the node.
+        InputError: A shape depends on values, a node loops or draws at random, a tensor is FP64, an operator is not
+            ONNX's own, or an FP16 plan multiplies in another type outside of its islands; the message names the node.
     """
     model = _without_large_weights(onnx.load_from_string(content))
     for node in model.graph.node:
@@ -62,11 +63,8 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _check_operator(node: NodeProto) -> None:
-    if node.op_type in DATA_DEPENDENT:
-        raise InputError(
-            f"node {node.name} ({node.op_type}) gives shapes or work that depend on values, and an engine's are fixed; "
-            "rewrite the module with masks, such as torch.where over all elements"
-        )
+    if (why := FORBIDDEN.get(node.op_type)) is not None:
+        raise InputError(f"node {node.name} ({node.op_type}) {why}; rewrite the module without it")
     if node.domain not in _OWN_DOMAINS:
         raise InputError(
             f"node {node.name} is {node.domain}::{node.op_type}, which is none of ONNX's own operators; "
@@ -128,13 +126,19 @@ def _check_doubles(node: NodeProto, types: Mapping[str, int]) -> None:
 
 
 def _check_product(node: OnnxNode, graph: OnnxGraph, types: Mapping[str, int], islands: Mapping[str, str]) -> None:
-    if node.kind not in PRODUCTS or types.get(node.outputs[0]) == TensorProto.FLOAT16:
+    type_: int = types.get(node.outputs[0], TensorProto.UNDEFINED)
+    if node.kind not in PRODUCTS or type_ == TensorProto.FLOAT16:
         return
     weights = graph.weights_of(node)
-    if weights and all(weight.startswith(tuple(f"{path}." for path in islands)) for weight in weights):
+    if (
+        type_ in (TensorProto.FLOAT, TensorProto.UNDEFINED)
+        and weights
+        and all(weight.startswith(tuple(f"{path}." for path in islands)) for weight in weights)
+    ):
         return
+    name = _TYPE_NAMES.get(type_) or TensorProto.DataType.Name(type_)
     found = f"weights {', '.join(weights)}" if weights else "values that the graph computes"
     raise InputError(
-        f"node {node.name} ({node.kind}) multiplies {found} in FP32, in an FP16 plan and outside of its FP32 islands; "
-        "let a layer such as nn.Linear or nn.Conv2d hold them, or use --precision fp32"
+        f"node {node.name} ({node.kind}) multiplies {found} in {name}, in an FP16 plan and outside of its FP32 "
+        "islands; let a layer such as nn.Linear or nn.Conv2d hold them, or use --precision fp32"
     )

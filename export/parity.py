@@ -93,11 +93,13 @@ class _Gate:
         """Draw at one sigma and count."""
         voters = [EagerVoter(module), *self._candidates(self._plan, sigma, self._batch)]
         batches: list[list[NDArray[np.int32]]] = []
-        for rows in self._noisy_rows(sigma):
-            batches.append([voter.labels(rows) for voter in voters])
-            self._pace.step()
-        for voter in voters:
-            voter.close()
+        try:
+            for rows in self._noisy_rows(sigma):
+                batches.append([voter.labels(rows) for voter in voters])
+                self._pace.step()
+        finally:
+            for voter in voters:
+                voter.close()
         shape = (len(self._images), self._draws)
         eager, *others = (np.concatenate(parts).reshape(shape) for parts in zip(*batches, strict=True))
         self._invalid += int((eager < 0).sum())

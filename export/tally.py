@@ -69,6 +69,7 @@ class Tally:
             net_loss_mean=float(np.mean(self.losses)),
             net_loss_worst=max(self.losses),
             reduced=reduced,
+            files=(),
         )
 
 

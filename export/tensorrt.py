@@ -45,7 +45,8 @@ def build_ahead(
         batch: Rows of a call.
         library: Which library builds them.
         target: What they shall run on; None for the GPU that is here.
-        options: How to search; None for the defaults.
+        options: How to search; an engine that is there and was found with others is built again. None takes any that
+            is there, and searches with the defaults where there is none.
         talk: Takes what a person should know meanwhile.
 
     Raises:
@@ -55,7 +56,7 @@ def build_ahead(
     engines = []
     for graph in plan.record.graphs:
         try:
-            engine = open_engine(plan, graph.sigma, batch, library, target, options or BuildOptions(), trust=False)
+            engine = open_engine(plan, graph.sigma, batch, library, target, options, trust=False)
         except PurecertError as error:
             raise type(error)(f"{error}; the plan in {plan.directory} is complete, without this engine") from error
         talk(f"engine of sigma {graph.sigma} for {target.gpu}: {engine.report.summary()}; {engine.build_seconds} s")

@@ -55,9 +55,22 @@ class HostGraph(ABC):
 
 def batch_failure(runtime: str, error: Exception) -> PurecertError:
     """Return what to raise where ``runtime`` failed on a batch; the runtimes tell of memory in words only."""
-    if isinstance(error, MemoryError) or "alloc" in str(error).lower():
+    if is_out_of_memory(error):
         return OutOfMemoryError(f"{runtime} ran out of memory on a batch; try a smaller --batch: {error}")
     return BackendError(f"{runtime} failed on a batch: {error}")
+
+
+def device_failure(device: str, error: Exception) -> PurecertError:
+    """Return what to raise where ``device`` failed at whatever it was told."""
+    if is_out_of_memory(error):
+        return OutOfMemoryError(f"{device} ran out of memory; try a smaller --batch: {error}")
+    return BackendError(f"{device} failed: {error}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, as far as the words of a runtime tell."""
+    words = f"{type(error).__name__} {error}".lower()
+    return any(sign in words for sign in ("memoryerror", "alloc", "out of memory"))
 
 
 @contextmanager

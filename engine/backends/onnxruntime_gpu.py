@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from purecert.engine.backends.device.array import DeviceArray
+from purecert.engine.backends.device.loaded_libraries import loaded_versions
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
@@ -129,7 +130,8 @@ class OrtDeviceProgram(DeviceProgram):
 
     @property
     def versions(self) -> dict[str, str]:
-        return {"onnxruntime": ort.__version__}
+        # Which kernels compute is chosen by libraries that are installed, and upgraded, apart from ONNX Runtime.
+        return {"onnxruntime": ort.__version__} | loaded_versions()
 
     @property
     def nodes(self) -> dict[str, int]:

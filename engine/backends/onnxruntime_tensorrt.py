@@ -7,6 +7,7 @@ ours, filled only from a file that was checked.
 import io
 import json
 import logging
+import os
 import tempfile
 import time
 import zipfile
@@ -16,6 +17,7 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from purecert.engine.backends.device.loaded_libraries import is_loaded
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.onnxruntime_gpu import OrtDeviceProgram
@@ -29,6 +31,7 @@ from purecert.engine.trust import read_trusted, write_trusted
 
 _log = logging.getLogger("purecert")
 _SCHEMA = "purecert.ort-tensorrt/1"
+_TF32 = "NVIDIA_TF32_OVERRIDE"
 _OPTIONS = {
     "device_id": "0",  # CUDA_VISIBLE_DEVICES says which one that is
     # Neither FP16 nor INT8 is allowed to the builder: precision is what the graph's own types say.
@@ -64,9 +67,12 @@ def open_onnxruntime_tensorrt(
             provider = Provider(name="TensorrtExecutionProvider", options=_options(queue, folder))
             began = time.perf_counter()
             program = OrtDeviceProgram(plan, sigma, batch, queue, "cuda", provider, None, threads=threads)
+            found = pack_engines(Path(folder))
             if stored is None:
-                stored = pack_engines(Path(folder))
+                stored = found
                 _keep(path, stored, origin, time.perf_counter() - began)
+        if found != stored:
+            raise BackendError(f"ONNX Runtime built other engines than those of {path}; delete it and run again")
         program.ties_to(sha256_hex(stored), _build_seconds(path))
         return program
 
@@ -98,28 +104,41 @@ def unpack_engines(content: bytes, folder: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as reader:
             for name in reader.namelist():
-                if Path(name).name != name:
+                if Path(name).name != name or name in (".", ".."):
                     raise InputError(f"expected plain names in the cached engines, found {name!r}; delete the file")
                 (folder / name).write_bytes(reader.read(name))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError) as error:  # the latter: encrypted
         raise InputError(f"expected an archive of engines, found other bytes ({error}); delete the file") from error
 
 
 def _load_tensorrt() -> None:
-    """Load TensorRT's libraries from where pip installs them, which no loader finds by itself."""
+    """Load TensorRT's libraries from where pip installs them, which no loader finds by itself, with TF32 forbidden.
+
+    Raises:
+        BackendError: They cannot be loaded, or CUDA's libraries were loaded before, with TF32 allowed.
+    """
+    # The provider has no option for it, and TensorRT's default is to compute FP32 in TF32.
+    if os.environ.get(_TF32) != "0" and any(is_loaded(name) for name in ("nvinfer", "cublas", "cudnn")):
+        raise BackendError(f"CUDA's libraries are loaded already, and may compute in TF32; set {_TF32}=0 and run again")
+    os.environ[_TF32] = "0"
     if find_spec("tensorrt_libs") is not None:
-        import_module("tensorrt_libs")
+        try:
+            import_module("tensorrt_libs")
+        except (ImportError, OSError, RuntimeError) as error:
+            raise BackendError(f"TensorRT is installed but cannot be loaded ({error}); install it again") from error
 
 
 def _engine_file(plan: Plan, sigma: float, batch: int, queue: PycudaQueue) -> tuple[Path, str]:
     """Return where the engines lie, and a digest of everything that they are made from."""
     packages = ("onnxruntime", "tensorrt")
+    # An interrupted installation leaves folders without a name.
+    installed = [(d.metadata["Name"], d.version) for d in distributions() if "Name" in d.metadata]
     made_from = {
         "schema": _SCHEMA,
         "graph": plan.graph(sigma).sha256,
         "batch": batch,
         "hardware": queue.hardware(),
-        "versions": {d.name: d.version for d in distributions() if d.name.lower().startswith(packages)},
+        "versions": {name: number for name, number in installed if name.lower().startswith(packages)},
         "options": _OPTIONS,
     }
     origin = sha256_hex(canonical_json(made_from).encode())

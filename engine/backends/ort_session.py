@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from purecert.engine.backends.graph import device_failure, is_out_of_memory
 from purecert.engine.errors import BackendError
 from purecert.engine.plan import BATCH_DIMENSION
 
@@ -57,6 +58,8 @@ def open_session(model: bytes, provider: Provider, *, threads: int, batch: int) 
         # Without enable_fallback=0 a provider that fails is replaced by the processor.
         session = ort.InferenceSession(model, options, providers=[(provider.name, provider.options)], enable_fallback=0)
     except Exception as error:  # the runtime's errors share no base class
+        if is_out_of_memory(error):
+            raise device_failure(f"ONNX Runtime on {provider.name}", error) from error
         why = " ".join(f"{error}{said}".split())
         raise BackendError(
             f"ONNX Runtime {ort.__version__} cannot load the graph for {provider.name}: {why}; see engine-doctor"

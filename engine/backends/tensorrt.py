@@ -16,7 +16,7 @@ from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import GraphInput, Plan, PlanRecord
 from purecert.engine.tensorrt.build import BuildOptions
 from purecert.engine.tensorrt.cache import EngineFile, open_engine
-from purecert.engine.tensorrt.library import LibraryName, library_version, listen, load_library
+from purecert.engine.tensorrt.library import LibraryName, failure, library_version, listen, load_library
 from purecert.engine.tensorrt.target import Target
 
 _LABEL = "label"
@@ -69,10 +69,11 @@ class TensorrtProgram(DeviceProgram):
             self._runtime = library.Runtime(self._logger)
             self._engine = self._loaded("engine", self._runtime.deserialize_cuda_engine(engine.content))
             _check_tensors(library, self._engine, record, batch)
-            self._context = self._loaded("execution context", self._engine.create_execution_context())
+            self._context = self._loaded("execution context", _new_context(library, library_name, self._engine))
             self._inputs = tuple(self._bind_input(entry, batch) for entry in record.inputs)
             self._labels = queue.zeros((batch,), np.int32)
             self._bind(_LABEL, self._labels)
+            self._is_capturable = self._can_be_captured()
 
     @property
     def inputs(self) -> Sequence[DeviceArray]:
@@ -80,7 +81,7 @@ class TensorrtProgram(DeviceProgram):
 
     def labels(self) -> RawArray:
         if not self._context.execute_async_v3(self._queue.handle):
-            raise BackendError(f"{self._name} failed to enqueue a batch: {self._heard.why()}")
+            raise failure(self._heard, f"{self._name} failed to enqueue a batch")
         return self._labels
 
     def logits(self) -> None:
@@ -88,7 +89,7 @@ class TensorrtProgram(DeviceProgram):
 
     @property
     def is_capturable(self) -> bool:
-        return True  # nothing in it waits for the host: one profile of one shape, no streaming of weights
+        return self._is_capturable
 
     @property
     def digest(self) -> str:
@@ -110,10 +111,21 @@ class TensorrtProgram(DeviceProgram):
         with self._queue.entered():
             del self._context, self._engine, self._runtime
 
+    def _can_be_captured(self) -> bool:
+        """Ask the library after a first batch, where it tells.
+
+        TensorRT does not; nothing in our engines waits for the host: one profile, one shape, no streaming of weights.
+        """
+        if not hasattr(self._context, "is_stream_capturable"):
+            return True
+        self.labels()
+        self._queue.mark()()
+        return bool(self._context.is_stream_capturable(self._queue.handle))
+
     def _loaded(self, what: str, loaded: Any) -> Any:
         """Return ``loaded``, which the library leaves out where it failed."""
         if loaded is None:
-            raise BackendError(f"{self._name} made no {what}: {self._heard.why()}; delete the engine and run again")
+            raise failure(self._heard, f"{self._name} made no {what}")
         return loaded
 
     def _bind_input(self, entry: GraphInput, batch: int) -> RawArray:
@@ -126,6 +138,20 @@ class TensorrtProgram(DeviceProgram):
     def _bind(self, name: str, array: RawArray) -> None:
         if not self._context.set_tensor_address(name, array.address):
             raise BackendError(f"{self._name} does not take an address for {name}: {self._heard.why()}")
+
+
+def _new_context(library: ModuleType, library_name: LibraryName, engine: Any) -> Any:
+    """Return an execution context that runs the same kernels from its first batch on; None where there is none.
+
+    TensorRT-RTX compiles kernels where the engine runs. It must be done with that before the rows are checked, and
+    leave CUDA graphs to us.
+    """
+    if library_name == "tensorrt":
+        return engine.create_execution_context()
+    config = engine.create_runtime_config()
+    config.dynamic_shapes_kernel_specialization_strategy = library.DynamicShapesKernelSpecializationStrategy.EAGER
+    config.cuda_graph_strategy = library.CudaGraphStrategy.DISABLED
+    return engine.create_execution_context(config)
 
 
 def _check_tensors(library: ModuleType, engine: Any, record: PlanRecord, batch: int) -> None:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from purecert.engine.errors import BackendError, InputError, OutOfMemoryError
+from purecert.engine.errors import BackendError, InputError
 from purecert.engine.plan import PlanRecord
-from purecert.engine.tensorrt.library import Heard, LibraryName, library_version, listen, load_library
+from purecert.engine.tensorrt.library import Heard, LibraryName, failure, library_version, listen, load_library
 from purecert.engine.tensorrt.network import check_network, parse_network
 from purecert.engine.tensorrt.precision import PrecisionReport, check_precision
 from purecert.engine.tensorrt.report import parse_report
 from purecert.engine.tensorrt.target import Target
-
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "workspace limit", "bad_alloc")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +80,7 @@ def build_engine(
     began = time.perf_counter()
     tools = _Tools.of(library)
     network = parse_network(tools.module, tools.builder, tools.logger, tools.heard, onnx)
-    products = check_network(network, onnx, record)
+    products = check_network(tools.module, network, onnx, record)
     config = _configure(tools, network, record, batch, options)
     _aim(tools, config, target)
     # In TensorRT-RTX, which compiles where the engine is loaded, timing caches are without effect.
@@ -90,7 +88,7 @@ def build_engine(
     if keeps_times:
         config.set_timing_cache(config.create_timing_cache(timing_cache or b""), False)
     content = _serialise(tools, network, config)
-    report = check_precision(parse_report(_layer_report(tools, content)), products, record, batch)
+    report = check_precision(parse_report(_layer_report(tools, content, batch)), products, record, batch)
     measured = bytes(memoryview(config.get_timing_cache().serialize())) if keeps_times else None
     seconds = time.perf_counter() - began
     return BuiltEngine(content=content, report=report, timing_cache=measured, seconds=seconds)
@@ -171,13 +169,10 @@ def _serialise(tools: _Tools, network: Any, config: Any) -> bytes:
     built = tools.builder.build_serialized_network(network, config)
     if built is not None:
         return bytes(memoryview(built))
-    why = tools.heard.why()
-    if any(sign in why.lower() for sign in _OUT_OF_MEMORY):
-        raise OutOfMemoryError(f"{tools.library} ran out of memory while it built the engine ({why}); smaller --batch")
-    raise BackendError(f"{tools.library} {library_version(tools.module)} cannot build the engine: {why}")
+    raise failure(tools.heard, f"{tools.library} {library_version(tools.module)} cannot build the engine")
 
 
-def _layer_report(tools: _Tools, content: bytes) -> str:
+def _layer_report(tools: _Tools, content: bytes, batch: int) -> str:
     """Return what the library says about the layers of the engine that it has just built.
 
     TensorRT's inspector is asked, on the GPU that is here. TensorRT-RTX, which builds without one, logs the same text.
@@ -186,9 +181,9 @@ def _layer_report(tools: _Tools, content: bytes) -> str:
         return _logged_report(tools)
     engine = tools.module.Runtime(tools.logger).deserialize_cuda_engine(content)
     if engine is None:
-        raise BackendError(f"{tools.library} cannot load the engine that it has just built: {tools.heard.why()}")
+        raise failure(tools.heard, f"{tools.library} cannot load the engine that it has just built")
     text = engine.create_engine_inspector().get_engine_information(tools.module.LayerInformationFormat.ONELINE)
-    return text if "IOMode: " in text else f"{text}\n{_ends(engine)}"
+    return text if "IOMode: " in text else f"{text}\n{_ends(engine, batch)}"
 
 
 def _logged_report(tools: _Tools) -> str:
@@ -200,11 +195,14 @@ def _logged_report(tools: _Tools) -> str:
     return tools.heard.reports[0]
 
 
-def _ends(engine: Any) -> str:
-    """Return the engine's inputs and outputs as lines of a report, where the inspector has given names only."""
+def _ends(engine: Any, batch: int) -> str:
+    """Return the engine's inputs and outputs as lines of a report, where the inspector has given names only.
+
+    The engine tells the batch as -1, as the graph does, though the profile allows ``batch`` alone.
+    """
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     return "\n".join(
         f"Name: {name}, IOMode: {engine.get_tensor_mode(name).name}, DataType: {engine.get_tensor_dtype(name).name}, "
-        f"Dimensions: {list(engine.get_tensor_shape(name))}"
+        f"Dimensions: {[batch if extent == -1 else extent for extent in engine.get_tensor_shape(name)]}"
         for name in names
     )

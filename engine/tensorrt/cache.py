@@ -50,6 +50,7 @@ class _Described:
     batch: int
     engine_bytes: int
     build_seconds: float
+    options: BuildOptions
     report: PrecisionReport
 
 
@@ -59,11 +60,13 @@ def open_engine(
     batch: int,
     library: LibraryName,
     target: Target,
-    options: BuildOptions,
+    options: BuildOptions | None,
     *,
     trust: bool,
 ) -> EngineFile:
     """Return the engine of ``sigma``, built now unless this machine has done it before.
+
+    How the builder searched is no part of what an engine is: whatever it found computes the same graph.
 
     Args:
         plan: The plan; the engine goes into its cache, with this machine's tag.
@@ -71,7 +74,8 @@ def open_engine(
         batch: Rows of a call.
         library: Which library builds it.
         target: What it shall run on.
-        options: How to search.
+        options: How to search; an engine that was found with others is built again. None takes any engine that is
+            there, and searches with the defaults where there is none.
         trust: Read an engine that this machine did not build; it can run any code.
 
     Raises:
@@ -80,10 +84,10 @@ def open_engine(
         CheckError: The engine does not compute in the plan's precision.
         OutOfMemoryError: The builder ran out of memory.
     """
-    origin = _origin(plan.graph(sigma).sha256, batch, library, target, options)
+    origin = _origin(plan.graph(sigma).sha256, batch, library, target)
     path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{library}-{origin[:16]}.engine"
-    if not path.is_file():
-        _build_into(path, origin, plan, sigma, batch, library, target, options)
+    if not path.is_file() or (options is not None and options != _read_description(path).options):
+        _build_into(path, origin, plan, sigma, batch, library, target, options or BuildOptions())
     content = read_trusted(path, origin, trust=trust)
     described = _read_description(path)
     return EngineFile(
@@ -95,9 +99,9 @@ def open_engine(
     )
 
 
-def _origin(graph: str, batch: int, library: LibraryName, target: Target, options: BuildOptions) -> str:
+def _origin(graph: str, batch: int, library: LibraryName, target: Target) -> str:
     """Return a digest of everything that an engine is made from."""
-    made_from = {"graph": graph, "batch": batch, "options": asdict(options), **_maker(library, target)}
+    made_from = {"graph": graph, "batch": batch, **_maker(library, target)}
     return sha256_hex(canonical_json({"schema": _SCHEMA, **made_from}).encode())
 
 
@@ -124,8 +128,9 @@ def _build_into(
     known = times.read() if options.timing_cache else None
     built = build_engine(library, plan.read_graph(sigma), plan.record, batch, target, options, known)
     path.parent.mkdir(exist_ok=True)
-    # First, so that where the engine is, this is too.
-    write_atomically(path.with_suffix(".json"), _description(built, batch, library, target).encode())
+    # Where an engine is, this is its own: the one before goes first, and the new one comes after it.
+    path.unlink(missing_ok=True)
+    write_atomically(path.with_suffix(".json"), _description(built, batch, library, target, options).encode())
     if built.timing_cache is not None:
         times.write(built.timing_cache)
     write_trusted(path, built.content, origin)
@@ -153,7 +158,7 @@ class _Times:
         write_trusted(self._path, content, self._origin)
 
 
-def _description(built: BuiltEngine, batch: int, library: LibraryName, target: Target) -> str:
+def _description(built: BuiltEngine, batch: int, library: LibraryName, target: Target, options: BuildOptions) -> str:
     described = _Described(
         schema=_SCHEMA,
         library=library,
@@ -163,6 +168,7 @@ def _description(built: BuiltEngine, batch: int, library: LibraryName, target: T
         batch=batch,
         engine_bytes=len(built.content),
         build_seconds=round(built.seconds, 1),
+        options=options,
         report=built.report,
     )
     return json.dumps(asdict(described), indent=1) + "\n"

@@ -6,7 +6,7 @@ from collections import deque
 from types import ModuleType
 from typing import Any, Literal, final
 
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
 
 LibraryName = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -14,6 +14,7 @@ _log = logging.getLogger("purecert")
 _MODULES: dict[LibraryName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
 _OLDEST = (10, 12)  # of TensorRT: the first that deprecates typing by builder flags
 _KEPT_ERRORS = 3
+_OUT_OF_MEMORY = ("outofmemory", "out of memory", "workspace limit", "bad_alloc")
 _REPORT_BEGINS = "Layers:"
 
 
@@ -26,9 +27,9 @@ def load_library(name: LibraryName) -> ModuleType:
     remedy = f"install it with `pip install 'purecert[{name}]'`"
     try:
         module = importlib.import_module(_MODULES[name])
-    except ImportError as error:
-        raise BackendError(f"expected {name} to be installed, found none ({error}); {remedy}") from error
-    except (OSError, RuntimeError) as error:  # its wheels load shared libraries when they are imported
+    except (ImportError, OSError, RuntimeError) as error:  # its wheels load shared libraries when they are imported
+        if isinstance(error, ModuleNotFoundError) and error.name == _MODULES[name]:
+            raise BackendError(f"expected {name} to be installed, found none ({error}); {remedy}") from error
         raise BackendError(f"{name} is installed but cannot be loaded ({error}); {remedy} again") from error
     version = library_version(module)
     if name == "tensorrt" and _numbers(version) < _OLDEST:
@@ -58,14 +59,31 @@ class Heard:
         if message.startswith(_REPORT_BEGINS):
             self.reports.append(message)
         elif severity in ("INTERNAL_ERROR", "ERROR"):
+            # Not logged as errors: they are part of the one line that the command ends with.
             self.errors.append(_one_line(message))
-            _log.error("TensorRT: %s", _one_line(message))
+            _log.debug("TensorRT: %s", _one_line(message))
         elif severity == "WARNING":
             _log.warning("TensorRT: %s", _one_line(message))
 
     def why(self) -> str:
         """Return the last errors in one line, for a message of ours."""
         return "; ".join(self.errors) or "it does not say why"
+
+
+def failure(heard: Heard, message: str) -> PurecertError:
+    """Return the error to raise where a library could not do its work, with what was heard of why.
+
+    Args:
+        heard: What the library said meanwhile.
+        message: What it could not do, e.g. ``"tensorrt 11.4 cannot build the engine"``.
+
+    Returns:
+        An OutOfMemoryError where the library said so, else a BackendError.
+    """
+    why = heard.why()
+    if any(sign in why.lower() for sign in _OUT_OF_MEMORY):
+        return OutOfMemoryError(f"{message}: out of memory ({why}); try a smaller --batch")
+    return BackendError(f"{message}: {why}")
 
 
 def listen(module: ModuleType) -> tuple[Any, Heard]:

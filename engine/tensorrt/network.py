@@ -4,6 +4,7 @@ Products are convolutions and matrix products, where the time goes. Their precis
 tensors, and which there must be off the ONNX graph.
 """
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from purecert.engine.errors import BackendError, CheckError, InputError
 from purecert.engine.plan import GraphInput, PlanRecord
 from purecert.engine.tensorrt.library import Heard
-from purecert.engine.tensorrt.onnx_graph import DATA_DEPENDENT, PRODUCTS, OnnxGraph, OnnxNode, read_graph
+from purecert.engine.tensorrt.onnx_graph import FORBIDDEN, PRODUCTS, OnnxGraph, OnnxNode, read_graph
 
 _LABEL = "label"
 _PRODUCT_LAYERS = frozenset(
@@ -31,22 +32,36 @@ _FLOATING = frozenset(("FLOAT", "HALF", "BF16", "FP8", "FP4", "INT8", "INT4"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Weight:
+    """One weight of the ONNX graph."""
+
+    name: str
+    extents: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Return how many numbers it has."""
+        return math.prod(self.extents)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
     """One convolution or matrix product of the ONNX graph, as the network computes it."""
 
     node: str  # its name in the ONNX graph
     in_half: bool
-    weighted: bool  # whether it multiplies with weights, or two values of the row
+    weights: tuple[Weight, ...]  # those it multiplies with; none where it multiplies two values that are computed
+    is_fixed: bool  # whether it is the same for every row and every draw, as the embedding of a constant time is
 
 
 def parse_network(module: ModuleType, builder: Any, logger: Any, heard: Heard, onnx: bytes) -> Any:
     """Return the strongly typed network of an ONNX model: the graph's own types are the engine's.
 
     Raises:
-        InputError: The model is damaged, or a node's work depends on values; the message names the node.
+        InputError: The model is damaged, or a node is one that no plan may hold; the message names the node.
         BackendError: The library cannot parse it; the message names the node.
     """
-    refuse_data_dependence(read_graph(onnx))
+    refuse_forbidden(read_graph(onnx))
     # TensorRT 11 knows strong typing only, and may drop the flag that asks for it.
     strong = getattr(module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if strong is None else 1 << int(strong))
@@ -56,18 +71,15 @@ def parse_network(module: ModuleType, builder: Any, logger: Any, heard: Heard, o
     return network
 
 
-def refuse_data_dependence(graph: OnnxGraph) -> None:
-    """Refuse a graph with a node whose work or shape depends on values.
+def refuse_forbidden(graph: OnnxGraph) -> None:
+    """Refuse a graph with a node whose work or shape depends on values, that loops or that draws at random.
 
     Raises:
         InputError: There is one; the message names it.
     """
     for node in graph.nodes:
-        if node.kind in DATA_DEPENDENT:
-            raise InputError(
-                f"node {node.name} ({node.kind}) does work that depends on values: no engine can be built of it; "
-                "export a model without it"
-            )
+        if (why := FORBIDDEN.get(node.kind)) is not None:
+            raise InputError(f"node {node.name} ({node.kind}) {why}; export a model without it")
 
 
 def _parser_error(parser: Any, heard: Heard) -> str:
@@ -78,7 +90,7 @@ def _parser_error(parser: Any, heard: Heard) -> str:
     return f"{where}{' '.join(error.desc().split())}"
 
 
-def check_network(network: Any, onnx: bytes, record: PlanRecord) -> tuple[Product, ...]:
+def check_network(module: ModuleType, network: Any, onnx: bytes, record: PlanRecord) -> tuple[Product, ...]:
     """Return the products of a parsed ``network``, all of which have the plan's precision.
 
     In an FP16 plan a product may be in FP32 where its weights belong to a module of ``record.fp32_islands``.
@@ -90,13 +102,21 @@ def check_network(network: Any, onnx: bytes, record: PlanRecord) -> tuple[Produc
     _check_ends(network, record)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     for layer in layers:
-        if (what := _FORBIDDEN_LAYERS.get(layer.type.name)) is not None:
+        if (what := _brought(module, layer)) is not None:
             raise InputError(f"node {node_of(layer)} brings {what}; export a model without it")
     found: dict[str, set[str]] = {}
     for layer in layers:
         if layer.type.name in _PRODUCT_LAYERS:
             found.setdefault(node_of(layer), set()).update(_types(layer))
     return _products(found, read_graph(onnx), record)
+
+
+def _brought(module: ModuleType, layer: Any) -> str | None:
+    """Return what a layer brings that no engine may have; a function in the ONNX file hides it from a look there."""
+    if layer.type.name != "FILL":
+        return _FORBIDDEN_LAYERS.get(layer.type.name)
+    layer.__class__ = module.IFillLayer  # networks hand out layers of the base class only
+    return "values drawn at random" if layer.operation.name.startswith("RANDOM") else None
 
 
 def node_of(layer: Any) -> str:
@@ -139,10 +159,18 @@ def _products(found: dict[str, set[str]], graph: OnnxGraph, record: PlanRecord) 
                 f"node {node.name or node.outputs} ({node.kind}) cannot be followed into the network: expected a name "
                 "of its own and a product; export the plan again"
             )
-    return tuple(_product(nodes.get(name), name, types, graph, record) for name, types in found.items())
+    varying = graph.varying()
+    products = []
+    for name, types in found.items():
+        found_node = nodes.get(name)
+        is_fixed = found_node is not None and varying.isdisjoint(found_node.inputs)
+        products.append(_product(found_node, name, types, graph, record, is_fixed=is_fixed))
+    return tuple(products)
 
 
-def _product(node: OnnxNode | None, name: str, types: set[str], graph: OnnxGraph, record: PlanRecord) -> Product:
+def _product(
+    node: OnnxNode | None, name: str, types: set[str], graph: OnnxGraph, record: PlanRecord, *, is_fixed: bool
+) -> Product:
     weights = graph.weights_of(node) if node else ()
     islands = tuple(f"{path}." for path in record.fp32_islands)
     is_island = bool(weights) and all(weight.startswith(islands) for weight in weights)
@@ -152,4 +180,5 @@ def _product(node: OnnxNode | None, name: str, types: set[str], graph: OnnxGraph
             f"node {name} multiplies in {' and '.join(sorted(types)) or 'no type'}, expected {' or '.join(allowed)}: "
             f"the plan is {record.precision} and declares no island there; export the plan again"
         )
-    return Product(node=name, in_half=types == {"HALF"}, weighted=bool(weights))
+    held = tuple(Weight(name=weight, extents=graph.weights[weight]) for weight in weights)
+    return Product(node=name, in_half=types == {"HALF"}, weights=held, is_fixed=is_fixed)

@@ -4,25 +4,35 @@ An engine is checked against this list and not against what the library made of 
 Buffers: a message is a row of fields, each a key (number and wire type) and a value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from purecert.engine.errors import InputError
 
-# What no plan may hold: the shape of their outputs or the work they do depends on the values of their inputs.
-DATA_DEPENDENT = frozenset(
-    ("NonZero", "Unique", "Compress", "NonMaxSuppression", "Loop", "If", "Scan", "SequenceMap", "StringSplit")
+_DATA_DEPENDENT = (
+    *("NonZero", "Unique", "Compress", "NonMaxSuppression", "Loop", "If", "Scan", "SequenceMap", "StringSplit"),
 )
+_RANDOM = (*("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"),)
+# What no plan may hold, and what it does.
+FORBIDDEN = {
+    **dict.fromkeys(_DATA_DEPENDENT, "gives shapes or work that depend on values, where masks (torch.where) would not"),
+    **dict.fromkeys(_RANDOM, "draws at random, and a vote must be one function of the pixels and the noise given"),
+    **dict.fromkeys(("RNN", "GRU", "LSTM"), "is a loop, and an engine has none"),
+}
 PRODUCTS = frozenset(
     ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMul", "MatMulInteger", "QLinearMatMul")
 ) | {"Gemm", "Einsum", "Attention"}
 # Nodes that pass weights on as they are, but for their shape or type.
 _PASS_ON = frozenset(("Cast", "Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Expand"))
 
+# Nodes that give the extents of a value, not what is in it.
+_EXTENTS_OF = frozenset(("Shape", "Size"))
+
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE, _NODE_DOMAIN = 1, 2, 3, 4, 7
-_TENSOR_NAME = 8
+_TENSOR_DIMS, _TENSOR_NAME = 1, 8
+_GRAPH_INPUT, _VALUE_NAME = 11, 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -39,15 +49,27 @@ class OnnxNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxGraph:
-    """The nodes of a model's graph, and the names of its weights."""
+    """The nodes of a model's graph, the names of its inputs, and the extents of its weights by their names."""
 
     nodes: tuple[OnnxNode, ...]
-    weights: frozenset[str]
+    inputs: frozenset[str]
+    weights: Mapping[str, tuple[int, ...]]
 
     def weights_of(self, node: OnnxNode) -> tuple[str, ...]:
         """Return the weights that a product multiplies with, biases left out."""
         makers = {output: maker for maker in self.nodes for output in maker.outputs}
         return tuple(name for value in node.inputs[:2] if (name := self._weight(value, makers)))
+
+    def varying(self) -> frozenset[str]:
+        """Return the values that depend on what is in the graph's inputs, not on weights and the batch alone.
+
+        The nodes stand in the order in which they are computed, as ONNX asks for.
+        """
+        found = set(self.inputs - self.weights.keys())
+        for node in self.nodes:
+            if node.kind not in _EXTENTS_OF and not found.isdisjoint(node.inputs):
+                found.update(node.outputs)
+        return frozenset(found)
 
     def _weight(self, value: str, makers: dict[str, OnnxNode]) -> str | None:
         seen: set[str] = set()
@@ -61,24 +83,36 @@ class OnnxGraph:
 
 
 def read_graph(model: bytes) -> OnnxGraph:
-    """Return the nodes and the weights' names of an ONNX ``model``.
+    """Return the nodes, the inputs' names and the weights of an ONNX ``model``.
 
     Raises:
         InputError: The bytes are no ONNX model.
     """
-    nodes, weights = [], []
+    nodes: list[OnnxNode] = []
+    inputs: list[str] = []
+    weights: dict[str, tuple[int, ...]] = {}
     try:
         for graph in _messages(memoryview(model), _MODEL_GRAPH):
             for number, content in _fields(graph):
                 if number == _GRAPH_NODE:
                     nodes.append(_node(content))
                 elif number == _GRAPH_INITIALIZER:
-                    weights += [bytes(name).decode() for name in _messages(content, _TENSOR_NAME)]
+                    weights |= _weight(content)
+                elif number == _GRAPH_INPUT:
+                    inputs += [bytes(name).decode() for name in _messages(content, _VALUE_NAME)]
     except (ValueError, IndexError) as error:
         raise InputError(f"expected an ONNX model, found damaged bytes ({error}); export the plan again") from error
     if not nodes:
         raise InputError("expected an ONNX model, found no node in it; export the plan again")
-    return OnnxGraph(nodes=tuple(nodes), weights=frozenset(weights))
+    return OnnxGraph(nodes=tuple(nodes), inputs=frozenset(inputs), weights=weights)
+
+
+def _weight(content: memoryview) -> dict[str, tuple[int, ...]]:
+    """Return the extents of one weight under its name."""
+    names = [bytes(name).decode() for name in _messages(content, _TENSOR_NAME)]
+    # Repeated numbers come one a field or packed into one field.
+    extents = tuple(extent for dims in _messages(content, _TENSOR_DIMS) for extent in _numbers(dims))
+    return dict.fromkeys(names, extents)
 
 
 def _node(content: memoryview) -> OnnxNode:
@@ -96,13 +130,13 @@ def _messages(content: memoryview, wanted: int) -> Iterator[memoryview]:
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and the bytes of every field of a message; numbers come as no bytes."""
+    """Yield the number and the bytes of every field of a message; whole numbers as they are written, others as none."""
     at = 0
     while at < len(content):
         key, at = _varint(content, at)
         size = 0
         if key & 7 == _VARINT:
-            _, at = _varint(content, at)
+            size = _varint(content, at)[1] - at
         elif key & 7 == _BYTES:
             size, at = _varint(content, at)
         elif key & 7 in (_FIXED32, _FIXED64):
@@ -113,6 +147,13 @@ def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise ValueError("a field goes past the end")
         yield key >> 3, content[at : at + size]
         at += size
+
+
+def _numbers(content: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(content):
+        number, at = _varint(content, at)
+        yield number
 
 
 def _varint(content: memoryview, at: int) -> tuple[int, int]:

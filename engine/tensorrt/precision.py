@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.plan import PlanRecord
+from purecert.engine.tensorrt.layer_types import Verdict, contradicts, describe, holders, judge, share_of
 from purecert.engine.tensorrt.network import Product
 from purecert.engine.tensorrt.report import LayerNote, LayerReport
 
 _FORBIDDEN = re.compile(r"plugin|loop|while|recurrence|trip_?limit|condition|non_?zero|nms", re.IGNORECASE)
 _TYPES = {"float32": "Float", "float16": "Half"}
 _MODES = ("Input", "Output")
-_FLOATING = ("Half", "Float", "BFloat16", "quantised")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,24 +39,25 @@ def check_precision(
 ) -> PrecisionReport:
     """Return what an engine computes in, after comparing its layers with the network's ``products``.
 
-    A layer computes a half product where it reads half, its largest constant with more than one extent is half, and
-    what else it reads in FP32 passes through a cast in it. Every half product needs such a layer, and no layer that
-    names it may read FP32 alone. An FP32 product needs a layer with FP32 weights that reads FP32, or half through a
-    cast.
+    Every product needs a layer that computes it in its own type, as ``judge`` says, among those with its weights or
+    else among those that name it; and no layer that names it may only be computing it in another. A product that is
+    the same for every row may also have no layer, or none that tells its type.
 
     Raises:
         BackendError: A product is named by no layer, the engine has other inputs or outputs than the plan, or it
             needs a plugin, a loop or several streams.
-        CheckError: A product is computed in another precision; the message names its ONNX node and the layer.
+        CheckError: A product is computed in another precision, or in one that cannot be told; the message names its
+            ONNX node and the layer.
     """
     _check_ends(report, record, batch)
     for layer in report.layers:
         if _FORBIDDEN.search(layer.kind):
-            raise BackendError(f"expected an engine without plugin, loop and condition, found {_named(layer)}")
+            raise BackendError(f"expected an engine without plugin, loop and condition, found {layer.described()}")
         if layer.stream != 0:
-            raise BackendError(f"expected an engine on one stream, found {_named(layer)} on stream {layer.stream}")
+            raise BackendError(f"expected an engine on one stream, found {layer.described()} on stream {layer.stream}")
     for product in products:
-        _check_product(product, [layer for layer in report.layers if product.node in layer.nodes])
+        named = [layer for layer in report.layers if product.node in layer.nodes]
+        _check_product(product, [share_of(product, layer, products) for layer in named])
     ends = {
         mode: tuple(f"{e.name} {e.type} {list(e.extents)}" for e in report.ends if e.mode == mode) for mode in _MODES
     }
@@ -82,53 +83,24 @@ def _check_ends(report: LayerReport, record: PlanRecord, batch: int) -> None:
 
 def _check_product(product: Product, layers: Sequence[LayerNote]) -> None:
     if not layers:
+        if product.is_fixed:  # computed while the engine was built, and a constant in it
+            return
         raise BackendError(
             f"no layer of the engine says that it computes node {product.node}, so its precision is not known; "
             "an engine is used only where it is"
         )
-    computes = _computes_in_half if product.in_half else _computes_in_float
-    offending = [layer for layer in layers if _contradicts(layer, product)]
-    if offending or not any(computes(layer, weighted=product.weighted) for layer in layers):
-        wanted = "half" if product.in_half else "FP32"
-        raise CheckError(
-            f"expected node {product.node} in {wanted}, but the engine computes it in "
-            f"{_described((offending or layers)[0])}; the engine is not used: choose another version or backend"
-        )
-
-
-def _computes_in_half(layer: LayerNote, *, weighted: bool) -> bool:
-    widened = [entry for entry in layer.inputs if entry.type in _FLOATING and entry.type != "Half"]
-    if not layer.reads("Half") or (widened and not _casts(layer)):
-        return False
-    return not weighted or (layer.weights is not None and layer.weights.type == "Half")
-
-
-def _computes_in_float(layer: LayerNote, *, weighted: bool) -> bool:
-    if not weighted:
-        return layer.reads("Float")
-    reads = layer.reads("Float") or (layer.reads("Half") and _casts(layer))
-    return reads and layer.weights is not None and layer.weights.type == "Float"
-
-
-def _casts(layer: LayerNote) -> bool:
-    """Return whether a layer holds a cast: types are the network's own, so FP32 meets half through nothing else."""
-    return "Cast" in layer.name
-
-
-def _contradicts(layer: LayerNote, product: Product) -> bool:
-    """Return whether a layer that names a product can only be computing it in the other precision."""
-    own, other = ("Half", "Float") if product.in_half else ("Float", "Half")
-    reads_other = layer.reads(other) and not layer.reads(own)
-    if product.weighted:
-        return reads_other and layer.weights is not None and layer.weights.type != own
-    return reads_other
-
-
-def _described(layer: LayerNote) -> str:
-    inputs = ", ".join(entry.type for entry in layer.inputs) or "nothing"
-    weights = layer.weights.type if layer.weights else "none"
-    return f"{_named(layer)} (reads {inputs}; weights {weights})"
-
-
-def _named(layer: LayerNote) -> str:
-    return f"layer {layer.name} of kind {layer.kind}"
+    verdicts = [(judge(layer, product, held), layer) for layer, held in holders(layers, product)]
+    offending = [layer for layer in layers if contradicts(layer, product)]
+    if not offending and any(verdict is Verdict.OWN for verdict, _ in verdicts):
+        return
+    offending += [layer for verdict, layer in verdicts if verdict is Verdict.OTHER]
+    wanted = "half" if product.in_half else "FP32"
+    if offending:
+        found = f"but the engine computes it in {describe(offending[0], product)}"
+    elif product.is_fixed:
+        return
+    else:
+        found = f"which cannot be told of {describe(verdicts[0][1], product)}"
+    raise CheckError(
+        f"expected node {product.node} in {wanted}, {found}; the engine is not used: choose another version or backend"
+    )

@@ -41,7 +41,7 @@ class TensorNote:
 
     @property
     def is_matrix(self) -> bool:
-        """Return whether it may hold a product's weights: more than one extent, or extents that are not told."""
+        """Return whether it has more than one extent above 1, or extents that are not told; a scale or bias has one."""
         return not self.extents or sum(extent > 1 for extent in self.extents) > 1
 
 
@@ -57,15 +57,9 @@ class LayerNote:
     nodes: frozenset[str]  # of the ONNX graph, that it computes or takes part in
     stream: int
 
-    @property
-    def weights(self) -> TensorNote | None:
-        """Return its largest constant that can be weights; smaller ones are scales, biases and tables."""
-        matrices = [constant for constant in self.constants if constant.is_matrix]
-        return max(matrices, key=lambda constant: constant.elements, default=None)
-
-    def reads(self, type_: str) -> bool:
-        """Return whether a data input has this type."""
-        return any(entry.type == type_ for entry in self.inputs)
+    def described(self) -> str:
+        """Return its name and kind, for a message."""
+        return f"layer {self.name} of kind {self.kind}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,20 +19,39 @@ void* handle(const nb::int_& value, const char* name) {
 }
 
 void bind_capture(nb::module_& module) {
-  module.def("begin_capture", [](const nb::int_& stream) { begin_capture(handle(stream, "stream")); }, "stream"_a,
+  module.def("begin_capture",
+             [](const nb::int_& stream) {
+               void* const queue = handle(stream, "stream");
+               const nb::gil_scoped_release release;
+               begin_capture(queue);
+             },
+             "stream"_a,
              nb::sig("def begin_capture(stream: int) -> None"),
              "Record what this thread enqueues on the stream from here on, instead of doing it.");
   module.def("end_capture",
-             [](const nb::int_& stream) { return reinterpret_cast<uintptr_t>(end_capture(handle(stream, "stream"))); },
+             [](const nb::int_& stream) {
+               void* const queue = handle(stream, "stream");
+               const nb::gil_scoped_release release;
+               return reinterpret_cast<uintptr_t>(end_capture(queue));
+             },
              "stream"_a, nb::sig("def end_capture(stream: int) -> int"),
              "End the recording; return the handle of the CUDA graph made of it. RuntimeError where it cannot be one.");
   module.def("launch_captured",
              [](const nb::int_& graph, const nb::int_& stream) {
-               launch_captured(handle(graph, "graph"), handle(stream, "stream"));
+               void* const captured = handle(graph, "graph");
+               void* const queue = handle(stream, "stream");
+               const nb::gil_scoped_release release;
+               launch_captured(captured, queue);
              },
              "graph"_a, "stream"_a, nb::sig("def launch_captured(graph: int, stream: int) -> None"),
              "Enqueue the whole of a captured graph on the stream.");
-  module.def("free_captured", [](const nb::int_& graph) { free_captured(handle(graph, "graph")); }, "graph"_a,
+  module.def("free_captured",
+             [](const nb::int_& graph) {
+               void* const captured = handle(graph, "graph");
+               const nb::gil_scoped_release release;
+               free_captured(captured);
+             },
+             "graph"_a,
              nb::sig("def free_captured(graph: int) -> None"), "Free a captured graph, which must have ended its work.");
 }
 

@@ -159,6 +159,7 @@ _OTHER = {
         "executed_precision": "fp16",
         "versions": {"onnxruntime": "1.2.4"},
         "graph": "b" * 64,
+        "nodes": {"CPUExecutionProvider": 7},
         "trusted": True,
         "hardware": "another processor",
         "threads": 3,

@@ -239,7 +239,7 @@ _GARBAGE += [b"[" * 10**6, b'{"schema": "' + b"x" * 10**6 + b'"}']
 @pytest.mark.parametrize("content", _GARBAGE, ids=range(len(_GARBAGE)))
 def test_a_plan_json_that_is_none_is_refused_in_a_short_line(plan: Plan, content: bytes) -> None:
     (plan.directory / "plan.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"plan.json: expected (JSON|schema purecert.plan/2), found") as refusal:
+    with pytest.raises(InputError, match=r"plan.json: expected (JSON|schema purecert.plan/3), found") as refusal:
         read_plan(plan.directory)
     assert len(str(refusal.value)) < 1000
 

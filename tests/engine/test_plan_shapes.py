@@ -97,7 +97,8 @@ def test_a_purifier_with_noise_of_its_own_runs_through_the_whole_path(random_pla
     assert len(rows) == 4
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["noise_elements"] == [6, 6]
-    assert record["backend"]["probed"] == "labels"
+    # Labels say little about rounding that depends on the place in the batch.
+    assert (record["backend"]["probed"], record["backend"]["placement"]) == ("labels", "static")
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])

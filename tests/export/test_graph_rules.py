@@ -163,6 +163,32 @@ def test_an_operator_of_another_domain_is_refused() -> None:
         check_graph(_model([odd, _PRODUCT, *_label("logits")]), "fp32", {})
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        *((kind, "draws at random") for kind in ("RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")),
+        *((kind, "is a loop") for kind in ("RNN", "GRU", "LSTM")),
+    ],
+)
+def test_what_is_no_function_of_the_pixels_or_loops_is_refused(kind: str, why: str) -> None:
+    odd = helper.make_node(kind, ["pixels"], ["odd"], "the_odd")
+    with pytest.raises(InputError, match=rf"node the_odd \({kind}\) {why}, and "):
+        check_graph(_model([odd, _PRODUCT, *_label("logits")]), "fp32", {})
+
+
+def test_a_product_in_bfloat16_is_refused_by_that_name() -> None:
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["short"], "shorten", to=TensorProto.BFLOAT16),
+        helper.make_node("Cast", ["module.weight"], ["short_weight"], "shorten_weight", to=TensorProto.BFLOAT16),
+        helper.make_node("MatMul", ["short", "short_weight"], ["product"], "the_product"),
+        helper.make_node("Cast", ["product"], ["logits"], "widen", to=TensorProto.FLOAT),
+    ]
+    model = _model([*nodes, *_label("logits")], dtype=TensorProto.FLOAT16)
+    for islands in ({}, {"module": "declared"}):
+        with pytest.raises(InputError, match=r"multiplies weights module.weight in BFLOAT16, in an FP16 plan"):
+            check_graph(model, "fp16", islands)
+
+
 _LARGEST = [
     helper.make_node("ReduceMax", ["pixels"], ["most"], "most", keepdims=0),
     helper.make_node("Cast", ["most"], ["whole"], "whole", to=TensorProto.INT64),

@@ -71,6 +71,7 @@ def _parity(precision: Precision, agreement: float, net_loss: float, *, draws: i
         net_loss_mean=net_loss,
         net_loss_worst=1.0,
         reduced=draws < 20_000,
+        files=(),
     )
 
 

@@ -68,6 +68,22 @@ def test_programs_are_told_of_the_engines_too(rtx: None, tmp_path: Path) -> None
     assert engine["report"]["inputs"] == ["pixels Half [256, 1, 8, 8]"]  # the default batch
 
 
+def test_the_builder_s_options_reach_the_engines(rtx: None, tmp_path: Path) -> None:
+    options = ["--tensorrt-rtx", "--gpu", "sm_89", "--builder-level", 1, "--workspace-mib", 4096]
+    result = _export(tmp_path / "plan", *options)
+    assert result.exit_code == 0, result.output
+    (path,) = _engines(tmp_path / "plan")
+    found = json.loads(path.with_suffix(".json").read_text())["options"]
+    assert (found["optimization_level"], found["workspace_mib"]) == (1, 4096)
+
+
+def test_too_little_workspace_is_told_once(rtx: None, tmp_path: Path) -> None:
+    result = _export(tmp_path / "plan", "--tensorrt-rtx", "--gpu", "sm_89", "--workspace-mib", 1)
+    assert result.exit_code == 5, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "out of memory" in line]
+    assert "try a smaller --batch; the plan in " in line
+
+
 def test_the_plan_of_an_export_without_engines_has_none(tmp_path: Path) -> None:
     result = _export(tmp_path / "plan", "--precision", "fp32", "--json")
     assert result.exit_code == 0, result.output
@@ -108,6 +124,10 @@ def test_rtx_without_a_gpu_says_how_to_build_for_another(
         (["--gpu", "sm_89"], 2, "--gpu is what --tensorrt-rtx builds for"),
         (["--tensorrt", "--gpu", "sm_89"], 2, "--gpu is what --tensorrt-rtx builds for"),
         (["--batch", 8], 2, "--batch is the engines'"),
+        (["--builder-level", 3], 2, "--builder-level and --workspace-mib are the engines'"),
+        (["--workspace-mib", 512], 2, "--builder-level and --workspace-mib are the engines'"),
+        (["--tensorrt-rtx", "--gpu", "sm_89", "--builder-level", 6], 2, "optimisation level from 0 to 5, got 6"),
+        (["--tensorrt-rtx", "--gpu", "sm_89", "--workspace-mib", 0], 2, "workspace of at least 1 MiB, got 0"),
     ],
 )
 def test_what_cannot_be_built_is_refused_before_the_work(

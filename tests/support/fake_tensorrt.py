@@ -25,7 +25,9 @@ class FakeLibrary:
         self.onnx = plan.read_graph(sigma)
         self.deserialised: list[bytes] = []
         self.shapes = {entry.name: entry.shape for entry in plan.record.inputs}
-        self.context_fails = False
+        self.context_fails = ""  # what the library says of it
+        self.is_capturable = True
+        self.logger: Any = None
         self.answers_wrongly = False
 
     def install(self) -> None:
@@ -37,6 +39,7 @@ class FakeLibrary:
         class Runtime:
             def __init__(self, logger: Any) -> None:
                 assert isinstance(logger, real.ILogger)
+                library.logger = logger
 
             def deserialize_cuda_engine(self, content: bytes) -> "_Engine":
                 library.deserialised.append(content)
@@ -65,8 +68,24 @@ class _Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return (-1, *self._library.shapes.get(name, ()))
 
-    def create_execution_context(self) -> "_Context | None":
-        return None if self._library.context_fails else _Context(self._library)
+    def create_runtime_config(self) -> "_RuntimeConfig":
+        return _RuntimeConfig()
+
+    def create_execution_context(self, config: "_RuntimeConfig") -> "_Context | None":
+        strategies = real.DynamicShapesKernelSpecializationStrategy, real.CudaGraphStrategy
+        assert config.dynamic_shapes_kernel_specialization_strategy == strategies[0].EAGER
+        assert config.cuda_graph_strategy == strategies[1].DISABLED
+        if self._library.context_fails:
+            self._library.logger.log(real.ILogger.Severity.ERROR, self._library.context_fails)
+            return None
+        return _Context(self._library)
+
+
+class _RuntimeConfig:
+    """How a context runs; the real one belongs to a real engine."""
+
+    dynamic_shapes_kernel_specialization_strategy: Any = None
+    cuda_graph_strategy: Any = None
 
 
 class _Context:
@@ -90,6 +109,10 @@ class _Context:
         assert self._addresses.keys() == {*self._library.shapes, "label"}
         self._library.kernels.launch(stream, self._run)
         return True
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        assert stream != 0
+        return self._library.is_capturable
 
     def _run(self) -> None:
         binding, batch = self._session.io_binding(), self._library.batch

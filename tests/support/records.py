@@ -76,6 +76,7 @@ PLAN = PlanRecord(
             net_loss_mean=0.0,
             net_loss_worst=1e-4,
             reduced=False,
+            files=(),
         ),
     ),
     model_sha256="b" * 64,

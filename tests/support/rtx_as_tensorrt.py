@@ -4,7 +4,7 @@ TensorRT itself needs a GPU. What is built here is an engine of TensorRT-RTX for
 """
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, final
 
 import pytest
@@ -23,6 +23,7 @@ class RtxAsTensorrt:
         self.rtx: Any = tensorrt_rtx_bindings
         self.reports: list[str] = []
         self.timing_caches: list[bytes] = []
+        self.inspector_tells_ends = True  # as TensorRT 10 does not: its inspector gives their names only
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the place of ``tensorrt``."""
@@ -114,4 +115,19 @@ class _Runtime:
         return self
 
     def get_engine_information(self, form: object) -> str:
-        return self._fake.reports[-1]
+        report = self._fake.reports[-1]
+        return report if self._fake.inspector_tells_ends else report.partition("I/O Tensors:")[0]
+
+    num_io_tensors = 2
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("pixels", "label")[index]
+
+    def get_tensor_mode(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(name="INPUT" if name == "pixels" else "OUTPUT")
+
+    def get_tensor_dtype(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(name="HALF" if name == "pixels" else "INT32")
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return (-1, 1, 8, 8) if name == "pixels" else (-1,)

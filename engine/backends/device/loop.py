@@ -35,7 +35,7 @@ class DeviceBackend(Backend):
     def __init__(self, step: DeviceStep, info: BackendInfo) -> None:
         self._step, self._info = step, info
         self._image_index = np.zeros(step.images.shape[0], np.int64)
-        self._placed: list[NDArray[np.uint8]] = []  # staged images that the device may still have to copy
+        self._staged: list[NDArray[Any]] = []  # host memory of copies that nobody has waited for
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="purecert")
 
     @property
@@ -57,8 +57,8 @@ class DeviceBackend(Backend):
         with queue.failures(), queue.entered():
             staged = queue.host_buffer((1, *pixels.shape), np.uint8)
             staged[0] = pixels
+            self._staged.append(staged)
             queue.write(images.part(slot, 1), staged)
-        self._placed.append(staged)
         self._image_index[slot] = image_index
 
     def submit(self, segments: Sequence[Segment]) -> Future[Int64[np.ndarray, "segments classes_and_invalid"]]:
@@ -92,11 +92,13 @@ class DeviceBackend(Backend):
             # What failed on the device has been raised where its counts were awaited; closing must not hide it.
             _log.warning("closing: %s", error)
         del self._step
-        try:
-            program.close()
-            queue.close()
-        except PurecertError as error:
-            _log.warning("closing: %s", error)
+        for close in (program.close, queue.close):
+            try:
+                with queue.failures():
+                    close()
+            except PurecertError as error:
+                _log.warning("closing: %s", error)
+        self._staged.clear()
 
     def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], NDArray[np.int32], list[Any]]:
         """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""
@@ -107,14 +109,17 @@ class DeviceBackend(Backend):
         staged = queue.host_buffer(words.shape, np.int32)
         np.copyto(staged, words.view(np.int32))
         counts = queue.host_buffer((len(segments), step.counts.shape[1]), np.int32)
-        held, self._placed = [staged, *self._placed], []
+        # Until somebody has waited, the device may copy from and to these, also where the rest cannot be enqueued.
+        self._staged += [staged, counts]
         with queue.entered():
             queue.write(step.row_map.part(0, len(words)), staged)
             queue.clear(step.counts.part(0, len(segments)))
             for _ in pieces:
                 step.repeat()
             queue.read(counts, step.counts.part(0, len(segments)))
-            return queue.mark(), counts, held
+            wait = queue.mark()
+        held, self._staged = self._staged, []
+        return wait, counts, held
 
     def _settle(
         self, wait: Callable[[], None], counts: NDArray[np.int32], rows: int, held: list[Any]

@@ -1,5 +1,6 @@
 """Opening a plan on a device: the graph that was made for it, its noise, and one repeatable step of both."""
 
+import traceback
 from collections.abc import Callable, Sequence
 
 from purecert.engine.backends.base import BackendInfo
@@ -15,6 +16,13 @@ from purecert.engine.plan import Plan
 _SLOTS = 64  # images at once: where each asks for few draws, their rows together still fill a submission
 
 
+def _forget(error: BaseException | None) -> None:
+    """Free what the failed calls held: a runtime's objects must not outlive the queue that they work on."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
 def open_device(
     plan: Plan, noise: Sequence[InputNoise], queue: DeviceQueue, load: Callable[[], DeviceProgram]
 ) -> Opened:
@@ -28,7 +36,8 @@ def open_device(
         _ = queue.kernels  # missing ones are told before the minutes that compiling may take
         with queue.failures():
             program = load()
-    except PurecertError:
+    except PurecertError as error:
+        _forget(error)
         queue.close()
         raise
 

@@ -13,7 +13,7 @@ from purecert.engine.backends.device.array import DeviceArray, RawArray
 from purecert.engine.backends.device.batch_kernels import CudaKernels, cuda_kernels
 from purecert.engine.backends.device.gpu_driver import capability_of, load_driver
 from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.errors import BackendError, OutOfMemoryError
+from purecert.engine.backends.graph import device_failure
 from purecert.engine.hardware import describe_cpu
 
 _WARM_UPS = 3  # runs before a capture, in which runtimes choose their kernels and reserve memory
@@ -36,8 +36,9 @@ class PycudaQueue(DeviceQueue):
         """
         self._driver = load_driver()
         self._kernels = kernels or cuda_kernels()
-        self._device = self._driver.Device(0)  # CUDA_VISIBLE_DEVICES says which one that is
-        self._context = self._device.retain_primary_context()
+        with self.failures():
+            self._device = self._driver.Device(0)  # CUDA_VISIBLE_DEVICES says which one that is
+            self._context = self._device.retain_primary_context()
         self._events: list[Any] = []  # not waited for by anybody
         self._lock = Lock()
         self._allocations: list[Any] = []
@@ -46,7 +47,7 @@ class PycudaQueue(DeviceQueue):
             from pycuda.tools import PageLockedMemoryPool
 
             self._pool = PageLockedMemoryPool()
-            # Not the default stream, with which every other one would synchronise.
+            # Not the default stream: a graph cannot be captured on it, and ONNX Runtime takes it for none.
             self._stream = self._driver.Stream()
             self._free_at_first = self._driver.mem_get_info()[0]
         self._least_free = self._free_at_first
@@ -71,10 +72,8 @@ class PycudaQueue(DeviceQueue):
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except self._driver.MemoryError as error:
-            raise OutOfMemoryError(f"the GPU ran out of memory; try a smaller --batch: {error}") from error
         except (self._driver.Error, RuntimeError) as error:  # our kernels' failures are RuntimeErrors
-            raise BackendError(f"the GPU failed: {error}") from error
+            raise device_failure("the GPU", error) from error
 
     def failures(self) -> AbstractContextManager[None]:
         return self._failures()

@@ -1,6 +1,7 @@
 """One batch on a device: noise into the inputs, through the network, votes into the counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import final
 
 import numpy as np
@@ -8,7 +9,6 @@ from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import MAX_SEGMENTS
-from purecert.engine.backends.device.array import DeviceArray
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
@@ -63,12 +63,13 @@ class ProbedProgram(HostGraph):
         return self._inputs
 
     def labels(self) -> Int32[np.ndarray, " batch"]:
-        labels = self._run(self._program.labels)
-        assert labels is not None
-        return labels
+        with self._enqueued_inputs():
+            return self._queue.download(self._program.labels())
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        return self._run(self._program.logits)
+        with self._enqueued_inputs():
+            logits = self._program.logits()
+            return None if logits is None else self._queue.download(logits)
 
     @property
     def digest(self) -> str:
@@ -90,9 +91,10 @@ class ProbedProgram(HostGraph):
         self._program.close()
         self._queue.close()
 
-    def _run(self, enqueue: Callable[[], DeviceArray | None]) -> NDArray[np.generic] | None:
+    @contextmanager
+    def _enqueued_inputs(self) -> Iterator[None]:
         with self._queue.failures(), self._queue.entered():
             for target, rows in zip(self._program.inputs, self._inputs, strict=True):
                 self._queue.write(target, rows)
-            output = enqueue()
-            return None if output is None else self._queue.download(output)
+            yield
+            self._queue.mark()()  # the host may overwrite its rows from here on

@@ -150,6 +150,16 @@ def test_too_little_memory_is_said(queue: PycudaQueue) -> None:
         queue.zeros((2**21,), np.uint8)
 
 
+@pytest.mark.parametrize("name", ["cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuStreamCreate", "cuMemGetInfo"])
+def test_a_gpu_that_others_hold_is_said(name: str, kernels: StreamKernels) -> None:
+    for error, expected in ((CudaError.OUT_OF_MEMORY, OutOfMemoryError), (CudaError.INVALID_VALUE, BackendError)):
+        _FAKE.reset()
+        _FAKE.request_error(name, error)
+        with pytest.raises(expected):
+            PycudaQueue(kernels)
+    _FAKE.reset()
+
+
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [

@@ -4,11 +4,13 @@ Real here: the engine and its tag, pycuda, the queue, the loop, the noise and th
 kernels). Fake: the driver, whose memory is the host's, and the engine's execution.
 """
 
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 
 os.environ["FAKE_CUDA_ARCHITECTURE"] = "89"  # what test_tensorrt.py built for; the driver reads it when it is loaded
 
-from purecert.engine.backends.base import Backend, Segment
+from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.certificates import Certificate
 from purecert.engine.datasets import load_dataset
@@ -30,6 +32,7 @@ from purecert.engine.spec import SmoothingSpec
 from purecert.engine.tensorrt.build import BuildOptions
 from purecert.engine.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.tensorrt.target import any_gpu
+from purecert.engine.trust import is_of_this_machine
 from purecert.export.engine_gate import gate_engines
 from purecert.export.fuse import fuse
 from purecert.train.checkpoints import demo_model_path, load_model
@@ -109,7 +112,8 @@ def test_a_run_names_the_engine_and_what_made_it(plan: Plan, library: FakeLibrar
     (path,) = (plan.directory / "cache").glob("*.engine")
     assert content == path.read_bytes()
     info = backend.info
-    assert (info.name, info.executed_precision, info.probed, info.nodes) == ("tensorrt-rtx", "fp16", "labels", {})
+    assert (info.name, info.executed_precision, info.nodes) == ("tensorrt-rtx", "fp16", {})
+    assert (info.probed, info.placement) == ("labels", "static")
     assert info.versions.keys() == {"pycuda", "cuda-driver", "tensorrt-rtx"}
     assert "sm_89" in info.hardware
     assert backend.cost().build_seconds > 0
@@ -127,6 +131,15 @@ def test_the_host_does_not_wait_inside_a_submission(backend: Backend) -> None:
     assert copies == [8 + 1, 1, 1]  # the images, placed without a wait too, and the row map; counts, zeroed and read
     waits = [call.name for call in _FAKE.calls() if "Synchronize" in call.name]
     assert waits == ["cuEventSynchronize"]
+
+
+def test_an_engine_that_cannot_be_captured_is_enqueued_batch_by_batch(plan: Plan, library: FakeLibrary) -> None:
+    library.is_capturable = False
+    with closing(_open(plan)) as backend:
+        assert library.kernels.graphs == {}
+        backend.place(0, 0, _DIGITS.images[0])
+        votes = backend.submit([Segment(0, 1, 0, 100)]).result()
+    assert int(votes[0].argmax()) == int(_DIGITS.labels[0])
 
 
 def test_placed_images_are_not_reused_before_they_are_copied(backend: Backend) -> None:
@@ -153,16 +166,34 @@ def test_an_engine_from_elsewhere_is_never_deserialised(plan: Plan, library: Fak
     tag.unlink()
     with pytest.raises(InputError, match="does not carry this machine's tag"):
         _open(copy)
-    other = path.with_name("sigma-0.5-tensorrt-rtx-0123456789abcdef.engine")
-    tag.write_text(kept_tag)
-    for name in (path, tag):
-        name.rename(name.with_name(name.name.replace(path.stem, other.stem)))
-    for name in (other, other.with_name(other.name + ".tag")):
-        shutil.copy(name, path if name == other else tag)
-    path.write_bytes(kept[::-1])
-    with pytest.raises(InputError, match="does not carry this machine's tag"):
-        _open(copy)
+    other = Path(os.environ["PURECERT_TEST_OTHER_ENGINE"])  # of this machine too, for another batch
+    assert is_of_this_machine(other)
+    shutil.copy(other, path)
+    for kept_or_its_own in (kept_tag, other.with_name(other.name + ".tag").read_text()):
+        tag.write_text(kept_or_its_own)
+        with pytest.raises(InputError, match="does not carry this machine's tag"):
+            _open(copy)
     assert library.deserialised == []
+
+
+def test_memory_of_copies_is_kept_where_a_submission_fails(
+    backend: Backend, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copies before the failure wait in the queue: what they read must not be given to the next image."""
+
+    def refused(graph: int, stream: int) -> None:
+        raise RuntimeError("a CUDA graph cannot be launched")
+
+    backend.place(0, 0, _DIGITS.images[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(library.kernels, "launch_captured", refused)
+        with pytest.raises(BackendError, match="cannot be launched"):
+            backend.submit([Segment(0, 1, 0, 100)]).result()
+    assert _FAKE.pending() > 0
+    gc.collect()
+    backend.place(1, 1, _DIGITS.images[1])
+    votes = backend.submit([Segment(0, 1, 0, 100), Segment(1, 1, 0, 100)]).result()
+    assert [int(row.argmax()) for row in votes] == [int(_DIGITS.labels[0]), int(_DIGITS.labels[1])]
 
 
 def test_with_trust_such_an_engine_is_loaded_and_the_run_says_so(
@@ -177,10 +208,13 @@ def test_with_trust_such_an_engine_is_loaded_and_the_run_says_so(
 
 
 def test_what_goes_wrong_on_the_device_ends_as_one_of_our_errors(plan: Plan, library: FakeLibrary) -> None:
-    library.context_fails = True
-    with pytest.raises(BackendError, match="tensorrt-rtx made no execution context"):
+    library.context_fails = "no kernel image is available"
+    with pytest.raises(BackendError, match="tensorrt-rtx made no execution context: no kernel image"):
         _open(plan)
-    library.context_fails = False
+    library.context_fails = "Error Code 2: OutOfMemory (Requested size was 9000000000 bytes.)"
+    with pytest.raises(OutOfMemoryError, match=r"no execution context: out of memory .*Requested size.*smaller --batch"):
+        _open(plan)
+    library.context_fails = ""
     _FAKE.request_error("cuMemAlloc", CudaError.OUT_OF_MEMORY, calls=-1)
     with pytest.raises(OutOfMemoryError, match="smaller --batch"):
         _open(plan)
@@ -209,7 +243,14 @@ def test_the_votes_of_engines_are_gated_like_those_of_the_plan(
     assert parity["tensorrt-rtx"].agreement > 0.99
     assert (_FAKE.left("device"), _FAKE.left("page_locked")) == before
     with closing(_open(gated)) as backend:
-        assert make_record(gated, _DIGITS, _SPEC, backend.info, seed=1, seed_given=True).backend.gated
+        info = backend.info
+    assert _is_gated(gated, info)
+    assert not _is_gated(gated, replace(info, graph="0" * 64))  # another engine of the same library
+    assert not _is_gated(plan, info)
+
+
+def _is_gated(plan: Plan, info: BackendInfo) -> bool:
+    return make_record(plan, _DIGITS, _SPEC, info, seed=1, seed_given=True).backend.gated
 
 
 def test_engines_that_vote_otherwise_are_removed(plan: Plan, library: FakeLibrary, tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ def test_the_backend_certifies_on_the_fake_driver(
     plan = read_plan(Path(shutil.copytree(demo_plan_fp16, tmp_path / "plan", ignore=shutil.ignore_patterns("cache"))))
     (engine,) = build_ahead(plan, 32, "tensorrt-rtx", any_gpu("sm_89"))
     assert engine.path.parent == plan.directory / "cache"
+    other = read_plan(Path(shutil.copytree(plan.directory, tmp_path / "other", ignore=shutil.ignore_patterns("cache"))))
+    (other_engine,) = build_ahead(other, 16, "tensorrt-rtx", any_gpu("sm_89"))
     monkeypatch.setenv("PURECERT_TEST_PLAN", str(plan.directory))
+    monkeypatch.setenv("PURECERT_TEST_OTHER_ENGINE", str(other_engine.path))
     monkeypatch.setenv("PURECERT_TEST_CONFIG", os.environ["XDG_CONFIG_HOME"])
     run_cases(Path(__file__).with_name("tensorrt_cases.py"), fake_cuda_library, tmp_path / "report.xml")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import BackendError, InputError, OutOfMemoryError
 from purecert.engine.plan import Plan, read_plan
 from purecert.engine.tensorrt.build import BuildOptions, BuiltEngine
 from purecert.engine.tensorrt.cache import EngineFile, open_engine
@@ -30,7 +30,7 @@ def plan(rtx: None, half_plan: Plan, tmp_path: Path) -> Plan:
 def _open(
     plan: Plan, *, batch: int = 8, target: Target = _SM_89, options: BuildOptions | None = None, trust: bool = False
 ) -> EngineFile:
-    return open_engine(plan, 0.5, batch, "tensorrt-rtx", target, options or BuildOptions(), trust=trust)
+    return open_engine(plan, 0.5, batch, "tensorrt-rtx", target, options, trust=trust)
 
 
 def test_an_engine_is_built_once_with_one_line(
@@ -56,11 +56,31 @@ def test_whatever_an_engine_is_made_from_gives_it_a_file_of_its_own(plan: Plan) 
         _open(plan),
         _open(plan, batch=7),
         _open(plan, target=any_gpu("sm_86")),
-        _open(plan, options=BuildOptions(optimization_level=2)),
     ]
     assert len({engine.path for engine in made}) == len(made)
     # A GPU's name is not part of it: an engine of TensorRT-RTX runs on every GPU of its compute capability.
     assert _open(plan, target=Target(gpu="NVIDIA L4", capability="sm_89")) == made[0]
+
+
+def test_an_engine_found_with_other_options_is_taken_unless_options_are_asked_for(plan: Plan) -> None:
+    quick, slow = BuildOptions(optimization_level=0), BuildOptions(optimization_level=2)
+    first = _open(plan, options=quick)
+    assert _open(plan) == first
+    assert _open(plan, options=quick) == first
+    built_at = first.path.stat().st_mtime_ns
+    second = _open(plan, options=slow)
+    assert second.path == first.path
+    assert second.path.stat().st_mtime_ns > built_at
+    described = json.loads(second.path.with_suffix(".json").read_text())
+    assert described["options"] == {"optimization_level": 2, "workspace_mib": None, "timing_cache": True}
+    assert _open(plan) == second
+
+
+def test_an_engine_that_cannot_be_built_again_stays(plan: Plan) -> None:
+    first = _open(plan)
+    with pytest.raises(OutOfMemoryError):
+        _open(plan, options=BuildOptions(workspace_mib=1))
+    assert _open(plan) == first
 
 
 def test_what_lies_beside_an_engine_tells_what_was_found_in_it(plan: Plan, built: BuiltEngine) -> None:
@@ -153,7 +173,7 @@ _H200 = Target(gpu="NVIDIA H200", capability="sm_90")
 
 
 def _open_tensorrt(plan: Plan, batch: int, target: Target = _H200) -> EngineFile:
-    return open_engine(plan, 0.5, batch, "tensorrt", target, BuildOptions(), trust=False)
+    return open_engine(plan, 0.5, batch, "tensorrt", target, None, trust=False)
 
 
 def test_tensorrt_builds_by_the_same_path(plan: Plan, built: BuiltEngine, tensorrt: RtxAsTensorrt) -> None:
@@ -164,6 +184,14 @@ def test_tensorrt_builds_by_the_same_path(plan: Plan, built: BuiltEngine, tensor
     # Here the GPU's name counts: kernels are chosen by measuring them on it.
     other = _open_tensorrt(plan, 8, Target(gpu="NVIDIA H100", capability="sm_90"))
     assert other.path != engine.path
+
+
+def test_an_inspector_that_gives_no_ends_is_helped_out_by_the_engine(
+    plan: Plan, built: BuiltEngine, tensorrt: RtxAsTensorrt
+) -> None:
+    """The engine tells a batch that it does not know, as one of TensorRT 10 does of a dynamic extent."""
+    tensorrt.inspector_tells_ends = False
+    assert _open_tensorrt(plan, 8).report == built.report
 
 
 def test_tensorrt_s_measured_times_serve_the_next_build_of_the_same_gpu(plan: Plan, tensorrt: RtxAsTensorrt) -> None:

@@ -2,13 +2,14 @@
 
 import logging
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from purecert.engine.errors import BackendError
-from purecert.engine.tensorrt.library import LibraryName, listen, load_library
+from purecert.engine.errors import BackendError, OutOfMemoryError
+from purecert.engine.tensorrt.library import LibraryName, failure, listen, load_library
 
 
 @pytest.mark.parametrize(("name", "module"), [("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt_rtx_bindings")])
@@ -18,6 +19,20 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BackendError, match=rf"expected {name} to be installed.*pip install 'purecert\[{name}\]'"):
         load_library(name)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["raise ImportError('libnvinfer.so.10: cannot open shared object file')", "import a_part_that_is_missing"],
+)
+def test_a_library_that_cannot_be_loaded_is_told_from_one_that_is_missing(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    with pytest.raises(BackendError, match=r"tensorrt is installed but cannot be loaded \(.*(libnvinfer|a_part)"):
+        load_library("tensorrt")
 
 
 def _module(version: str) -> ModuleType:
@@ -59,8 +74,8 @@ def test_warnings_and_errors_are_logged_in_one_line(said: Any, caplog: pytest.Lo
         said.say(level, f"{level}\n  happened")
     assert [(entry.levelname, entry.message) for entry in caplog.records] == [
         ("WARNING", "TensorRT: WARNING happened"),
-        ("ERROR", "TensorRT: ERROR happened"),
-        ("ERROR", "TensorRT: INTERNAL_ERROR happened"),
+        ("DEBUG", "TensorRT: ERROR happened"),  # the command's last line says it
+        ("DEBUG", "TensorRT: INTERNAL_ERROR happened"),
     ]
     assert said.heard.why() == "ERROR happened; INTERNAL_ERROR happened"
 
@@ -76,3 +91,25 @@ def test_only_the_last_errors_are_kept(said: Any) -> None:
     for number in range(10):
         said.say("ERROR", f"error {number}")
     assert said.heard.why() == "error 7; error 8; error 9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[executor.cpp::alloc::1] Error Code 2: OutOfMemory", "Requested amount is Out of memory", "std::bad_alloc"],
+)
+def test_a_failure_for_want_of_memory_is_out_of_memory(said: Any, text: str) -> None:
+    said.say("ERROR", text)
+    said.say("ERROR", "Error Code 10: Internal Error")
+    found = failure(said.heard, "tensorrt cannot do it")
+    assert isinstance(found, OutOfMemoryError)
+    assert str(found) == (
+        f"tensorrt cannot do it: out of memory ({text}; Error Code 10: Internal Error); try a smaller --batch"
+    )
+
+
+def test_another_failure_is_the_backend_s(said: Any) -> None:
+    assert str(failure(said.heard, "tensorrt cannot do it")) == "tensorrt cannot do it: it does not say why"
+    said.say("ERROR", "Error Code 10: no tactic")
+    found = failure(said.heard, "tensorrt cannot do it")
+    assert isinstance(found, BackendError)
+    assert str(found) == "tensorrt cannot do it: Error Code 10: no tactic"

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from purecert.engine.errors import BackendError, CheckError, InputError
 from purecert.engine.plan import GraphInput, Plan, PlanRecord
 from purecert.engine.tensorrt.library import listen, load_library
-from purecert.engine.tensorrt.network import Product, check_network, parse_network
+from purecert.engine.tensorrt.network import Product, Weight, check_network, parse_network
 from support.plans import LABEL_CONSTANTS
 
 pytestmark = pytest.mark.usefixtures("rtx")
@@ -22,7 +22,8 @@ def _products(onnx_model: bytes, record: PlanRecord) -> tuple[Product, ...]:
     module = load_library("tensorrt-rtx")
     logger, heard = listen(module)
     builder = module.Builder(logger)
-    return check_network(parse_network(module, builder, logger, heard, onnx_model), onnx_model, record)
+    network = parse_network(module, builder, logger, heard, onnx_model)
+    return check_network(module, network, onnx_model, record)
 
 
 def test_the_demo_s_products_are_those_of_its_onnx_graph(half_plan: Plan, full_plan: Plan) -> None:
@@ -36,7 +37,12 @@ def test_the_demo_s_products_are_those_of_its_onnx_graph(half_plan: Plan, full_p
         }
         products = _products(plan.read_graph(0.5), plan.record)
         assert {product.node: product.in_half for product in products} == expected
-        assert all(product.weighted for product in products)
+        extents = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+        for node in graph.node:
+            if node.name in expected:
+                held = (Weight(name=node.input[1], extents=extents[node.input[1]]),)
+                assert next(product for product in products if product.node == node.name).weights == held
+        assert not any(product.is_fixed for product in products)
         assert len(products) == len(expected) == 24
         assert sum(product.in_half for product in products) == (23 if plan is half_plan else 0)
 
@@ -114,7 +120,8 @@ def record(full_plan: Plan) -> PlanRecord:
 
 
 def test_a_small_graph_is_taken(record: PlanRecord) -> None:
-    expected = Product(node="product", in_half=False, weighted=True)
+    weights = (Weight(name="weight", extents=(8, 3)),)
+    expected = Product(node="product", in_half=False, weights=weights, is_fixed=False)
     assert _products(_model([_FLAT, _LOGITS, *_LABEL]), record) == (expected,)
 
 
@@ -138,17 +145,42 @@ def _if() -> onnx.NodeProto:
 @pytest.mark.parametrize(
     ("node", "named"),
     [
+        (lambda: _node("RandomNormalLike", "flat", "looped", "the_noise"), r"the_noise \(RandomNormalLike\) draws at"),
+        (lambda: _node("Bernoulli", "flat", "looped", "the_coins"), r"the_coins \(Bernoulli\) draws at random"),
+        (lambda: _node("GRU", "flat flat flat", "looped", "the_gru", hidden_size=3), r"the_gru \(GRU\) is a loop"),
         (_loop, r"the_loop \(Loop\)"),
         (_if, r"the_if \(If\)"),
         (lambda: _node("NonZero", "flat", "looped", "the_places"), r"the_places \(NonZero\)"),
         (lambda: _node("Compress", "flat yes", "looped", "the_some"), r"the_some \(Compress\)"),
     ],
 )
-def test_work_that_depends_on_values_is_refused(
-    record: PlanRecord, node: Callable[[], onnx.NodeProto], named: str
-) -> None:
-    with pytest.raises(InputError, match=f"node {named} does work that depends on values"):
+def test_what_no_plan_may_hold_is_refused(record: PlanRecord, node: Callable[[], onnx.NodeProto], named: str) -> None:
+    with pytest.raises(InputError, match=f"node {named}.*; export a model without it"):
         _products(_model([_FLAT, node(), _LOGITS, *_LABEL]), record)
+
+
+def test_a_random_value_that_a_function_hides_is_refused(record: PlanRecord) -> None:
+    hidden = helper.make_function(
+        "elsewhere",
+        "Stranger",
+        ["x"],
+        ["y"],
+        [_node("RandomNormalLike", "x", "r", "noise"), _node("Add", "x r", "y", "sum")],
+        [helper.make_opsetid("", 20)],
+    )
+    model = onnx.load_from_string(
+        _model(
+            [
+                _FLAT,
+                _node("Stranger", "flat", "odd", "the_stranger", domain="elsewhere"),
+                _node("MatMul", "odd weight", "logits", "product"),
+                *_LABEL,
+            ]
+        )
+    )
+    model.functions.append(hidden)
+    with pytest.raises(InputError, match="brings values drawn at random"):
+        _products(model.SerializeToString(), record)
 
 
 def test_what_the_library_cannot_parse_is_refused_with_the_node_s_name(record: PlanRecord) -> None:

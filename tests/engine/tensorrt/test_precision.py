@@ -4,21 +4,30 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import onnx
 import pytest
 
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.plan import Plan, PlanRecord
 from purecert.engine.tensorrt.build import BuiltEngine
-from purecert.engine.tensorrt.network import Product
+from purecert.engine.tensorrt.network import Product, Weight
 from purecert.engine.tensorrt.precision import PrecisionReport, check_precision
 from purecert.engine.tensorrt.report import parse_report
 from support.layer_reports import ENDS, end, layer, report
 
 _BATCH = 8
 _HALF_WEIGHTS = [((16, 16, 3, 3), "Half"), ((1, 16, 1, 1), "Half")]
-_CONVOLUTION = Product(node="conv", in_half=True, weighted=True)
-_ATTENTION = Product(node="scores", in_half=True, weighted=False)
-_HEAD = Product(node="head", in_half=False, weighted=True)
+
+
+def _product(node: str, *extents: int, in_half: bool = True, is_fixed: bool = False) -> Product:
+    """Return a product with a weight of these extents, or of two computed values where there are none."""
+    weights = (Weight(name=f"{node}.weight", extents=extents),) if extents else ()
+    return Product(node=node, in_half=in_half, weights=weights, is_fixed=is_fixed)
+
+
+_CONVOLUTION = _product("conv", 16, 16, 3, 3)
+_ATTENTION = _product("scores")
+_HEAD = _product("head", 10, 32, in_half=False)
 
 _CONVOLUTION_LAYER = layer("__myl_Corr", ["conv"], weights=_HALF_WEIGHTS)
 _ATTENTION_LAYER = layer("fmha", ["scores"], inputs=["Half", "Half", "Half"])
@@ -54,8 +63,17 @@ def test_an_engine_of_the_plan_s_precision_is_counted(half_plan: Plan) -> None:
         # layers that prepare or finish what another multiplies
         [_CONVOLUTION_LAYER, layer("__myl_Conc", ["conv"], weights=[((1, 7, 8, 8), "Half")])],
         [_CONVOLUTION_LAYER, layer("__myl_AddCast", ["conv"], weights=[((1, 16, 1, 1), "Float")], output="Float")],
-        # an FP32 table that is added, smaller than the weights
-        [layer("__myl_FcCastAdd", ["conv"], weights=[((768, 768), "Half"), ((197, 768), "Float")])],
+        # FP32 tables that are added, smaller and larger than the weights, and of room for them
+        [layer("__myl_FcCastAdd", ["conv"], weights=[((144, 16), "Half"), ((97, 16), "Float")])],
+        [layer("__myl_FcCastAdd", ["conv"], weights=[((16, 3, 3, 16), "Half"), ((1024, 768), "Float")])],
+        # weights that are padded, counted, laid together with others
+        [layer("conv", ["conv"], weights=[((32, 16, 4, 3), "Half"), ((1,), "Float")])],
+        [layer("conv", ["conv"], weights=[((2304,), "Half"), ((1, 16, 1, 1), "Float")])],
+        [layer("__myl_Fc", ["conv"], weights=[((48, 16, 3, 3), "Half")])],
+        # slices, and weights that another layer brings: what is read decides
+        [layer("__myl_SlicSlicMulMulAdd", ["conv"], weights=[((1, 16), "Half"), ((1, 16), "Half")])],
+        [layer("__myl_SlicMulCastAdd", ["conv"], weights=[((1, 16), "Half"), ((1, 16), "Float")])],
+        [layer("__myl_MulAdd", ["conv"], inputs=["Half", "Half"])],
     ],
 )
 def test_what_fusions_hold_beside_a_half_product_is_no_objection(half_plan: Plan, lines: Sequence[str]) -> None:
@@ -71,14 +89,86 @@ def test_what_fusions_hold_beside_a_half_product_is_no_objection(half_plan: Plan
         layer("silent", ["conv"], inputs=["Half", "Float"], weights=_HALF_WEIGHTS),
         layer("silent", ["conv"], inputs=["BFloat16"], weights=[((16, 16, 3, 3), "BFloat16")]),
         layer("silent", ["conv"], inputs=["FP8"], weights=[((16, 16, 3, 3), "FP8")]),
-        layer("silentCast", ["conv"], inputs=["Float"], weights=[((16, 16, 3, 3), "Half")]),
-        layer("silent", ["conv"]),
+        layer("silentCast", ["conv"], weights=[((16, 16, 3, 3), "Float"), ((1024, 768), "Half")]),
+        layer("silent", ["conv"], inputs=["Float"]),
+        layer("silent", ["conv"], inputs=["Float"], weights=[((1, 16), "Float"), ((1, 16), "Float")]),
     ],
-    ids=["all", "inputs", "weights", "one input", "bfloat16", "fp8", "cast", "no weights"],
+    ids=["all", "inputs", "weights", "one input", "bfloat16", "fp8", "beside more half", "no weights", "slices"],
 )
 def test_a_half_product_in_another_precision_is_refused(half_plan: Plan, line: str) -> None:
     with pytest.raises(CheckError, match=r"expected node conv in half, but the engine computes it in layer silent"):
         _check(report(_ATTENTION_LAYER, line), half_plan.record, _ATTENTION, _CONVOLUTION)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        layer("vagueCast", ["conv"], inputs=["Float"], weights=[((16, 16, 3, 3), "Half")]),
+        layer("vagueCast", ["conv"], inputs=["Float"]),
+        layer("vague", ["conv"], weights=[((1, 16, 1, 1), "Float")]),
+        layer("vague", ["conv"], inputs=[]),
+        layer("vagueCast", ["conv"], weights=[((1, 16), "Half"), ((64, 16, 8, 8), "Float")]),
+    ],
+    ids=["cast", "cast without weights", "bias only", "nothing", "slices or a bias, and a table"],
+)
+def test_a_half_product_whose_type_cannot_be_told_is_refused_as_that(half_plan: Plan, line: str) -> None:
+    with pytest.raises(CheckError, match=r"expected node conv in half, which cannot be told of layer vague\w* of kind"):
+        _check(report(line), half_plan.record, _CONVOLUTION)
+
+
+def test_the_surest_sign_of_weights_decides_among_layers(half_plan: Plan) -> None:
+    """A constant of a preparing layer, with room for the weights, is no evidence where another layer has them."""
+    pointwise = _product("conv", 16, 3, 1, 1)
+    preparing = layer("__myl_CastConc", ["conv"], weights=[((8, 1, 32, 32), "Half")])
+    for weights in ([((16, 3), "Float")], [((3, 16), "Float"), ((1024, 768), "Half")]):
+        with pytest.raises(CheckError, match="expected node conv in half, but the engine computes it in layer other"):
+            _check(report(preparing, layer("otherCast", ["conv"], weights=weights)), half_plan.record, pointwise)
+    other = layer("other", ["conv"], weights=[((16, 3), "Half")])
+    assert _check(report(preparing, other), half_plan.record, pointwise).half_products == 1
+
+
+def test_a_product_of_constants_has_their_type(half_plan: Plan) -> None:
+    """As TensorRT-RTX computes the embedding of a time that is the same for every row."""
+    fixed = _product("time", 256, 1024, is_fixed=True)
+    for name, matches in (("Half", True), ("Float", False)):
+        text = report(layer("__myl_Fc", ["time"], inputs=[], weights=[((8, 256), name), ((256, 1024), name)]))
+        if matches:
+            assert _check(text, half_plan.record, fixed).half_products == 1
+            continue
+        with pytest.raises(CheckError, match=r"expected node time in half, but .* \(reads nothing; weights Float\)"):
+            _check(text, half_plan.record, fixed)
+    # One that is computed while the engine is built leaves no layer.
+    assert _check(report(_CONVOLUTION_LAYER), half_plan.record, fixed).half_products == 1
+
+
+@pytest.mark.parametrize("extents", [(1, 16, 1, 1), (16, 1), (1, 3, 1, 1)])
+def test_weights_of_one_extent_are_weights(half_plan: Plan, extents: tuple[int, ...]) -> None:
+    product = _product("conv", *extents)
+    turned = tuple(sorted(extents))
+    assert _check(report(layer("x", ["conv"], weights=[(turned, "Half")])), half_plan.record, product).half_products
+    with pytest.raises(CheckError, match=r"in half, but the engine computes it in layer x .* \(reads Half; weights Fl"):
+        _check(report(layer("x", ["conv"], weights=[(turned, "Float")])), half_plan.record, product)
+
+
+def test_an_island_fused_with_a_larger_half_constant_is_known_by_its_own_weights(half_plan: Plan) -> None:
+    table = ((1024, 768), "Half")
+    text = report(layer("__myl_AddCastFc", ["head"], weights=[table, ((32, 10), "Float")]))
+    assert _check(text, half_plan.record, _HEAD).fp32_products == ("head",)
+    text = report(layer("__myl_AddCastFc", ["head"], weights=[((1024, 768), "Float"), ((32, 10), "Half")]))
+    with pytest.raises(CheckError, match=r"expected node head in FP32, but .* \(reads Half; weights Half\)"):
+        _check(text, half_plan.record, _HEAD)
+
+
+def test_the_weights_of_another_product_of_the_same_layer_are_not_a_product_s_own(half_plan: Plan) -> None:
+    """As TensorRT-RTX fuses a convolution to one channel, in slices, with the FP32 head behind it at batch 1."""
+    mix = _product("mix", 1, 3, 1, 1)
+    slices = [((1, 1, 1), "Half")] * 4
+    text = report(layer("__myl_SlicMulCastSum", ["mix", "head"], weights=[*slices, ((32, 10), "Float")]))
+    assert _check(text, half_plan.record, mix, _HEAD).half_products == 1
+    for reads in ("Half", "Float"):
+        text = report(layer("__myl_SlicMulSum", ["mix"], inputs=[reads], weights=[((3, 1), "Float")]))
+        with pytest.raises(CheckError, match="expected node mix in half, but the engine computes it in"):
+            _check(text, half_plan.record, mix, _HEAD)
 
 
 def test_a_product_that_is_computed_in_both_precisions_is_refused(half_plan: Plan) -> None:
@@ -178,20 +268,30 @@ def reports(rtx: None, half_plan: Plan, full_plan: Plan) -> tuple[str, str]:
     return build(half_plan), build(full_plan)
 
 
-def _demo_products(text: str) -> list[Product]:
-    """Return the demo's products as its report's ONNX names have them: every convolution, and the last layer."""
-    nodes = {node for node in re.findall(r"\[ONNX Layer: ([^\]]*)\]", text) if re.match(r"node_conv|node_Conv", node)}
-    return [Product(node=node, in_half=True, weighted=True) for node in sorted(nodes)]
+def _demo_products(plan: Plan) -> list[Product]:
+    """Return the demo's convolutions, with their weights, as the onnx package reads them."""
+    graph = onnx.load_from_string(plan.read_graph(0.5)).graph
+    extents = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    return [
+        Product(
+            node=node.name,
+            in_half=True,
+            weights=(Weight(name=node.input[1], extents=extents[node.input[1]]),),
+            is_fixed=False,
+        )
+        for node in graph.node
+        if node.op_type == "Conv"
+    ]
 
 
 def test_a_real_fp16_engine_passes(reports: tuple[str, str], half_plan: Plan) -> None:
-    products = _demo_products(reports[0])
+    products = _demo_products(half_plan)
     assert len(products) == 23
     assert _check(reports[0], half_plan.record, *products, _island()).half_products == 23
 
 
 def test_a_real_fp32_engine_is_refused_where_half_was_asked_for(reports: tuple[str, str], full_plan: Plan) -> None:
-    products = _demo_products(reports[1])
+    products = _demo_products(full_plan)
     assert len(products) == 23
     for product in products:
         with pytest.raises(CheckError, match=f"expected node {product.node} in half, but the engine computes it in"):
@@ -202,7 +302,7 @@ def test_every_half_convolution_of_a_real_report_that_turns_float_is_refused(
     reports: tuple[str, str], half_plan: Plan
 ) -> None:
     """Types are changed in the text of the one layer that computes the node, all of them or those of its inputs."""
-    for product in _demo_products(reports[0]):
+    for product in _demo_products(half_plan):
         for section in ("Inputs", "Constants"):
             text = "\n".join(_turned(line, product.node, section) for line in reports[0].splitlines())
             assert text != reports[0]
@@ -219,10 +319,10 @@ def _turned(line: str, node: str, section: str) -> str:
 
 
 def _island() -> Product:
-    return Product(node="node_linear", in_half=False, weighted=True)
+    return _product("node_linear", 10, 32, in_half=False)
 
 
 def test_the_check_of_a_build_is_this_one(built: BuiltEngine, reports: tuple[str, str], half_plan: Plan) -> None:
-    products = _demo_products(reports[0])
+    products = _demo_products(half_plan)
     found = _check(reports[0], half_plan.record, *products, _island())
     assert built.report == replace(found, fp32_products=built.report.fp32_products)

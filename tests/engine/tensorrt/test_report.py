@@ -25,8 +25,7 @@ def test_a_fused_layer_is_read() -> None:
         ((8, 16, 4, 4), "Half"),
         ((8, 16, 4, 4), "Float"),
     ]
-    assert found.weights is not None
-    assert (found.weights.elements, found.weights.type) == (144, "Half")
+    assert [(entry.extents, entry.elements, entry.type) for entry in found.constants] == [((16, 1, 3, 3), 144, "Half")]
     assert [entry.type for entry in found.outputs] == ["Half"]
 
 
@@ -36,8 +35,7 @@ def test_an_older_convolution_is_read() -> None:
     assert only.nodes == {"node_a", "node_relu"}
     assert [(entry.name, entry.type) for entry in only.inputs] == [("x [1]", "Half")]
     assert [entry.type for entry in only.outputs] == ["Float"]
-    assert only.weights is not None
-    assert (only.weights.elements, only.weights.type) == (144, "Half")
+    assert [(entry.elements, entry.type) for entry in only.constants] == [(144, "Half")]
     assert [(e.name, e.mode, e.type, e.extents) for e in found.ends] == [("pixels", "Input", "Half", (8, 1, 8, 8))]
 
 
@@ -47,16 +45,10 @@ def test_a_layer_without_metadata_is_known_by_its_name() -> None:
     assert names == [{"node_a", "node_b"}, {"node_c"}, {"__myl_Move"}]
 
 
-def test_scales_and_biases_are_no_weights() -> None:
-    (found,) = parse_report(report(layer("a", weights=[((1,), "Float"), ((1, 16, 1, 1), "Float")]))).layers
-    assert found.weights is None
-
-
-def test_the_largest_matrix_is_the_weights() -> None:
-    constants = [((1, 16, 1, 1), "Float"), ((4, 8), "Float"), ((16, 16, 3, 3), "Half")]
+def test_scales_and_biases_are_no_matrices() -> None:
+    constants = [((1,), "Float"), ((1, 16, 1, 1), "Float"), ((4, 8), "Float"), ((16, 16, 3, 3), "Half")]
     (found,) = parse_report(report(layer("a", weights=constants))).layers
-    assert found.weights is not None
-    assert found.weights.type == "Half"
+    assert [constant.is_matrix for constant in found.constants] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
