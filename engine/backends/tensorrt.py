@@ -14,7 +14,6 @@ from purecert.engine.backends.opened import Opened
 from purecert.engine.errors import BackendError
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import GraphInput, Plan, PlanRecord
-from purecert.engine.tensorrt.build import BuildOptions
 from purecert.engine.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.tensorrt.library import LibraryName, failure, library_version, listen, load_library
 from purecert.engine.tensorrt.target import Target
@@ -38,7 +37,7 @@ def open_tensorrt(
     target = Target(gpu=queue.name, capability=queue.capability)
 
     def load() -> TensorrtProgram:
-        engine = open_engine(plan, sigma, batch, library_name, target, BuildOptions(), trust=trust)
+        engine = open_engine(plan, sigma, batch, library_name, target, None, trust=trust)
         return TensorrtProgram(library, library_name, engine, plan.record, batch, queue)
 
     return open_device(plan, noise, queue, load)

@@ -18,6 +18,7 @@ FORBIDDEN = {
     **dict.fromkeys(_DATA_DEPENDENT, "gives shapes or work that depend on values, where masks (torch.where) would not"),
     **dict.fromkeys(_RANDOM, "draws at random, and a vote must be one function of the pixels and the noise given"),
     **dict.fromkeys(("RNN", "GRU", "LSTM"), "is a loop, and an engine has none"),
+    "DynamicQuantizeLinear": "takes its scale over the whole batch, and rows must not see each other",
 }
 PRODUCTS = frozenset(
     ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMul", "MatMulInteger", "QLinearMatMul")

@@ -168,6 +168,7 @@ def test_an_operator_of_another_domain_is_refused() -> None:
     [
         *((kind, "draws at random") for kind in ("RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")),
         *((kind, "is a loop") for kind in ("RNN", "GRU", "LSTM")),
+        ("DynamicQuantizeLinear", "takes its scale over the whole batch"),
     ],
 )
 def test_what_is_no_function_of_the_pixels_or_loops_is_refused(kind: str, why: str) -> None:

@@ -29,7 +29,6 @@ from purecert.engine.recording import make_record
 from purecert.engine.running import procedure_for
 from purecert.engine.scheduler import Finished, Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
-from purecert.engine.tensorrt.build import BuildOptions
 from purecert.engine.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.tensorrt.target import any_gpu
 from purecert.engine.trust import is_of_this_machine
@@ -212,7 +211,9 @@ def test_what_goes_wrong_on_the_device_ends_as_one_of_our_errors(plan: Plan, lib
     with pytest.raises(BackendError, match="tensorrt-rtx made no execution context: no kernel image"):
         _open(plan)
     library.context_fails = "Error Code 2: OutOfMemory (Requested size was 9000000000 bytes.)"
-    with pytest.raises(OutOfMemoryError, match=r"no execution context: out of memory .*Requested size.*smaller --batch"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"no execution context: out of memory .*Requested size.*smaller --batch"
+    ):
         _open(plan)
     library.context_fails = ""
     _FAKE.request_error("cuMemAlloc", CudaError.OUT_OF_MEMORY, calls=-1)
@@ -225,7 +226,7 @@ def test_what_goes_wrong_on_the_device_ends_as_one_of_our_errors(plan: Plan, lib
 
 
 def _gate(copy: Plan) -> tuple[Plan, EngineFile]:
-    engine = open_engine(copy, _SIGMA, _BATCH, "tensorrt-rtx", any_gpu("sm_89"), BuildOptions(), trust=False)
+    engine = open_engine(copy, _SIGMA, _BATCH, "tensorrt-rtx", any_gpu("sm_89"), None, trust=False)
     modules = {_SIGMA: fuse(load_model(demo_model_path()), _SIGMA)}
     data = load_dataset("digits:train[:20]")
     return gate_engines(copy, [engine], modules, data, 1000, _BATCH, "tensorrt-rtx"), engine
