@@ -5,7 +5,6 @@ ours, filled only from a file that was checked.
 """
 
 import io
-import json
 import logging
 import os
 import tempfile
@@ -17,13 +16,14 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from purecert.engine.backends.device.build_time import read_build_time, write_build_time
 from purecert.engine.backends.device.loaded_libraries import is_loaded
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.onnxruntime_gpu import OrtDeviceProgram
 from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.ort_session import Provider
-from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
+from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.noise_inputs import InputNoise
 from purecert.engine.plan import CACHE_DIRECTORY, Plan
@@ -70,10 +70,11 @@ def open_onnxruntime_tensorrt(
             found = pack_engines(Path(folder))
             if stored is None:
                 stored = found
-                _keep(path, stored, origin, time.perf_counter() - began)
+                write_build_time(path, time.perf_counter() - began)
+                write_trusted(path, stored, origin)
         if found != stored:
             raise BackendError(f"ONNX Runtime built other engines than those of {path}; delete it and run again")
-        program.ties_to(sha256_hex(stored), _build_seconds(path))
+        program.ties_to(sha256_hex(stored), read_build_time(path))
         return program
 
     return open_device(plan, noise, queue, load)
@@ -147,18 +148,3 @@ def _engine_file(plan: Plan, sigma: float, batch: int, queue: PycudaQueue) -> tu
 
 def _options(queue: PycudaQueue, folder: str) -> dict[str, str]:
     return _OPTIONS | {"user_compute_stream": str(queue.handle), "trt_engine_cache_path": folder}
-
-
-def _keep(path: Path, content: bytes, origin: str, seconds: float) -> None:
-    path.parent.mkdir(exist_ok=True)
-    # First, so that where the engines are, this is too.
-    write_atomically(path.with_suffix(".json"), (json.dumps({"build_seconds": round(seconds, 1)}) + "\n").encode())
-    write_trusted(path, content, origin)
-
-
-def _build_seconds(path: Path) -> float:
-    described = path.with_suffix(".json")
-    try:
-        return float(json.loads(described.read_bytes())["build_seconds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{described}: expected the build time of {path.name}; delete both and run again") from error

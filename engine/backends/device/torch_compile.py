@@ -5,7 +5,6 @@ their last bits. A run is tied to one compiled file by its digest, and a resumed
 """
 
 import io
-import json
 import logging
 import tempfile
 import time
@@ -20,11 +19,12 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from purecert.engine.backends.device.build_time import read_build_time, write_build_time
 from purecert.engine.backends.device.precision import forbid_rounding
 from purecert.engine.backends.device.torch_program import CompiledProgram
 from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.backends.graph import batch_failure
-from purecert.engine.canonical import canonical_json, sha256_hex, write_atomically
+from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.trust import read_trusted, write_trusted
@@ -74,7 +74,7 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, tru
         package = read_trusted(path, origin, trust=trust)
         call = _load(package)
     queue.finish()  # weights are copied outside of the queue
-    return CompiledProgram(inputs=inputs, call=call, digest=sha256_hex(package), build_seconds=_build_seconds(path))
+    return CompiledProgram(inputs=inputs, call=call, digest=sha256_hex(package), build_seconds=read_build_time(path))
 
 
 def _check_batch(plan: Plan, batch: int) -> None:
@@ -112,9 +112,7 @@ def _compile_into(path: Path, content: bytes, inputs: tuple[Tensor, ...], origin
     _log.warning("compiling %s in batches of %d for %s; it takes a while and is done once", path.stem, batch, where)
     began = time.perf_counter()
     compiled = _compile(content, inputs, device)
-    described = {"build_seconds": round(time.perf_counter() - began, 1), "torch": torch.__version__}
-    # First, so that where the compiled file is, this is too.
-    write_atomically(path.with_suffix(".json"), (json.dumps(described) + "\n").encode())
+    write_build_time(path, time.perf_counter() - began)
     write_trusted(path, compiled, origin)
 
 
@@ -162,15 +160,6 @@ def _load(package: bytes) -> Callable[..., Any]:
                 f"PyTorch {torch.__version__} cannot load the compiled program: {_first_line(error)}"
             ) from error
     return lambda *inputs: loader.run(list(inputs))
-
-
-def _build_seconds(path: Path) -> float:
-    """Return how long compiling took when it was done; it is told to people only."""
-    described = path.with_suffix(".json")
-    try:
-        return float(json.loads(described.read_bytes())["build_seconds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{described}: expected the build time of {path.name}; delete both and run again") from error
 
 
 @contextmanager

@@ -1,15 +1,11 @@
 """An engine whose layers do not have the plan's precision is refused, with the node's name."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 
-import onnx
 import pytest
 
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.plan import Plan, PlanRecord
-from purecert.engine.tensorrt.build import BuiltEngine
 from purecert.engine.tensorrt.network import Product, Weight
 from purecert.engine.tensorrt.precision import PrecisionReport, check_precision
 from purecert.engine.tensorrt.report import parse_report
@@ -230,99 +226,3 @@ def test_a_second_stream_is_refused(half_plan: Plan) -> None:
 def test_other_inputs_or_outputs_are_refused(half_plan: Plan, ends: Sequence[str]) -> None:
     with pytest.raises(BackendError, match="expected an engine with inputs and outputs"):
         _check(report(_CONVOLUTION_LAYER, ends=ends), half_plan.record, _CONVOLUTION)
-
-
-# --- real reports
-
-
-@pytest.fixture(scope="module")
-def reports(rtx: None, half_plan: Plan, full_plan: Plan) -> tuple[str, str]:
-    """Return what TensorRT-RTX says of the demo's engines, in FP16 and in FP32."""
-    import tensorrt_rtx_bindings as library
-
-    class Logger(library.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            library.ILogger.__init__(self)
-            self.said: list[str] = []
-
-        def log(self, severity: object, message: str) -> None:
-            self.said.append(message)
-
-    def build(plan: Plan) -> str:
-        logger = Logger()
-        builder = library.Builder(logger)
-        network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-        parser = library.OnnxParser(network, logger)
-        assert parser.parse(plan.read_graph(0.5))
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        profile.set_shape("pixels", *[(_BATCH, 1, 8, 8)] * 3)
-        config.add_optimization_profile(profile)
-        config.profiling_verbosity = library.ProfilingVerbosity.DETAILED
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(library.ComputeCapability.SM89, 0)
-        config.max_aux_streams = 0
-        assert builder.build_serialized_network(network, config) is not None
-        (text,) = [message for message in logger.said if message.startswith("Layers:")]
-        return text
-
-    return build(half_plan), build(full_plan)
-
-
-def _demo_products(plan: Plan) -> list[Product]:
-    """Return the demo's convolutions, with their weights, as the onnx package reads them."""
-    graph = onnx.load_from_string(plan.read_graph(0.5)).graph
-    extents = {weight.name: tuple(weight.dims) for weight in graph.initializer}
-    return [
-        Product(
-            node=node.name,
-            in_half=True,
-            weights=(Weight(name=node.input[1], extents=extents[node.input[1]]),),
-            is_fixed=False,
-        )
-        for node in graph.node
-        if node.op_type == "Conv"
-    ]
-
-
-def test_a_real_fp16_engine_passes(reports: tuple[str, str], half_plan: Plan) -> None:
-    products = _demo_products(half_plan)
-    assert len(products) == 23
-    assert _check(reports[0], half_plan.record, *products, _island()).half_products == 23
-
-
-def test_a_real_fp32_engine_is_refused_where_half_was_asked_for(reports: tuple[str, str], full_plan: Plan) -> None:
-    products = _demo_products(full_plan)
-    assert len(products) == 23
-    for product in products:
-        with pytest.raises(CheckError, match=f"expected node {product.node} in half, but the engine computes it in"):
-            _check(reports[1], full_plan.record, product)
-
-
-def test_every_half_convolution_of_a_real_report_that_turns_float_is_refused(
-    reports: tuple[str, str], half_plan: Plan
-) -> None:
-    """Types are changed in the text of the one layer that computes the node, all of them or those of its inputs."""
-    for product in _demo_products(half_plan):
-        for section in ("Inputs", "Constants"):
-            text = "\n".join(_turned(line, product.node, section) for line in reports[0].splitlines())
-            assert text != reports[0]
-            with pytest.raises(CheckError, match=f"expected node {product.node} in half"):
-                _check(text, half_plan.record, product)
-
-
-def _turned(line: str, node: str, section: str) -> str:
-    if f"[ONNX Layer: {node}]" not in line:
-        return line
-    before, after = line.split(f", {section}: [", 1)
-    content, rest = re.split(r"\], (?=Constants|Outputs)", after, maxsplit=1)
-    return f"{before}, {section}: [{content.replace('Datatype: Half', 'Datatype: Float')}], {rest}"
-
-
-def _island() -> Product:
-    return _product("node_linear", 10, 32, in_half=False)
-
-
-def test_the_check_of_a_build_is_this_one(built: BuiltEngine, reports: tuple[str, str], half_plan: Plan) -> None:
-    products = _demo_products(half_plan)
-    found = _check(reports[0], half_plan.record, *products, _island())
-    assert built.report == replace(found, fp32_products=built.report.fp32_products)
