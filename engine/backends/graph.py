@@ -12,21 +12,8 @@ from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
 from purecert.engine.plan import GraphInput
 
 
-class HostGraph(ABC):
-    """A graph opened at one batch size, with host buffers for its inputs."""
-
-    @property
-    @abstractmethod
-    def inputs(self) -> Sequence[NDArray[np.generic]]:
-        """Return the input buffers, [batch, ...] each, in the plan's order; ``labels`` reads them in place."""
-
-    @abstractmethod
-    def labels(self) -> Int32[np.ndarray, " batch"]:
-        """Run the graph on the input buffers and return one label a row; the next call may overwrite it."""
-
-    @abstractmethod
-    def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        """Run a probe of the graph and return its logits, or None where the graph names none."""
+class LoadedGraph(ABC):
+    """What a graph says of itself, wherever it runs."""
 
     @property
     @abstractmethod
@@ -53,18 +40,33 @@ class HostGraph(ABC):
         """Free the runtime's memory."""
 
 
+class HostGraph(LoadedGraph):
+    """A graph opened at one batch size, with host buffers for its inputs."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Sequence[NDArray[np.generic]]:
+        """Return the input buffers, [batch, ...] each, in the plan's order; ``labels`` reads them in place."""
+
+    @abstractmethod
+    def labels(self) -> Int32[np.ndarray, " batch"]:
+        """Run the graph on the input buffers and return one label a row; the next call may overwrite it."""
+
+    @abstractmethod
+    def logits(self) -> Float[np.ndarray, "batch classes"] | None:
+        """Run a probe of the graph and return its logits, or None where the graph names none."""
+
+
 def batch_failure(runtime: str, error: Exception) -> PurecertError:
     """Return what to raise where ``runtime`` failed on a batch; the runtimes tell of memory in words only."""
-    if is_out_of_memory(error):
-        return OutOfMemoryError(f"{runtime} ran out of memory on a batch; try a smaller --batch: {error}")
-    return BackendError(f"{runtime} failed on a batch: {error}")
+    return device_failure(runtime, error, " on a batch")
 
 
-def device_failure(device: str, error: Exception) -> PurecertError:
+def device_failure(device: str, error: Exception, where: str = "") -> PurecertError:
     """Return what to raise where ``device`` failed at whatever it was told."""
     if is_out_of_memory(error):
-        return OutOfMemoryError(f"{device} ran out of memory; try a smaller --batch: {error}")
-    return BackendError(f"{device} failed: {error}")
+        return OutOfMemoryError(f"{device} ran out of memory{where}; try a smaller --batch: {error}")
+    return BackendError(f"{device} failed{where}: {error}")
 
 
 def is_out_of_memory(error: Exception) -> bool:

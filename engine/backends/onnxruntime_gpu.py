@@ -1,6 +1,6 @@
 """ONNX Runtime on a GPU, its inputs and labels bound to memory that our kernels write and read on one stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -105,11 +105,14 @@ class OrtDeviceProgram(DeviceProgram):
         self._run(self._session, self._binding)
         return self._labels
 
-    def logits(self) -> DeviceArray | None:
-        if self._record.logits is None or self._probe_provider is None:
-            return None
+    @property
+    def probe(self) -> Callable[[], DeviceArray] | None:
+        name, provider = self._record.logits, self._probe_provider
+        return None if name is None or provider is None else lambda: self._logits(name, provider)
+
+    def _logits(self, name: str, provider: Provider) -> DeviceArray:
         if self._probe is None:
-            self._probe = self._open_probe(self._record.logits, self._probe_provider)
+            self._probe = self._open_probe(name, provider)
         self._run(self._probe.session, self._probe.binding)
         return self._probe.logits
 

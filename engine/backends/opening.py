@@ -1,5 +1,7 @@
 """Opening a backend by name: its graph, its noise, and the row check before anything is counted."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,42 +81,38 @@ def checked_backend(
     indices: NDArray[np.int64],
 ) -> Backend:
     """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
-    try:
-        return opened.backend(_checked(opened, plan, sigma, seed, options, images, indices))
-    except PurecertError:
-        opened.graph.close()
-        raise
-
-
-def _checked(
-    opened: Opened,
-    plan: Plan,
-    sigma: float,
-    seed: int,
-    options: BackendOptions,
-    images: NDArray[np.uint8],
-    indices: NDArray[np.int64],
-) -> BackendInfo:
-    """Check the rows of the graph and return what was found out."""
     graph = opened.graph
-    if graph.inputs[0].shape[1:] != images.shape[1:]:
-        raise InputError(f"expected images of shape {graph.inputs[0].shape[1:]} (the plan's), got {images.shape[1:]}")
-    rows = _probe_rows(plan, sigma, seed, options, images, indices)
-    placement, probed = check_rows(graph, rows, plan.record.classes)
-    return BackendInfo(
-        name=options.name,
-        executed_precision=graph.executed_precision,
-        versions=graph.versions,
-        graph=graph.digest,
-        nodes=graph.nodes,
-        trusted=options.trust,
-        hardware=opened.hardware,
-        threads=options.threads,
-        batch=options.batch,
-        placement=placement,
-        probed=probed,
-        probe_rows=len(rows[0]),
-    )
+    with _closed_on_failure(graph):
+        expected, found = graph.inputs[0].shape[1:], images.shape[1:]
+        if expected != found:
+            raise InputError(f"expected images of shape {expected} (the plan's), got {found}")
+        rows = _probe_rows(plan, sigma, seed, options, images, indices)
+        placement, probed = check_rows(graph, rows, plan.record.classes)
+        return opened.backend(
+            BackendInfo(
+                name=options.name,
+                executed_precision=graph.executed_precision,
+                versions=graph.versions,
+                graph=graph.digest,
+                nodes=graph.nodes,
+                trusted=options.trust,
+                hardware=opened.hardware,
+                threads=options.threads,
+                batch=options.batch,
+                placement=placement,
+                probed=probed,
+                probe_rows=len(rows[0]),
+            )
+        )
+
+
+@contextmanager
+def _closed_on_failure(graph: HostGraph) -> Iterator[None]:
+    try:
+        yield
+    except PurecertError:
+        graph.close()
+        raise
 
 
 def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opened:

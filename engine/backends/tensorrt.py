@@ -83,7 +83,8 @@ class TensorrtProgram(DeviceProgram):
             raise failure(self._heard, f"{self._name} failed to enqueue a batch")
         return self._labels
 
-    def logits(self) -> None:
+    @property
+    def probe(self) -> None:
         return None  # only labels leave the engine
 
     @property

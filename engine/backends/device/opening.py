@@ -29,11 +29,10 @@ def open_device(
     """Return the program that ``load`` loads on ``queue``, opened with its noise.
 
     Raises:
-        BackendError: Kernels or program cannot run there.
+        BackendError: The program cannot run there.
         OutOfMemoryError: The batch is too large for the device.
     """
     try:
-        _ = queue.kernels  # missing ones are told before the minutes that compiling may take
         with queue.failures():
             program = load()
     except PurecertError as error:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, final
 
@@ -69,14 +69,11 @@ class PycudaQueue(DeviceQueue):
             self._driver.Context.pop()
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def failures(self) -> Iterator[None]:
         try:
             yield
         except (self._driver.Error, RuntimeError) as error:  # our kernels' failures are RuntimeErrors
             raise device_failure("the GPU", error) from error
-
-    def failures(self) -> AbstractContextManager[None]:
-        return self._failures()
 
     def host_buffer(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         with self.entered():

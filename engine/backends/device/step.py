@@ -1,7 +1,6 @@
 """One batch on a device: noise into the inputs, through the network, votes into the counts."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
@@ -9,6 +8,7 @@ from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import MAX_SEGMENTS
+from purecert.engine.backends.device.array import DeviceArray
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, enqueue_votes
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
@@ -63,13 +63,11 @@ class ProbedProgram(HostGraph):
         return self._inputs
 
     def labels(self) -> Int32[np.ndarray, " batch"]:
-        with self._enqueued_inputs():
-            return self._queue.download(self._program.labels())
+        return self._run(self._program.labels)
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        with self._enqueued_inputs():
-            logits = self._program.logits()
-            return None if logits is None else self._queue.download(logits)
+        probe = self._program.probe
+        return None if probe is None else self._run(probe)
 
     @property
     def digest(self) -> str:
@@ -91,10 +89,8 @@ class ProbedProgram(HostGraph):
         self._program.close()
         self._queue.close()
 
-    @contextmanager
-    def _enqueued_inputs(self) -> Iterator[None]:
+    def _run(self, enqueue: Callable[[], DeviceArray]) -> NDArray[np.generic]:
         with self._queue.failures(), self._queue.entered():
             for target, rows in zip(self._program.inputs, self._inputs, strict=True):
                 self._queue.write(target, rows)
-            yield
-            self._queue.mark()()  # the host may overwrite its rows from here on
+            return self._queue.download(enqueue())

@@ -47,8 +47,9 @@ class TorchProgram(DeviceProgram):
             raise BackendError(f"expected contiguous labels, got strides {label.stride()}; export again")
         return TorchArray(label)
 
-    def logits(self) -> TorchArray | None:
-        return TorchArray(self._compiled.run()[1].contiguous())
+    @property
+    def probe(self) -> Callable[[], TorchArray]:
+        return lambda: TorchArray(self._compiled.run()[1].contiguous())
 
     @property
     def is_capturable(self) -> bool:

@@ -67,7 +67,7 @@ class CudaQueue(TorchQueue):
         """Take the first GPU that this process sees.
 
         Raises:
-            BackendError: There is none that PyTorch can use.
+            BackendError: There is none that PyTorch can use, or purecert was built without its kernels.
         """
         if not torch.cuda.is_available():
             built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build without CUDA"
@@ -78,10 +78,11 @@ class CudaQueue(TorchQueue):
         self.device = torch.device("cuda", 0)  # CUDA_VISIBLE_DEVICES says which one that is
         # Not the default stream, with which every other one would synchronise.
         self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        self._kernels = cuda_kernels()
 
     @property
     def kernels(self) -> BatchKernels:
-        return cuda_kernels()
+        return self._kernels
 
     @property
     def handle(self) -> int:
@@ -139,13 +140,17 @@ class HostQueue(TorchQueue):
     device = torch.device("cpu")
 
     def __init__(self, threads: int = 1) -> None:
-        """Take ``threads`` processors, in the whole process."""
+        """Take ``threads`` processors, in the whole process.
+
+        Raises:
+            BackendError: purecert was built without its kernels.
+        """
         torch.set_num_threads(threads)
-        self._threads = threads
+        self._threads, self._kernels = threads, host_kernels()
 
     @property
     def kernels(self) -> BatchKernels:
-        return host_kernels()
+        return self._kernels
 
     @property
     def handle(self) -> int:
