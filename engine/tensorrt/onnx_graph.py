@@ -1,18 +1,26 @@
 """Which nodes an ONNX graph has and which weights they take, without the onnx package.
 
-An engine is checked against this list and not against what the library made of the graph. The format is Protocol
-Buffers: a message is a row of fields, each a key (number and wire type) and a value.
+An engine is checked against this list and not against what the library made of the graph.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from purecert.engine.errors import InputError
+from purecert.engine.protocol_buffers import fields, messages, numbers
 
 _DATA_DEPENDENT = (
-    *("NonZero", "Unique", "Compress", "NonMaxSuppression", "Loop", "If", "Scan", "SequenceMap", "StringSplit"),
+    "NonZero",
+    "Unique",
+    "Compress",
+    "NonMaxSuppression",
+    "Loop",
+    "If",
+    "Scan",
+    "SequenceMap",
+    "StringSplit",
 )
-_RANDOM = (*("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"),)
+_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 # What no plan may hold, and what it does.
 FORBIDDEN = {
     **dict.fromkeys(_DATA_DEPENDENT, "gives shapes or work that depend on values, where masks (torch.where) would not"),
@@ -34,7 +42,6 @@ _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE, _NODE_DOMAIN = 1, 2, 3, 4, 7
 _TENSOR_DIMS, _TENSOR_NAME = 1, 8
 _GRAPH_INPUT, _VALUE_NAME = 11, 1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,14 +100,14 @@ def read_graph(model: bytes) -> OnnxGraph:
     inputs: list[str] = []
     weights: dict[str, tuple[int, ...]] = {}
     try:
-        for graph in _messages(memoryview(model), _MODEL_GRAPH):
-            for number, content in _fields(graph):
+        for graph in messages(memoryview(model), _MODEL_GRAPH):
+            for number, content in fields(graph):
                 if number == _GRAPH_NODE:
                     nodes.append(_node(content))
                 elif number == _GRAPH_INITIALIZER:
                     weights |= _weight(content)
                 elif number == _GRAPH_INPUT:
-                    inputs += [bytes(name).decode() for name in _messages(content, _VALUE_NAME)]
+                    inputs += [bytes(name).decode() for name in messages(content, _VALUE_NAME)]
     except (ValueError, IndexError) as error:
         raise InputError(f"expected an ONNX model, found damaged bytes ({error}); export the plan again") from error
     if not nodes:
@@ -110,60 +117,17 @@ def read_graph(model: bytes) -> OnnxGraph:
 
 def _weight(content: memoryview) -> dict[str, tuple[int, ...]]:
     """Return the extents of one weight under its name."""
-    names = [bytes(name).decode() for name in _messages(content, _TENSOR_NAME)]
+    names = [bytes(name).decode() for name in messages(content, _TENSOR_NAME)]
     # Repeated numbers come one a field or packed into one field.
-    extents = tuple(extent for dims in _messages(content, _TENSOR_DIMS) for extent in _numbers(dims))
+    extents = tuple(extent for dims in messages(content, _TENSOR_DIMS) for extent in numbers(dims))
     return dict.fromkeys(names, extents)
 
 
 def _node(content: memoryview) -> OnnxNode:
     texts: dict[int, list[str]] = {}
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if number in (_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE, _NODE_DOMAIN):
             texts.setdefault(number, []).append(bytes(value).decode())
     name, kind, domain = (texts.get(number, [""])[-1] for number in (_NODE_NAME, _NODE_TYPE, _NODE_DOMAIN))
     inputs, outputs = (tuple(texts.get(number, ())) for number in (_NODE_INPUT, _NODE_OUTPUT))
     return OnnxNode(name=name, kind=kind, domain=domain, inputs=inputs, outputs=outputs)
-
-
-def _messages(content: memoryview, wanted: int) -> Iterator[memoryview]:
-    return (value for number, value in _fields(content) if number == wanted)
-
-
-def _fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and the bytes of every field of a message; whole numbers as they are written, others as none."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        size = 0
-        if key & 7 == _VARINT:
-            size = _varint(content, at)[1] - at
-        elif key & 7 == _BYTES:
-            size, at = _varint(content, at)
-        elif key & 7 in (_FIXED32, _FIXED64):
-            at += 4 if key & 7 == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {key & 7}")
-        if at + size > len(content):
-            raise ValueError("a field goes past the end")
-        yield key >> 3, content[at : at + size]
-        at += size
-
-
-def _numbers(content: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(content):
-        number, at = _varint(content, at)
-        yield number
-
-
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        byte = content[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")

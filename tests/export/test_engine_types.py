@@ -21,6 +21,7 @@ from purecert.engine.tensorrt.precision import check_precision
 from purecert.engine.tensorrt.report import LayerReport, parse_report
 from purecert.engine.tensorrt.target import any_gpu
 from purecert.export.fuse import FusedModel
+from support.rtx_build import build_for_sm89
 
 MakePlan = Callable[..., Plan]
 
@@ -182,13 +183,6 @@ def _report(onnx: bytes, plan: Plan) -> tuple[LayerReport, tuple[Product, ...]]:
     builder = library.Builder(logger)
     network = parse_network(library, builder, logger, heard, onnx)
     products = check_network(library, network, onnx, plan.record)
-    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-    profile.set_shape("pixels", *[(8, 1, 8, 8)] * 3)
-    config.add_optimization_profile(profile)
-    config.profiling_verbosity = library.ProfilingVerbosity.DETAILED
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(library.ComputeCapability.SM89, 0)
-    config.max_aux_streams = 0
-    assert builder.build_serialized_network(network, config) is not None
+    build_for_sm89(library, builder, network, 8)
     (text,) = heard.reports
     return parse_report(text), products

@@ -12,6 +12,7 @@ from purecert.engine.tensorrt.build import BuiltEngine
 from purecert.engine.tensorrt.network import Product, Weight
 from purecert.engine.tensorrt.precision import PrecisionReport, check_precision
 from purecert.engine.tensorrt.report import parse_report
+from support.rtx_build import build_for_sm89
 
 _BATCH = 8
 
@@ -39,14 +40,7 @@ def reports(rtx: None, half_plan: Plan, full_plan: Plan) -> tuple[str, str]:
         network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = library.OnnxParser(network, logger)
         assert parser.parse(plan.read_graph(0.5))
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        profile.set_shape("pixels", *[(_BATCH, 1, 8, 8)] * 3)
-        config.add_optimization_profile(profile)
-        config.profiling_verbosity = library.ProfilingVerbosity.DETAILED
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(library.ComputeCapability.SM89, 0)
-        config.max_aux_streams = 0
-        assert builder.build_serialized_network(network, config) is not None
+        build_for_sm89(library, builder, network, _BATCH)
         (text,) = [message for message in logger.said if message.startswith("Layers:")]
         return text
 
