@@ -1,5 +1,6 @@
 # make demo   environment, install, export, certify, verify and report on real images
 # make test   environment, install, all tests
+# make audit  the full audit of noise and procedures; make nightly: test batteries on the random words
 #
 # On a machine without a GPU, save the download:
 #   make demo TORCH_INDEX=<index of PyTorch's CPU builds, as pytorch.org names it>
@@ -19,7 +20,7 @@ SIZE := $(if $(TORCH_INDEX),under 1 GB,several GB unless your package index offe
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt \
   $(wildcard kernels/*.cmake kernels/src/* kernels/include/purecert/*)
 
-.PHONY: demo test lint check-machine clean
+.PHONY: demo test audit nightly lint check-machine clean
 
 demo: $(VENV)/installed
 	$(BIN)/engine-export demo -o $(DEMO)/plan-fp32 --precision fp32 $(SIGMAS:%=--sigma %) --force
@@ -34,6 +35,16 @@ demo: $(VENV)/installed
 # One thread each: two processes whose threads wait for each other on two cores take many times as long.
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+# What the tests sample, in full, with the reports that are committed: noise, planted faults, procedures.
+AUDIT := benchmarks/results/audit
+audit: $(VENV)/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python benchmarks/audit_noise.py $(AUDIT)/noise.json
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python benchmarks/audit_procedures.py $(AUDIT)/procedures.json
+
+# Public test batteries on the words under the noise; one that is not on PATH is skipped with the reason.
+nightly: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python benchmarks/word_batteries.py $(AUDIT)/words.json
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from checkout import describe_commit
+
 from purecert.engine.hardware import available_threads, describe_cpu
 
 _SIGMA = 0.5
@@ -46,7 +48,7 @@ def main() -> None:
             print(f"| {name} | {gpu} | {sizes} | {counts} |")
     record = {
         "command": "python benchmarks/tensorrt_build.py DATA benchmarks/results/tensorrt/build.json",
-        "commit": _commit(),
+        "commit": describe_commit(),
         "hardware": f"{describe_cpu()}, {available_threads()} processors, no GPU",
         "versions": {name: version(name) for name in _VERSIONS},
         "weights": "the demo's own; random in the others",
@@ -94,15 +96,6 @@ def _build(directory: Path, gpu: str) -> None:
     told = {key: value for key, value in engine.told().items() if key in ("bytes", "report")}
     memory = {"peak_gib": round(peak / 2**20, 2), "peak_before_gib": round(before / 2**20, 2)}
     print(json.dumps({"seconds": engine.build_seconds, **memory, **told}))
-
-
-def _commit() -> str:
-    """Return the checkout's commit, with a plus where more than results differ."""
-    commit, changes = (
-        subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-        for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", ".", ":!benchmarks/results"])
-    )
-    return commit + ("+" if changes else "")
 
 
 def _save(build: str, path: Path) -> None:

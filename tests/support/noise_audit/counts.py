@@ -62,7 +62,7 @@ def _histogram(chunks: Iterable[NDArray[np.int16]], law: Law) -> NDArray[np.int6
 def _count_findings(name: str, counts: NDArray[np.int64], law: Law) -> list[Finding]:
     draws = int(counts.sum())
     expected = law.masses * draws
-    cells = {"every value": pooled(expected, _LEAST_EXPECTED), f"{_COARSE_CELLS} cells": law.cells(_COARSE_CELLS)}
+    cells = {"every value": pooled(expected, _LEAST_EXPECTED), "coarse": law.cells(_COARSE_CELLS)}
     squares = [
         chi_square(f"{name}: chi-square, {label}", np.add.reduceat(counts, at), np.add.reduceat(expected, at))
         for label, at in cells.items()

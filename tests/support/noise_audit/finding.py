@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-# A sound source leaves these in one test of 500,000. Seeds are fixed, so a test that passes always passes.
+# A sound source leaves these limits in two seeds of a million. Seeds are fixed: a test that passes always passes.
 _LEAST_P = 1e-6
 _MOST_DEVIATIONS = 5.0
 
