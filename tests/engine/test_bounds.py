@@ -10,6 +10,7 @@ import pytest
 
 from purecert.engine.bounds import certified_radius, clopper_pearson_lower, equal_odds_p_value, subtract_budget
 from purecert.engine.certificates import format_radius
+from support.procedure_audit.truth import binomial_tail
 
 _VECTORS = Path(__file__).parents[1] / "vectors" / "clopper_pearson.csv"
 _DSRS = Path(__file__).parents[3] / "shared" / "data" / "logs" / "dsrs"
@@ -28,6 +29,21 @@ def test_every_published_row_is_met_from_below_within_2e_12() -> None:
 @pytest.mark.parametrize("trials", [1, 100, 100_000])
 def test_all_successes_has_a_closed_form(trials: int) -> None:
     assert float(clopper_pearson_lower(trials, trials, 1e-3)) == pytest.approx(1e-3 ** (1 / trials), rel=2e-12)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "alpha"),
+    [(99_001, 100_000, 2e-6), (99_001, 100_000, 1e-10), (1_000, 1_000_000, 2e-6), (90_502, 1_000_000, 1e-4)],
+)
+def test_bound_is_met_from_below_where_scipys_inverse_ends_above(successes: int, trials: int, alpha: float) -> None:
+    bound = float(clopper_pearson_lower(successes, trials, alpha))
+    assert binomial_tail(successes, trials, bound) < alpha
+    assert binomial_tail(successes, trials, bound * (1 + 2e-12)) > alpha
+
+
+def test_bound_is_safe_where_scipys_inverse_ends_at_0() -> None:
+    bound = float(clopper_pearson_lower(1_000, 10**9, 1e-3))
+    assert bound == 0 or binomial_tail(1_000, 10**9, bound) < 1e-3
 
 
 def test_no_success_bounds_nothing() -> None:
@@ -97,6 +113,10 @@ def test_equal_odds_p_value_equals_the_binomial_sum() -> None:
             ours = equal_odds_p_value(top, runner_up)
             assert float(exact) <= ours <= float(exact * (1 + mpmath.mpf("3e-12")))
     assert equal_odds_p_value(5, 5) == 1.0
+
+
+def test_a_p_value_too_small_for_doubles_is_not_0() -> None:
+    assert equal_odds_p_value(100_000, 0) == 1e-60
 
 
 @pytest.mark.parametrize(
