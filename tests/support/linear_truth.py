@@ -1,6 +1,6 @@
 """Certificates of a linear classifier, whose exact radius is the distance to its plane, through the real engine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.certificates import Certificate
+from purecert.engine.certificates import Certificate, Outcome
 from purecert.engine.noise_inputs import total_variation
+from purecert.engine.plan import Plan
 from purecert.engine.procedures import certify
 from purecert.engine.scheduler import Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
@@ -45,11 +46,7 @@ def certify_linear(directory: Path, *, cases: int, seed: int, n: int, batch: int
     threshold = float(_WEIGHT.sum() * _CENTRE) + 0.5
     plan = linear_plan(directory, _WEIGHT, threshold, _SHAPE, sigma=spec.sigma)
     made = _make_cases(cases, seed, spec.sigma, threshold)
-    indices = np.arange(cases)
-    options = BackendOptions(batch=batch, threads=threads)
-    backend = open_backend(plan, spec.sigma, seed, options, made.images, indices)
-    with closing(backend):
-        outcomes = [finished.outcome for finished in Scheduler(backend).run(_jobs(made, spec))]
+    outcomes = certify_images(plan, made.images, spec, seed=seed, batch=batch, threads=threads)
     radii = np.array([outcome.radius if isinstance(outcome, Certificate) else 0.0 for outcome in outcomes])
     predicted = np.array([outcome.predicted if isinstance(outcome, Certificate) else -1 for outcome in outcomes])
     wrong_side = (predicted >= 0) & (predicted != made.sides)
@@ -57,9 +54,18 @@ def certify_linear(directory: Path, *, cases: int, seed: int, n: int, batch: int
     return LinearResult(radii=radii, exceeding=exceeding, median_ratio=float(np.median(radii / made.distances)))
 
 
-def _jobs(cases: LinearCases, spec: SmoothingSpec) -> Iterator[Job]:
-    tv = total_variation([int(np.prod(_SHAPE))], spec.sigma)
-    for index, pixels in enumerate(cases.images):
+def certify_images(
+    plan: Plan, images: NDArray[np.uint8], spec: SmoothingSpec, *, seed: int, batch: int, threads: int
+) -> Sequence[Outcome]:
+    """Return what the engine certifies of each of ``images`` [m, C, H, W]: real noise, ONNX Runtime, real counting."""
+    options = BackendOptions(batch=batch, threads=threads)
+    with closing(open_backend(plan, spec.sigma, seed, options, images, np.arange(len(images)))) as backend:
+        return [finished.outcome for finished in Scheduler(backend).run(_jobs(images, spec))]
+
+
+def _jobs(images: NDArray[np.uint8], spec: SmoothingSpec) -> Iterator[Job]:
+    tv = total_variation([images[0].size], spec.sigma)
+    for index, pixels in enumerate(images):
         yield Job(image_index=index, pixels=pixels, procedure=certify(spec, tv))
 
 
