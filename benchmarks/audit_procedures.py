@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python benchmarks/audit_procedures.py benchmarks/results/audit/procedures.json
 
-Takes some ten minutes on one core of a busy machine. At alpha = .001 a thousand of a million certificates may be false on average, and
+Takes some minutes on one core. At alpha = .001 a thousand of a million certificates may be false on average, and
 1,126 with four standard deviations. `--quick` divides every number of runs by a hundred, to try the program.
 """
 
@@ -31,7 +31,7 @@ from support.procedure_audit.whole_path import pixel_cells, tally_pixel
 _COMMAND = "PYTHONPATH=tests python benchmarks/audit_procedures.py benchmarks/results/audit/procedures.json"
 _ALPHA = 1e-3
 _MUTANT_ALPHA = 0.05  # so that twice alpha is far from alpha within few runs
-_RUNS = {"certify": 25_000, "predict": 10_000, "mutant": 20_000, "whole path": 200_000}  # of each image
+_RUNS = {"certify": 25_000, "predict": 10_000, "mutant": 20_000, "whole path": 40_000}  # of each image
 _SAMPLE = 200  # sums of each coverage that are checked to 50 digits
 _LEAST_DEVIATIONS = 8  # by which a fault must be seen, where four are allowed
 _VOTES = (20, 60, 100, 200)  # of PREDICT over all counts of three kinds
@@ -91,9 +91,9 @@ def _tallied(title: str, tallies: list[Tally]) -> Section:
         expected = "-" if t.expected is None else f"{t.expected:.1f}"
         print(f"| {t.name} | {t.n} | {t.runs} | {t.claims} | {t.false_claims} | {expected} |")
     print(f"\nfalse in all: {total.false_claims}, allowed: {total.allowed}", flush=True)
-    is_right = total.false_claims <= total.allowed and total.matches_expectation
+    is_right = total.false_claims <= total.allowed
     records = [asdict(tally) | {"allowed": tally.allowed} for tally in [*tallies, total]]
-    return records, is_right and all(tally.is_within_chance for tally in tallies)
+    return records, is_right and all(t.is_within_chance and t.matches_expectation for t in [*tallies, total])
 
 
 def _faults(runs: int) -> Section:

@@ -24,8 +24,15 @@ def test_false_certificates_are_at_most_as_frequent_as_alpha_and_as_frequent_as_
     total = together("all", tallies)
     assert total.runs == 50_000
     assert total.false_claims <= total.allowed
-    assert total.matches_expectation
-    assert all(tally.is_within_chance for tally in tallies)
+    assert all(tally.is_within_chance and tally.matches_expectation for tally in [*tallies, total])
+
+
+@pytest.mark.parametrize("trials", TRIALS)
+def test_the_images_under_a_claim_are_those_where_the_procedure_may_err_most(trials: int) -> None:
+    for cell in certify_cells(1e-3, (trials,)):
+        chance = false_claim_probability(cell.probabilities[0], trials, 1e-3)
+        assert chance <= 1e-3
+        assert chance > 0.999999e-3 or "under" not in cell.name
 
 
 def test_wrong_predictions_are_at_most_as_frequent_as_alpha() -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purecert.engine.bounds import certified_radius, clopper_pearson_lower
+from purecert.engine.bounds import clopper_pearson_lower
+from purecert.engine.certificates import Certificate
+from purecert.engine.procedures import certificate
 from purecert.engine.spec import SmoothingSpec
 from support.procedure_audit.truth import probability_below
 
@@ -57,8 +59,10 @@ def cell_under_claim(spec: SmoothingSpec, share: float, invalid_part: float = 0.
     There, the procedure errs as often as it ever may: with the probability of that many successes, all but alpha.
     """
     successes = max(round(share * spec.n_estimate), _least_certifying(spec))
-    p_lower = clopper_pearson_lower(successes, spec.n_estimate, spec.alpha)
-    top = probability_below(float(certified_radius(spec.sigma, p_lower)), spec.sigma)
+    counts = np.array([successes, spec.n_estimate - successes, 0])
+    claim = certificate(spec, 0.0, counts, counts)
+    assert isinstance(claim, Certificate)
+    top = probability_below(claim.radius, spec.sigma)
     rest = 1 - top
     others = (rest * (1 - invalid_part), rest * invalid_part)
     return Cell(name=f"under the claim from {share:.0%}", spec=spec, probabilities=(top, *others))

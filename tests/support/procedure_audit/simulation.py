@@ -15,7 +15,7 @@ from support.procedure_audit.truth import false_claim_probability, true_radius
 
 Steps = Callable[[SmoothingSpec, float], Procedure]
 
-_BY_CHANCE = 1e-6  # a single image's count of false claims exceeds its limit this often if all is right
+_BY_CHANCE = 1e-6  # a count of false claims is beyond its limit this often if all is right
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +47,17 @@ class Tally:
 
     @property
     def matches_expectation(self) -> bool:
-        """Return whether false claims are within five standard deviations of those expected, where that is known."""
-        return self.expected is None or abs(self.false_claims - self.expected) <= 5 * math.sqrt(self.expected)
+        """Return whether false claims are neither more nor fewer than chance allows, where the exact rate is known.
+
+        Fewer would mean that the images do not test what they are for.
+        """
+        if self.expected is None:
+            return True
+        tails = (
+            stats.poisson.cdf(self.false_claims, self.expected),
+            stats.poisson.sf(self.false_claims - 1, self.expected),
+        )
+        return min(tails) > _BY_CHANCE
 
 
 def together(name: str, tallies: Sequence[Tally]) -> Tally:
