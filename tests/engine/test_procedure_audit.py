@@ -20,9 +20,9 @@ from support.procedure_audit.whole_path import PixelCell, pixel_cells, tally_pix
 
 def test_false_certificates_are_at_most_as_frequent_as_alpha_and_as_frequent_as_exact_sums_say() -> None:
     generator = np.random.default_rng(1)
-    tallies = [tally_certificates(cell, 1_250, generator) for cell in certify_cells(1e-3)]
+    tallies = [tally_certificates(cell, 1_000, generator) for cell in certify_cells(1e-3)]
     total = together("all", tallies)
-    assert total.runs == 50_000
+    assert total.runs == 40_000
     assert total.false_claims <= total.allowed
     assert all(tally.is_within_chance and tally.matches_expectation for tally in [*tallies, total])
 
@@ -46,8 +46,8 @@ def test_wrong_predictions_are_at_most_as_frequent_as_alpha() -> None:
 @pytest.mark.parametrize("mutant", mutants(0.05), ids=lambda mutant: mutant.fault)
 def test_a_faulty_procedure_is_caught_and_the_right_one_is_not(mutant: Mutant) -> None:
     generator = np.random.default_rng(3)
-    faulty = mutant.tally(mutant.cell, 4_000, generator, mutant.steps)
-    right = mutant.tally(mutant.cell, 4_000, generator, mutant.control)
+    faulty = mutant.tally(mutant.cell, 2_500, generator, mutant.steps)
+    right = mutant.tally(mutant.cell, 2_500, generator, mutant.control)
     assert right.false_claims <= right.allowed
     assert faulty.deviations > 7  # where four are allowed
 
