@@ -6,19 +6,16 @@ A test fails where a sound generator would end in two seeds of a million (p belo
 is more than five standard deviations off. Each planted fault has to fail one at least. A few minutes on one core.
 """
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from checkout import describe_commit
+from provenance import provenance, write_result
 
-from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise import active_path
 from purecert.engine.noise_table import extra_noise, smoothing_noise
 from support.noise_audit.finding import Finding
@@ -44,12 +41,11 @@ def main() -> None:
     tests = _audit(Kernel(), FULL, lambda: word_findings(shim, FULL.word_chunks, seed=_SEED))
     faults = {fault.name: _audit_fault(Shim(shim.library, fault)) for fault in Fault}
     _print(thresholds, tests, faults)
-    record = _head() | {"seconds": perf_counter() - began, "seed": _SEED, "sizes": asdict(FULL)}
+    head = provenance(_COMMAND, ("numpy", "scipy")) | {"noise_path": active_path()}
+    record: dict[str, Any] = {"seconds": perf_counter() - began, "seed": _SEED, "sizes": asdict(FULL)}
     record |= {"thresholds": thresholds, "tests": [_row(finding) for finding in tests], "planted_faults": faults}
     if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        write_result(Path(sys.argv[1]), head, record)
     sys.exit(1 if _failures(thresholds, tests, faults) else 0)
 
 
@@ -85,16 +81,6 @@ def _failures(
 
 def _row(finding: Finding) -> dict[str, Any]:
     return asdict(finding) | {"passed": finding.passed}
-
-
-def _head() -> dict[str, Any]:
-    return {
-        "command": _COMMAND,
-        "commit": describe_commit(),
-        "hardware": describe_cpu(),
-        "noise_path": active_path(),
-        "versions": {name: version(name) for name in ("purecert", "numpy", "scipy")},
-    }
 
 
 def _print(thresholds: list[dict[str, Any]], tests: list[Finding], faults: Mapping[str, dict[str, Any]]) -> None:

@@ -6,21 +6,15 @@ Takes some minutes on one core. At alpha = .001 a thousand of a million certific
 1,126 with four standard deviations. `--quick` divides every number of runs by a hundred, to try the program.
 """
 
-import json
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
-import mpmath
 import numpy as np
-import onnxruntime
-import scipy
+from provenance import provenance, write_result
 
-import purecert
-from purecert.engine.hardware import describe_cpu
 from support.procedure_audit.cells import TRIALS, certify_cells, predict_cells
 from support.procedure_audit.coverage import ALPHAS, clopper_pearson_coverage
 from support.procedure_audit.mutants import mutants
@@ -56,8 +50,12 @@ def main() -> None:
     failed = [name for name, (_, is_right) in sections.items() if not is_right]
     print(f"\n{perf_counter() - began:.0f} s; not right: {', '.join(failed) or 'nothing'}")
     if arguments:
-        Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments[0]).write_text(json.dumps(_record(sections, perf_counter() - began), indent=1) + "\n")
+        numbers = {
+            "seconds": perf_counter() - began,
+            "results": {name: records for name, (records, _) in sections.items()},
+            "right": {name: is_right for name, (_, is_right) in sections.items()},
+        }
+        write_result(Path(arguments[0]), provenance(_COMMAND, ("numpy", "scipy", "mpmath", "onnxruntime")), numbers)
     if failed:
         sys.exit(1)
 
@@ -146,20 +144,6 @@ def _wrong_answers() -> Section:
         image = ", ".join(f"{share:.3f}" for share in w.worst_image)
         print(f"| {w.n} | {w.alpha} | {w.third_kind} | {w.images} | {w.worst:.4f} | {image} |", flush=True)
     return [asdict(answers) for answers in found], all(answers.worst <= 1 for answers in found)
-
-
-def _record(sections: dict[str, Section], seconds: float) -> dict[str, object]:
-    versions = {module.__name__: module.__version__ for module in (purecert, np, scipy, mpmath, onnxruntime)}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "command": _COMMAND,
-        "hardware": f"{describe_cpu()}, one core",
-        "versions": versions,
-        "commit": commit,
-        "seconds": seconds,
-        "results": {name: records for name, (records, _) in sections.items()},
-        "right": {name: is_right for name, (_, is_right) in sections.items()},
-    }
 
 
 if __name__ == "__main__":

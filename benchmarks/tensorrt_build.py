@@ -11,18 +11,15 @@ import resource
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from checkout import describe_commit
-
-from purecert.engine.hardware import available_threads, describe_cpu
+from provenance import provenance, write_result
 
 _SIGMA = 0.5
 _BATCH = 256
 _GPUS = ("sm_89", "sm_120")
-_VERSIONS = ("purecert", "tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "torch", "onnx", "onnxscript")
+_VERSIONS = ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs", "torch", "onnx", "onnxscript")
 _DEMO = "demo"
 # Name -> the function in pipelines.py that makes the model.
 _PIPELINES = {
@@ -46,18 +43,14 @@ def main() -> None:
             sizes = f"{built['seconds']:.1f} s | {built['peak_gib']:.2f} GiB | {built['bytes'] / 2**20:.0f} MiB"
             counts = f"{report['layers']} | {report['half_products']} | {', '.join(report['fp32_products'])}"
             print(f"| {name} | {gpu} | {sizes} | {counts} |")
-    record = {
-        "command": "python benchmarks/tensorrt_build.py DATA benchmarks/results/tensorrt/build.json",
-        "commit": describe_commit(),
-        "hardware": f"{describe_cpu()}, {available_threads()} processors, no GPU",
-        "versions": {name: version(name) for name in _VERSIONS},
+    command = "python benchmarks/tensorrt_build.py DATA benchmarks/results/tensorrt/build.json"
+    numbers = {
         "weights": "the demo's own; random in the others",
         "sigma": _SIGMA,
         "batch": _BATCH,
         "pipelines": rows,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(record, indent=1) + "\n")
+    write_result(target, provenance(command, _VERSIONS), numbers)
 
 
 def _measure(build: str, data: str) -> dict[str, Any]:

@@ -6,20 +6,16 @@ A battery that is not on PATH is skipped with the reason, and that is no failure
 (https://pracrand.sourceforge.net; neither Debian nor PyPI has a package of it), dieharder is a package of Debian's.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE, Popen, run
 from time import perf_counter
 from typing import Any
 
 import click
-from checkout import describe_commit
-
-from purecert.engine.hardware import describe_cpu
+from provenance import provenance, write_result
 
 _STREAMS = ("rows", "low-words", "interleaved")  # of noise_words.py
 # Those that dieharder calls good and that take seconds; it says not to use 14, and suspects 5 to 7.
@@ -44,16 +40,8 @@ def main(out: Path, practrand_length: str) -> None:
         "dieharder": [(s, ["-g", _RAW_FROM_STDIN, "-d", str(test)]) for s in _STREAMS for test in _DIEHARDER_TESTS],
     }
     results = {program: _battery(program, runs) for program, runs in jobs.items()}
-    record = {
-        "command": f"PYTHONPATH=tests python benchmarks/word_batteries.py {out.as_posix()}",
-        "commit": describe_commit(),
-        "hardware": describe_cpu(),
-        "versions": {name: version(name) for name in ("purecert", "numpy")},
-        "seconds": perf_counter() - began,
-        "batteries": results,
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    command = f"PYTHONPATH=tests python benchmarks/word_batteries.py {out.as_posix()}"
+    write_result(out, provenance(command, ("numpy",)), {"seconds": perf_counter() - began, "batteries": results})
     sys.exit(1 if any(battery.get("failed") for battery in results.values()) else 0)
 
 
