@@ -110,7 +110,7 @@ def anytime_upper(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Floa
 
 
 def log_e(successes: ArrayLike, trials: ArrayLike, p: ArrayLike) -> Floats:
-    """Return ln E(p), to be compared with ln(1 / alpha), for p in (0, 1); -inf where p is far above successes / trials."""
+    """Return ln E(p), to be compared with ln(1 / alpha), for p in (0, 1); -inf far above successes / trials."""
     q = np.asarray(p, np.float64)
     k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
     return _log_e(k, n, q, np.log(q), np.log1p(-q), _log_prior_tail(q))

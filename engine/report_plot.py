@@ -13,6 +13,7 @@ from purecert.engine.chart_style import chart_style
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report import correct_radii
+from purecert.engine.stopping import final_lower
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +81,7 @@ def curve_of(run: Run) -> Curve:
             f"{run.directory}: expected finished images with labels, found none; finish it or leave it out"
         )
     radii = correct_radii(run.rows)
-    # p_lower when every draw agrees: alpha^(1/n).
-    p_lower = clopper_pearson_lower(record.n_estimate, record.n_estimate, record.alpha)
+    p_lower = final_lower(record.spec, record.n_estimate, record.n_estimate)  # where every draw agrees
     certified = np.append(np.arange(len(radii), -1, -1), 0)
     return Curve(
         name=f"{_shorten(name)} (sigma {record.sigma})",

@@ -129,12 +129,13 @@ def listed_radius(spec: SmoothingSpec, tv: float, k: int, n: int) -> float:
 
 
 def final_lower(spec: SmoothingSpec, k: int, n: int) -> float:
-    """Return the lower bound on the class's probability that the counts at the end of a sequence prove.
-
-    After the last draw that the spec allows, the exact bound is taken too: alpha is shared between the two.
+    """Return the lower bound on the class's probability that the counts at the end prove: the exact one of a fixed n,
+    or else the one that holds at every look; after the last draw of all, both, which share alpha.
     """
+    if spec.stop is None:
+        return float(clopper_pearson_lower(k, n, spec.alpha))
     lower = float(anytime_lower(k, n, spec.alpha_stop))
-    if spec.stop is not None and spec.stop.alpha_final > 0 and n == spec.n_estimate:
+    if spec.stop.alpha_final > 0 and n == spec.n_estimate:
         lower = max(lower, float(clopper_pearson_lower(k, n, spec.stop.alpha_final)))
     return lower
 
