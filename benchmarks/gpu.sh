@@ -7,8 +7,10 @@
 #     benchmarks/gpu.sh --list       the steps
 #
 # Variables: PYTHON (python3), RESULTS (benchmarks/results/gpu), WORK (build/gpu: build, plans, caches), WHEELS
-# (build/gpu/wheels: packages that the image lacks, see below), BATCHES ("512 1024 256"), BATCH (512), COMMIT (where git is
-# missing), and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's kernels in the place of the GPU's.
+# (build/gpu/wheels: packages that the image lacks, see below), BATCHES ("512 1024 256"), BATCH (512), BACKENDS (others that
+# bench-* measure beside torch-cuda; the step backend-* of one of them takes its rows from there), LIMIT (470 seconds of a
+# step), COMMIT (where git is missing), and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's
+# kernels in the place of the GPU's.
 #
 # A step of a backend whose library is absent is skipped, with the reason. Its wheels may lie in WHEELS: they are found before
 # what the image has, and nothing is fetched that they need. For CUDA 13 these are
@@ -29,6 +31,7 @@ check-image|||whether packages, tools and the GPU are there; installs what lies 
 build|||the native modules, from this checkout into WORK
 doctor|build||which backends can be used here, and what the others lack
 noise-check|build||published vectors, rows, votes and 10^9 draws of the device kernels against the CPU
+pycuda-check|build||noise and votes, captured and launched through pycuda, against the CPU
 sanitize|build||compute-sanitizer: memcheck, racecheck, initcheck, synccheck
 noise-speed|build||the noise kernel beside torch.randn, its expression and a copy
 matrix-rate|build||large matrix products in bf16, fp16, fp32 and tf32
@@ -53,7 +56,7 @@ profile-vit|plan-vit||kernels by time, plan vit
 profile-wrn|plan-wrn|profile-vit|kernels by time, plan wrn
 summary|build||the targets beside what RESULTS holds: met, not met or not measured
 '
-limit=470 kill_after=10 # seconds of a step, and to end in when they are up
+limit=${LIMIT:-470} kill_after=10 # seconds of a step, and to end in when they are up
 skipped=77 # exit code of a step whose record says why it measured nothing
 
 dry_run=${PURECERT_DRY_RUN:-0}

@@ -25,6 +25,7 @@ class Setting:
     commit: str  # where git does not say it
     batches: tuple[int, ...]  # that are compiled and compared
     batch: int  # of the steps that take one
+    backends: tuple[str, ...] = ()  # to measure in one table with the backend; those of a GPU
 
     def pick(self, real: Value, dry_run: Value) -> Value:
         """Return the size that suits this call."""
@@ -70,6 +71,7 @@ def read_setting() -> Setting:
         commit=os.environ["COMMIT"],
         batches=tuple(map(int, os.environ["BATCHES"].split())),
         batch=int(os.environ["BATCH"]),
+        backends=tuple(os.environ.get("BACKENDS", "").split()),
     )
 
 
