@@ -43,8 +43,8 @@ class Setting:
 
     @property
     def probe_rows(self) -> int:
-        """Return the rows of the check that rows are independent."""
-        return self.pick(1000, 64)
+        """Return the rows of the check that rows are independent: one batch where it is of the usual size."""
+        return self.pick(512, 64)
 
     def model(self, name: str) -> str:
         """Return the model of plan ``name`` as the commands take it."""
