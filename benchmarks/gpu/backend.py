@@ -31,7 +31,7 @@ def main(name: str) -> None:
         _write(setting, name, {"skipped": answer["reason"], "remedy": answer["remedy"]})
         print(f"{backend} cannot be used: {answer['reason']}\nto mend: {answer['remedy']}")
         sys.exit(SKIPPED)
-    benchmark = _measured_before(setting, backend) or _run(setting, name, backend)
+    benchmark = measured_before(setting, backend) or _run(setting, name, backend)
     times = _times(setting, benchmark, backend)
     _write(setting, name, {"skipped": None, "measured": backend, "times": times, "benchmark": benchmark})
     if times is None:
@@ -45,7 +45,7 @@ def _run(setting: Setting, name: str, backend: str) -> dict[str, Any]:
     return run_bench(setting, _PLAN, (setting.backend, backend), setting.batch, output)
 
 
-def _measured_before(setting: Setting, backend: str) -> dict[str, Any] | None:
+def measured_before(setting: Setting, backend: str) -> dict[str, Any] | None:
     """Return what the plan's own step measured of ``backend``, where BACKENDS named it, and None elsewhere."""
     path = setting.results / f"bench-{_PLAN}.json"
     if backend not in setting.backends or not path.exists():
