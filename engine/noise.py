@@ -1,8 +1,8 @@
 """The addressed integer noise: (seed, image, phase, draw) names a row of noise, on every machine the same.
 
-The values come from the native kernel or, where that is not built, from torch: bit for bit the same (contract v1,
-kernels/README.md). The first use without the kernel says so once, as a warning of the logger ``purecert``, which
-goes to stderr unless the program sets up logging otherwise.
+The values come from the native kernel, by the widest vectors that the processor has, or, where it is not built, from
+torch: bit for bit the same on every path (contract v1, kernels/README.md). The first use without the kernel says so
+once, as a warning of the logger ``purecert``, which goes to stderr unless the program sets up logging otherwise.
 """
 
 import logging
@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from purecert.engine.noise_table import NoiseTable, smoothing_noise
 if TYPE_CHECKING:
     from purecert._kernels import ThresholdTable
 
-NoisePath = Literal["native", "torch"]
+# The last four are what there is; "native" is the fastest of the three before torch that the processor runs.
+NoisePath = Literal["native", "portable", "avx2", "avx512", "torch"]
 
 _WORDS = 2**32
 _MAX_PURPOSE = 2**30 - 1  # 4 * purpose + 3 is a word of the counter
@@ -46,7 +47,8 @@ def draw(
         phase: 0 selects the class, 1 estimates its probability.
         draw: In [0, 2^32).
         count: Elements, at most 2^34; more of them never change the first ones.
-        path: "native" or "torch"; None takes the fastest that is there.
+        path: "portable", "avx2", "avx512" or "native" (the fastest of those here), or "torch"; None takes "native", and
+            "torch" where the native module is missing.
 
     Raises:
         InputError: An argument is outside its range.
@@ -58,8 +60,9 @@ def draw(
     phase = _integer("phase", phase, 2)
     draw = _integer("draw", draw, _WORDS)
     q = np.empty(_integer("count", count, _MAX_ELEMENTS + 1), dtype=np.int16)
-    if _chosen(path) == "native":
-        _native_table(table).draw(q, seed=seed, image=image, phase=phase, draw=draw, purpose=0)
+    chosen = _chosen(path)
+    if chosen != "torch":
+        _native_table(table).draw(q, seed=seed, image=image, phase=phase, draw=draw, purpose=0, path=chosen)
     else:
         from purecert.engine import noise_torch
 
@@ -92,7 +95,8 @@ def fill_rows(
         images: C-contiguous uint8 [slots, ...] with as many elements per image as ``out`` has per row; None
             writes the noise alone, clip(q), and then the slots are not read.
         threads: Threads of the native path, 1 to 1024; torch uses its own setting.
-        path: "native" or "torch"; None takes the fastest that is there.
+        path: "portable", "avx2", "avx512" or "native" (the fastest of those here), or "torch"; None takes "native", and
+            "torch" where the native module is missing.
 
     Raises:
         InputError: An argument is outside its range or does not fit the others.
@@ -108,8 +112,10 @@ def fill_rows(
     _check_images(flat, pixels)
     _check_segments(segments, rows=len(flat), slots=_ANY_SLOT if pixels is None else len(pixels))
     segments = np.ascontiguousarray(segments)
-    if _chosen(path) == "native":
-        _native_table(table).fill(flat, segments, seed=seed, purpose=purpose, images=pixels, threads=threads)
+    chosen = _chosen(path)
+    if chosen != "torch":
+        native = _native_table(table)
+        native.fill(flat, segments, seed=seed, purpose=purpose, images=pixels, threads=threads, path=chosen)
     else:
         from purecert.engine import noise_torch
 
@@ -118,14 +124,14 @@ def fill_rows(
 
 @lru_cache(maxsize=1)
 def active_path() -> NoisePath:
-    """Return the path that ``path=None`` takes; the first call warns where that is not the native one.
+    """Return the path that ``path=None`` takes, never "native"; the first call warns where that is torch.
 
     Raises:
         BackendError: Neither the native module nor torch can be imported.
     """
     native = _missing("native")
     if native is None:
-        return "native"
+        return _fastest_native()
     torch = _missing("torch")
     if torch is not None:
         raise BackendError(
@@ -141,27 +147,36 @@ def active_path() -> NoisePath:
 
 
 def _chosen(path: NoisePath | None) -> NoisePath:
+    """Return the path to take, never "native"."""
     if path is None:
         return active_path()
-    if path not in ("native", "torch"):
-        raise InputError(f"expected path to be native, torch or None, got {path!r}")
+    if path not in get_args(NoisePath):
+        raise InputError(f"expected path to be {', '.join(get_args(NoisePath))} or None, got {path!r}")
     reason = _missing(path)
     if reason is not None:
         raise BackendError(f"noise path {path} was asked for but cannot be used ({reason}); leave path out")
-    return path
+    return _fastest_native() if path == "native" else path
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=len(get_args(NoisePath)))
 def _missing(path: NoisePath) -> str | None:
     """Return why ``path`` cannot be used, or None if it can."""
     try:
-        if path == "native":
-            import purecert._kernels
-        else:
+        if path == "torch":
             import purecert.engine.noise_torch  # noqa: F401
+
+            return None
+        from purecert import _kernels
     except ImportError as error:
         return str(error)
-    return None
+    here = _kernels.paths()
+    return None if path == "native" or path in here else f"this processor runs {', '.join(here)}"
+
+
+def _fastest_native() -> NoisePath:
+    from purecert import _kernels
+
+    return cast(NoisePath, _kernels.paths()[0])
 
 
 @lru_cache(maxsize=16)

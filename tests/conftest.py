@@ -1,13 +1,16 @@
-"""What many tests share: a machine key of their own, and plans of the committed demo model."""
+"""What many tests share: a machine key of their own, every way to draw noise, and plans of the committed demo model."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import settings
 
+from purecert.engine.noise import NoisePath
 from support.commands import engine
+from support.noise_paths import PATHS, missing_path
 
 # A busy machine is no failed test.
 settings.register_profile("purecert", deadline=None)
@@ -22,6 +25,16 @@ def _own_machine_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest) -> NoisePath:
+    """Return each noise path in turn, skipping one that this machine lacks."""
+    chosen = cast(NoisePath, request.param)
+    reason = missing_path(chosen)
+    if reason is not None:
+        pytest.skip(reason)
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <optional>
@@ -129,8 +131,27 @@ void construct_table(ThresholdTable* self, const Input& thresholds) {
   new (self) ThresholdTable(std::move(copy));
 }
 
+std::vector<std::string> path_names() {
+  std::vector<std::string> names;
+  for (const purecert::RowFunctions* path : purecert::row_paths()) names.emplace_back(path->name);
+  return names;
+}
+
+// Return the path of that name, the fastest for no name.
+const purecert::RowFunctions& path_of(const std::optional<std::string>& name) {
+  std::string known;
+  for (const purecert::RowFunctions* path : purecert::row_paths()) {
+    if (!name.has_value() || *name == path->name) return *path;
+    known += (known.empty() ? "" : ", ") + std::string(path->name);
+  }
+  require(false, "path to be one that this processor runs (" + known + ")", *name);
+  return purecert::kPortableRows;
+}
+
 void fill(const ThresholdTable& table, const Output& out, const Input& segments, const nb::int_& seed,
-          const nb::int_& purpose, const std::optional<Input>& images, const nb::int_& threads) {
+          const nb::int_& purpose, const std::optional<Input>& images, const nb::int_& threads,
+          const std::optional<std::string>& path) {
+  const purecert::RowFunctions& chosen = path_of(path);
   FillJob job{};
   job.element = element_of(out);
   require(out.ndim() == 2, "out [rows, elements]", describe(out));
@@ -145,18 +166,22 @@ void fill(const ThresholdTable& table, const Output& out, const Input& segments,
     job.images = static_cast<const uint8_t*>(images->data());
     slots = images->shape(0);
   }
-  job.segments = segments_of(segments, slots, out.shape(0));
+  const std::vector<Segment> checked = segments_of(segments, slots, out.shape(0));
+  job.segments = checked.data();
+  job.segment_count = checked.size();
   job.seed = integer(seed, "seed", UINT64_MAX);
   job.purpose = static_cast<uint32_t>(integer(purpose, "purpose", kMaxPurpose));
-  job.threads = integer(threads, "threads", kMaxThreads);
-  require(job.threads >= 1, "threads >= 1", "0");
+  const uint64_t thread_count = integer(threads, "threads", kMaxThreads);
+  require(thread_count >= 1, "threads >= 1", "0");
   job.out = out.data();
   const nb::gil_scoped_release release;
-  purecert::fill_rows(table, job);
+  purecert::fill_rows(chosen, table, job, thread_count);
 }
 
 void draw(const ThresholdTable& table, const Output& out, const nb::int_& seed, const nb::int_& image,
-          const nb::int_& phase, const nb::int_& draw_index, const nb::int_& purpose) {
+          const nb::int_& phase, const nb::int_& draw_index, const nb::int_& purpose,
+          const std::optional<std::string>& path) {
+  const purecert::RowFunctions& chosen = path_of(path);
   require_array<int16_t>(out, "out", "int16 [count]", 1);
   require(out.shape(0) <= kMaxElements, "at most 2**34 elements", std::to_string(out.shape(0)));
   const purecert::RowAddress row =
@@ -167,7 +192,7 @@ void draw(const ThresholdTable& table, const Output& out, const nb::int_& seed, 
                             static_cast<uint32_t>(integer(phase, "phase", 1)));
   auto* const data = static_cast<int16_t*>(out.data());
   const nb::gil_scoped_release release;
-  purecert::draw_row(table, row, data, out.shape(0));
+  chosen.draw(table.host_view(), row, data, out.shape(0));
 }
 
 template <class Type>
@@ -188,7 +213,7 @@ nb::object philox(const Input& counter, const Input& key) {
   require_array<uint32_t>(key, "key", "uint32 [2]", 1);
   const auto* const c = static_cast<const uint32_t*>(counter.data());
   const auto* const k = static_cast<const uint32_t*>(key.data());
-  purecert::Words4 words = purecert::philox4x32({{c[0], c[1], c[2], c[3]}}, k[0], k[1]);
+  purecert::Words4 words = purecert::philox4x32(purecert::Words4{{c[0], c[1], c[2], c[3]}}, k[0], k[1]);
   return nb::cast(nb::ndarray<nb::numpy, uint32_t, nb::shape<4>>(words.word), nb::rv_policy::copy);
 }
 
@@ -202,6 +227,7 @@ NB_MODULE(_kernels, module) {
   nb::set_leak_warnings(false);  // a table that some cache still holds at exit is no fault of the user's
   module.doc() = "Native kernels of purecert: the addressed integer noise (kernels/README.md).";
   module.attr("NOISE_CONTRACT") = purecert::kNoiseContract;
+  module.def("paths", &path_names, "Return the noise paths that this processor runs, the fastest first.");
   module.def("philox4x32", &philox, "counter"_a, "key"_a,
              nb::sig("def philox4x32(counter: " PURECERT_ARRAY("uint32") ", key: " PURECERT_ARRAY("uint32")
                      ") -> " PURECERT_ARRAY("uint32")),
@@ -210,14 +236,15 @@ NB_MODULE(_kernels, module) {
       .def("__init__", &construct_table, "thresholds"_a,
            nb::sig("def __init__(self, thresholds: " PURECERT_ARRAY("uint64") ") -> None"))
       .def("fill", &fill, "out"_a, "segments"_a, nb::kw_only(), "seed"_a, "purpose"_a, "images"_a.none(),
-           "threads"_a,
+           "threads"_a, "path"_a.none() = nb::none(),
            nb::sig("def fill(self, out: " PURECERT_ARRAY("generic") ", segments: " PURECERT_ARRAY("int64")
                    ", *, seed: int, purpose: int, images: " PURECERT_ARRAY("uint8")
-                   " | None, threads: int) -> None"),
+                   " | None, threads: int, path: str | None = None) -> None"),
            "Write clip(image + q), or clip(q) without images, into the rows of `out`.")
       .def("draw", &draw, "out"_a, nb::kw_only(), "seed"_a, "image"_a, "phase"_a, "draw"_a, "purpose"_a,
+           "path"_a.none() = nb::none(),
            nb::sig("def draw(self, out: " PURECERT_ARRAY("int16")
-                   ", *, seed: int, image: int, phase: int, draw: int, purpose: int) -> None"),
+                   ", *, seed: int, image: int, phase: int, draw: int, purpose: int, path: str | None = None) -> None"),
            "Write q of one row into `out`, before image and clip.")
       .def("parts", &parts,
            nb::sig("def parts(self) -> tuple[" PURECERT_ARRAY("uint64") ", " PURECERT_ARRAY("uint32") ", "

@@ -1,5 +1,9 @@
 #include "purecert/noise_cpu.h"
 
+#if defined(PURECERT_X86)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <thread>
 #include <utility>
@@ -7,45 +11,15 @@
 namespace purecert {
 namespace {
 
-// Call store(element, q) for every element of a row.
-template <class Store>
-void for_each_element(const ThresholdView& table, const RowAddress& row, uint64_t elements, Store store) {
-  for (uint64_t first = 0; first < elements; first += kBlockElements) {
-    const uint64_t width = std::min<uint64_t>(kBlockElements, elements - first);
-    noise_block(table, row, static_cast<uint32_t>(first / kBlockElements), static_cast<uint32_t>(width),
-                [&](uint32_t lane, int32_t q) { store(first + lane, q); });
-  }
-}
+// Elements that a thread must have to write, or starting it takes longer than it saves.
+constexpr uint64_t kLeastElements = 1u << 16;
 
-template <class Format>
-void fill_row(const ThresholdView& table, const RowAddress& row, const uint8_t* image, uint64_t elements,
-              typename Format::Type* out) {
-  if (image == nullptr) {
-    for_each_element(table, row, elements,
-                     [=](uint64_t element, int32_t q) { out[element] = Format::convert(clip_to_grid(q)); });
-  } else {
-    for_each_element(table, row, elements, [=](uint64_t element, int32_t q) {
-      out[element] = Format::convert(clip_to_grid(image[element] + q));
-    });
-  }
+#if defined(PURECERT_X86)
+bool has_f16c() {
+  unsigned int a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
-
-// Fill rows [begin, end) of the whole job.
-template <class Format>
-void fill_range(const ThresholdView& table, const FillJob& job, uint64_t begin, uint64_t end) {
-  auto* const out = static_cast<typename Format::Type*>(job.out);
-  uint64_t segment_begin = 0;
-  for (const Segment& segment : job.segments) {
-    const uint64_t segment_end = segment_begin + segment.count;
-    const uint8_t* const image = job.images == nullptr ? nullptr : job.images + segment.slot * job.elements;
-    for (uint64_t row = std::max(begin, segment_begin); row < std::min(end, segment_end); ++row) {
-      const auto draw = static_cast<uint32_t>(segment.first_draw + (row - segment_begin));
-      fill_row<Format>(table, row_address(job.seed, segment.image, draw, job.purpose, segment.phase), image,
-                       job.elements, out + row * job.elements);
-    }
-    segment_begin = segment_end;
-  }
-}
+#endif
 
 // Joins what it started even where starting a later thread throws.
 class ThreadGroup {
@@ -65,21 +39,6 @@ class ThreadGroup {
   std::vector<std::thread> threads_;
 };
 
-template <class Format>
-void fill_threaded(const ThresholdView& table, const FillJob& job) {
-  uint64_t rows = 0;
-  for (const Segment& segment : job.segments) rows += segment.count;
-  const uint64_t parts = std::max<uint64_t>(1, std::min(job.threads, rows));
-  const auto part_begin = [=](uint64_t part) { return rows / parts * part + std::min(part, rows % parts); };
-  ThreadGroup group;
-  for (uint64_t part = 1; part < parts; ++part) {
-    group.start([&table, &job, begin = part_begin(part), end = part_begin(part + 1)] {
-      fill_range<Format>(table, job, begin, end);
-    });
-  }
-  fill_range<Format>(table, job, 0, part_begin(1));
-}
-
 }  // namespace
 
 ThresholdTable::ThresholdTable(std::vector<uint64_t> thresholds)
@@ -91,6 +50,7 @@ ThresholdTable::ThresholdTable(std::vector<uint64_t> thresholds)
     const auto first = std::lower_bound(top_.begin(), top_.end(), slice_begin);
     guide_[slice] = static_cast<uint16_t>(first - top_.begin());
   }
+  slices_ = make_slices(top_);
   top_.push_back(UINT32_MAX);
 }
 
@@ -98,21 +58,39 @@ ThresholdView ThresholdTable::view() const {
   return ThresholdView{full_.data(), top_.data(), guide_.data(), static_cast<uint32_t>(full_.size())};
 }
 
-void fill_rows(const ThresholdTable& table, const FillJob& job) {
-  const ThresholdView view = table.view();
-  switch (job.element) {
-    case Element::int16:
-      return fill_threaded<AsInt16>(view, job);
-    case Element::float16:
-      return fill_threaded<AsHalf>(view, job);
-    case Element::float32:
-      return fill_threaded<AsFloat>(view, job);
-  }
+HostTable ThresholdTable::host_view() const { return HostTable{view(), view_of(slices_)}; }
+
+int32_t exact_value(const ThresholdView& table, const RowAddress& row, uint32_t block, uint32_t lane) {
+  return noise_value(table, row, block, lane, noise_words(row, block, 0).word[lane]);
 }
 
-void draw_row(const ThresholdTable& table, const RowAddress& row, int16_t* out, uint64_t count) {
-  for_each_element(table.view(), row, count,
-                   [=](uint64_t element, int32_t q) { out[element] = static_cast<int16_t>(q); });
+const std::vector<const RowFunctions*>& row_paths() {
+  static const std::vector<const RowFunctions*> paths = [] {
+    std::vector<const RowFunctions*> found;
+#if defined(PURECERT_X86)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) found.push_back(&kAvx512Rows);
+    if (__builtin_cpu_supports("avx2") && has_f16c()) found.push_back(&kAvx2Rows);
+#endif
+    found.push_back(&kPortableRows);
+    return found;
+  }();
+  return paths;
+}
+
+void fill_rows(const RowFunctions& path, const ThresholdTable& table, const FillJob& job, uint64_t threads) {
+  const HostTable view = table.host_view();
+  uint64_t rows = 0;
+  for (size_t index = 0; index < job.segment_count; ++index) rows += job.segments[index].count;
+  const uint64_t worthwhile = std::max<uint64_t>(1, rows * job.elements / kLeastElements);
+  const uint64_t parts = std::max<uint64_t>(1, std::min({threads, rows, worthwhile}));
+  const auto part_begin = [=](uint64_t part) { return rows / parts * part + std::min(part, rows % parts); };
+  ThreadGroup group;
+  for (uint64_t part = 1; part < parts; ++part) {
+    group.start([&path, &view, &job, begin = part_begin(part), end = part_begin(part + 1)] {
+      path.fill(view, job, begin, end);
+    });
+  }
+  path.fill(view, job, 0, part_begin(1));
 }
 
 }  // namespace purecert

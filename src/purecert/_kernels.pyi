@@ -8,6 +8,9 @@ import numpy.typing
 
 NOISE_CONTRACT: int = 1
 
+def paths() -> list[str]:
+    """Return the noise paths that this processor runs, the fastest first."""
+
 def philox4x32(counter: numpy.typing.NDArray[numpy.uint32], key: numpy.typing.NDArray[numpy.uint32]) -> numpy.typing.NDArray[numpy.uint32]:
     """Return the four words of one Philox4x32-10 block."""
 
@@ -16,12 +19,12 @@ class ThresholdTable:
 
     def __init__(self, thresholds: numpy.typing.NDArray[numpy.uint64]) -> None: ...
 
-    def fill(self, out: numpy.typing.NDArray[numpy.generic], segments: numpy.typing.NDArray[numpy.int64], *, seed: int, purpose: int, images: numpy.typing.NDArray[numpy.uint8] | None, threads: int) -> None:
+    def fill(self, out: numpy.typing.NDArray[numpy.generic], segments: numpy.typing.NDArray[numpy.int64], *, seed: int, purpose: int, images: numpy.typing.NDArray[numpy.uint8] | None, threads: int, path: str | None = None) -> None:
         """
         Write clip(image + q), or clip(q) without images, into the rows of `out`.
         """
 
-    def draw(self, out: numpy.typing.NDArray[numpy.int16], *, seed: int, image: int, phase: int, draw: int, purpose: int) -> None:
+    def draw(self, out: numpy.typing.NDArray[numpy.int16], *, seed: int, image: int, phase: int, draw: int, purpose: int, path: str | None = None) -> None:
         """Write q of one row into `out`, before image and clip."""
 
     def parts(self) -> tuple[numpy.typing.NDArray[numpy.uint64], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint16]]:

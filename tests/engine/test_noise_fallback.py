@@ -39,7 +39,7 @@ def test_the_native_module_needs_no_torch_and_says_nothing() -> None:
     pytest.importorskip("purecert._kernels", reason="the native module is not built", exc_type=ImportError)
     done = _run(_DRAW, "torch")
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)[0] == "native"
+    assert json.loads(done.stdout)[0] in ("portable", "avx2", "avx512")
 
 
 def test_without_both_the_error_tells_the_fix() -> None:
@@ -50,7 +50,9 @@ def test_without_both_the_error_tells_the_fix() -> None:
     assert "reinstall purecert with a C++17 compiler, or install torch" in last
 
 
-@pytest.mark.parametrize(("hidden", "path"), [("purecert._kernels", "native"), ("torch", "torch")])
+@pytest.mark.parametrize(
+    ("hidden", "path"), [("purecert._kernels", "native"), ("purecert._kernels", "portable"), ("torch", "torch")]
+)
 def test_a_path_asked_for_by_name_is_never_replaced(hidden: str, path: str) -> None:
     code = (
         f"from purecert.engine.noise import draw; draw(.25, seed=0, image=0, phase=0, draw=0, count=1, path={path!r})"
@@ -58,6 +60,20 @@ def test_a_path_asked_for_by_name_is_never_replaced(hidden: str, path: str) -> N
     done = _run(code, hidden)
     assert done.returncode != 0
     assert f"BackendError: noise path {path} was asked for but cannot be used" in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_path_that_the_processor_lacks_is_refused_with_what_it_has() -> None:
+    pytest.importorskip("purecert._kernels", reason="the native module is not built", exc_type=ImportError)
+    code = (
+        "import purecert._kernels as kernels; kernels.paths = lambda: ['portable'];"
+        "from purecert.engine.noise import active_path, draw; assert active_path() == 'portable';"
+        "draw(.25, seed=0, image=0, phase=0, draw=0, count=1, path='native');"
+        "draw(.25, seed=0, image=0, phase=0, draw=0, count=1, path='avx512')"
+    )
+    done = _run(code)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "noise path avx512 was asked for but cannot be used (this processor runs portable)" in last
 
 
 def test_importing_the_noise_imports_no_torch() -> None:

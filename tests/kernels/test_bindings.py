@@ -59,6 +59,7 @@ _BAD_FILLS: list[tuple[str, object, str]] = [
     ("purpose", -1, r"purpose in .*, got -1"),
     ("threads", 0, r"threads >= 1, got 0"),
     ("threads", 1025, r"threads in \[0, 1024\], got 1025"),
+    ("path", "neon", r"path to be one that this processor runs \(.*portable\), got neon"),
 ]
 
 
@@ -91,6 +92,7 @@ def test_a_read_only_buffer_is_refused(table: Any, good: dict[str, Any]) -> None
         ("phase", 2, "phase in"),
         ("draw", _WORDS, "draw in"),
         ("purpose", 2**30, "purpose in"),
+        ("path", "", r"path to be one that this processor runs \(.*portable\), got "),
     ],
 )
 def test_a_bad_draw_is_refused_in_words(table: Any, name: str, value: object, words: str) -> None:

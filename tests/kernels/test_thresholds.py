@@ -1,4 +1,4 @@
-"""The native search: any table, the low word where it decides, and the three output formats."""
+"""The native search on every path: any table, the low word where it decides, and the three output formats."""
 
 from types import ModuleType
 
@@ -28,16 +28,14 @@ def _uniforms(kernels: ModuleType, *, seed: int, draw: int) -> NDArray[np.uint64
     return (high << np.uint64(32)) | low
 
 
-def _drawn(kernels: ModuleType, thresholds: Thresholds, *, seed: int, draw: int) -> NDArray[np.int16]:
-    out = np.empty(_COUNT, dtype=np.int16)
-    kernels.ThresholdTable(thresholds).draw(out, seed=seed, image=5, phase=0, draw=draw, purpose=0)
-    return out
-
-
 def _check(kernels: ModuleType, thresholds: Thresholds, *, seed: int = 2**40 + 9, draw: int = 3) -> None:
     uniforms = _uniforms(kernels, seed=seed, draw=draw)
     expected = np.searchsorted(thresholds, uniforms, side="right") - len(thresholds) // 2
-    np.testing.assert_array_equal(_drawn(kernels, thresholds, seed=seed, draw=draw), expected)
+    table = kernels.ThresholdTable(thresholds)
+    for path in kernels.paths():
+        drawn = np.empty(_COUNT, dtype=np.int16)
+        table.draw(drawn, seed=seed, image=5, phase=0, draw=draw, purpose=0, path=path)
+        np.testing.assert_array_equal(drawn, expected, err_msg=path)
 
 
 def test_the_low_word_decides_where_the_high_words_tie(kernels: ModuleType) -> None:
@@ -85,7 +83,8 @@ def test_every_grid_integer_is_written_exactly(kernels: ModuleType, dtype: type[
     table = kernels.ThresholdTable(_table([(2**64 // steps) * index for index in range(steps)]))
     segments = np.array([[0, 0, 0, 0, 100]])
     whole, other = np.empty((100, 2000), dtype=np.int16), np.empty((100, 2000), dtype=dtype)
-    for out in (whole, other):
-        table.fill(out, segments, seed=1, purpose=0, images=None, threads=1)
-    assert set(whole.ravel().tolist()) == set(range(-2048, 2048))
-    assert other.tobytes() == whole.astype(dtype).tobytes()
+    for path in kernels.paths():
+        for out in (whole, other):
+            table.fill(out, segments, seed=1, purpose=0, images=None, threads=1, path=path)
+        assert set(whole.ravel().tolist()) == set(range(-2048, 2048))
+        assert other.tobytes() == whole.astype(dtype).tobytes()

@@ -42,8 +42,9 @@ PURECERT_HD inline RowAddress row_address(uint64_t seed, uint32_t image, uint32_
 }
 
 // Return the words of elements 4 * block .. 4 * block + 3; half 0 are the high words, half 1 the low ones.
-PURECERT_HD inline Words4 noise_words(const RowAddress& row, uint32_t block, uint32_t half) {
-  return philox4x32(Words4{{block, row.draw, row.image, row.stream + half}}, row.key0, row.key1);
+template <class Word>
+PURECERT_HD inline Words<Word> noise_words(const RowAddress& row, Word block, uint32_t half) {
+  return philox4x32(Words<Word>{{block, Word(row.draw), Word(row.image), Word(row.stream + half)}}, row.key0, row.key1);
 }
 
 // Return how many of values[begin..end) are <= key, plus begin; the values are sorted.

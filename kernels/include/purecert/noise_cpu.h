@@ -1,53 +1,36 @@
-// Noise rows on the host: the interface between bindings.cpp, which checks, and noise_cpu.cpp, which loops.
+// Noise rows on the host: the interface between bindings.cpp, which checks, and noise_cpu.cpp, which searches and threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "purecert/formats.h"
+#include "purecert/noise_rows.h"
+#include "purecert/slice_table.h"
 
 namespace purecert {
 
-// One sigma's thresholds with the tables that make the search short.
+// One sigma's thresholds with the tables that make the search short: the guide for devices and for what one read of a
+// slice does not decide, the slices for the host.
 class ThresholdTable {
  public:
   // The thresholds are sorted and at most 65534.
   explicit ThresholdTable(std::vector<uint64_t> thresholds);
   ThresholdView view() const;
+  HostTable host_view() const;
 
  private:
   std::vector<uint64_t> full_;
   std::vector<uint32_t> top_;
   std::vector<uint16_t> guide_;
+  SliceTable slices_;
 };
 
-// Consecutive draws of one image and phase.
-struct Segment {
-  uint64_t slot;  // row of `images`; not read where there are none
-  uint32_t image;
-  uint32_t phase;
-  uint64_t first_draw;
-  uint64_t count;
-};
+// Return what this processor can run, the fastest first; the last one is "portable".
+const std::vector<const RowFunctions*>& row_paths();
 
-// One call of fill_rows. The caller has checked every range.
-struct FillJob {
-  uint64_t seed;
-  uint32_t purpose;
-  std::vector<Segment> segments;
-  const uint8_t* images;  // [slots, elements], or null for noise alone
-  uint64_t elements;
-  void* out;  // [rows, elements], rows = sum of the segments' counts
-  Element element;
-  uint64_t threads;  // at least 1
-};
-
-// Write clip(image + q) into consecutive rows, segment after segment. Rows are independent of each other, so
-// the number of threads cannot change a value.
-void fill_rows(const ThresholdTable& table, const FillJob& job);
-
-// Write q of elements 0 .. count - 1 of one row, before image and clip.
-void draw_row(const ThresholdTable& table, const RowAddress& row, int16_t* out, uint64_t count);
+// Write clip(image + q) into consecutive rows, segment after segment. Rows are independent of each other, so neither the
+// path nor the number of threads can change a value.
+void fill_rows(const RowFunctions& path, const ThresholdTable& table, const FillJob& job, uint64_t threads);
 
 }  // namespace purecert

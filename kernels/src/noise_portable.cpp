@@ -1,0 +1,7 @@
+#include "purecert/lanes_portable.h"
+
+namespace purecert {
+
+const RowFunctions kPortableRows = row_functions<PortableLanes>("portable");
+
+}  // namespace purecert
