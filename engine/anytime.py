@@ -29,7 +29,7 @@ _NEWTON_STEPS = 40  # a few in practice; bisection alone would need as many for 
 _TOLERANCE = 1e-12
 # The bound is taken this much below the root, and then tested.
 _MARGIN = 1e-11
-# Where more is missing of ln E, it is taken for this: the double's range ends there.
+# No more is taken to be missing of ln E, so that what it takes fits an integer.
 _MOST_MISSING = 600.0
 _NEVER = np.iinfo(np.int32).max
 
@@ -62,7 +62,8 @@ class Thresholds:
         self._log_prior_tail = _log_prior_tail(self._inside)
 
     def shortfall(self, successes: ArrayLike, trials: ArrayLike) -> Floats:
-        """Return what ln E lacks of ln(1 / alpha): at most 0 where ``p`` is exceeded, infinite where it never can be.
+        """Return what ln E lacks of ln(1 / alpha): at most 0 where ``p`` is exceeded, infinite where it never can be,
+        or where E is less than doubles can tell.
 
         Args:
             successes: Draws that showed the event, in [0, trials]; broadcast against ``p``.
@@ -77,7 +78,10 @@ class Thresholds:
 
         A success multiplies E by the mean of p' / p over some law of p' in (p, 1), so by at most 1 / p.
         """
-        missing = np.clip(self.shortfall(successes, trials), 0, _MOST_MISSING)
+        shortfall = self.shortfall(successes, trials)
+        # A tail too small for doubles hides what is missing. It lies far above k / n, where E is at most 1.
+        known = np.where(np.isinf(shortfall), _level(np.asarray(trials, np.float64), self._alpha), shortfall)
+        missing = np.clip(known, 0, _MOST_MISSING)
         return np.where(self._is_never, _NEVER, np.ceil(missing / -self._log_p * (1 - 1e-9))).astype(np.int64)
 
 
@@ -119,8 +123,9 @@ def log_e(successes: ArrayLike, trials: ArrayLike, p: ArrayLike) -> Floats:
 
 def _log_e(k: _Values, n: _Values, p: _Values, log_p: _Values, log_q: _Values, log_prior_tail: _Values) -> Floats:
     a, b = k + 0.5, n - k + 0.5
-    with np.errstate(divide="ignore"):  # far above k / n the tail is 0, and so is E
-        log_tail = np.log(special.betaincc(a, b, p))
+    tail = special.betaincc(a, b, p)
+    with np.errstate(divide="ignore"):  # far above k / n the tail is less than doubles hold to full precision: E is 0
+        log_tail = np.log(np.where(tail < np.finfo(np.float64).tiny, 0.0, tail))
     return np.asarray(special.betaln(a, b) - _LN_PRIOR + log_tail - log_prior_tail - k * log_p - (n - k) * log_q)
 
 
