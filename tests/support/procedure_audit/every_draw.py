@@ -109,9 +109,10 @@ def tally_early_every_draw(cell: Cell, runs: int, generator: np.random.Generator
         each = np.arange(len(candidate))
         counts[each, np.searchsorted(edges, generator.random(len(each)), side="right")] += 1
         own, rivals = counts[each, candidate][:, None], counts[:, :-1]
-        leads = own >= ahead[own + rivals]
+        together = np.minimum(own + rivals, spec.n_estimate)  # the candidate beside itself is overwritten below
+        leads = own >= ahead[together]
         leads[each, candidate] = True
-        trails = rivals >= behind[own + rivals]
+        trails = rivals >= behind[together]
         trails[each, candidate] = False
         answered, given_up = leads.all(axis=1), trails.any(axis=1)
         claims, false = claims + int(answered.sum()), false + int((candidate[answered] != right).sum())
