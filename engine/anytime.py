@@ -29,11 +29,12 @@ _NEWTON_STEPS = 40  # a few in practice; bisection alone would need as many for 
 _TOLERANCE = 1e-12
 # The bound is taken this much below the root, and then tested.
 _MARGIN = 1e-11
-# Where more is missing of ln E, it is taken for this: the double's range ends there.
+# No more is taken to be missing of ln E, so that what it takes fits an integer.
 _MOST_MISSING = 600.0
 _NEVER = np.iinfo(np.int32).max
 
 Floats = NDArray[np.float64]
+_Values = NDArray[np.float64] | np.float64  # arithmetic on an array of no dimension gives a number
 
 
 @final
@@ -61,7 +62,8 @@ class Thresholds:
         self._log_prior_tail = _log_prior_tail(self._inside)
 
     def shortfall(self, successes: ArrayLike, trials: ArrayLike) -> Floats:
-        """Return what ln E lacks of ln(1 / alpha): at most 0 where ``p`` is exceeded, infinite where it never can be.
+        """Return what ln E lacks of ln(1 / alpha): at most 0 where ``p`` is exceeded, infinite where it never can be,
+        or where E is less than doubles can tell.
 
         Args:
             successes: Draws that showed the event, in [0, trials]; broadcast against ``p``.
@@ -76,7 +78,10 @@ class Thresholds:
 
         A success multiplies E by the mean of p' / p over some law of p' in (p, 1), so by at most 1 / p.
         """
-        missing = np.clip(self.shortfall(successes, trials), 0, _MOST_MISSING)
+        shortfall = self.shortfall(successes, trials)
+        # A tail too small for doubles hides what is missing. It lies far above k / n, where E is at most 1.
+        known = np.where(np.isinf(shortfall), _level(np.asarray(trials, np.float64), self._alpha), shortfall)
+        missing = np.clip(known, 0, _MOST_MISSING)
         return np.where(self._is_never, _NEVER, np.ceil(missing / -self._log_p * (1 - 1e-9))).astype(np.int64)
 
 
@@ -116,19 +121,20 @@ def log_e(successes: ArrayLike, trials: ArrayLike, p: ArrayLike) -> Floats:
     return _log_e(k, n, q, np.log(q), np.log1p(-q), _log_prior_tail(q))
 
 
-def _log_e(k: Floats, n: Floats, p: Floats, log_p: Floats, log_q: Floats, log_prior_tail: Floats) -> Floats:
+def _log_e(k: _Values, n: _Values, p: _Values, log_p: _Values, log_q: _Values, log_prior_tail: _Values) -> Floats:
     a, b = k + 0.5, n - k + 0.5
-    with np.errstate(divide="ignore"):  # far above k / n the tail is 0, and so is E
-        log_tail = np.log(special.betaincc(a, b, p))
+    tail = special.betaincc(a, b, p)
+    with np.errstate(divide="ignore"):  # far above k / n the tail is less than doubles hold to full precision: E is 0
+        log_tail = np.log(np.where(tail < np.finfo(np.float64).tiny, 0.0, tail))
     return np.asarray(special.betaln(a, b) - _LN_PRIOR + log_tail - log_prior_tail - k * log_p - (n - k) * log_q)
 
 
-def _log_prior_tail(p: Floats) -> Floats:
+def _log_prior_tail(p: _Values) -> _Values:
     """Return ln Q(p; 1/2, 1/2), the arcsine law's upper tail."""
     return np.log(2 / math.pi * np.arctan2(np.sqrt(1 - p), np.sqrt(p)))
 
 
-def _root(k: Floats, n: Floats, level: Floats) -> Floats:
+def _root(k: _Values, n: _Values, level: _Values) -> _Values:
     """Return where ln E falls to ``level``, by Newton's steps kept inside a bracket; k is at least 1."""
     low, high = np.zeros_like(n), k / n
     spread = np.sqrt(2 * level * np.maximum(k * (n - k), n) / n**3)
@@ -146,14 +152,14 @@ def _root(k: Floats, n: Floats, level: Floats) -> Floats:
     return p
 
 
-def _slope(k: Floats, n: Floats, p: Floats, value: Floats) -> Floats:
+def _slope(k: _Values, n: _Values, p: _Values, value: _Values) -> _Values:
     """Return d ln E / d p."""
     hazard = 1 / (math.pi * np.sqrt(p * (1 - p)) * np.exp(_log_prior_tail(p)))
     slope = hazard * -np.expm1(-value) - k / p + (n - k) / (1 - p)
     return np.where(slope < 0, slope, -np.inf)
 
 
-def _tested(k: Floats, n: Floats, lower: Floats, level: Floats) -> Floats:
+def _tested(k: _Values, n: _Values, lower: _Values, level: _Values) -> _Values:
     """Return ``lower``, or less where its E does not reach the level after all."""
     for _ in range(60):
         failing = log_e(k, n, lower) < level
@@ -163,11 +169,11 @@ def _tested(k: Floats, n: Floats, lower: Floats, level: Floats) -> Floats:
     raise ArithmeticError("expected E to reach the level below its root")
 
 
-def _level(n: Floats, alpha: float) -> Floats:
+def _level(n: _Values, alpha: float) -> _Values:
     return np.asarray(-math.log(alpha) + _SLACK + _SLACK_PER_SIZE * n * np.log(n + 1))
 
 
-def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[_Values, _Values]:
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
     require(bool(np.all((n >= 1) & (k >= 0) & (k <= n))), "0 <= successes <= trials and trials >= 1")
     return k, n
