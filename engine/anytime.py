@@ -125,7 +125,7 @@ def _log_e(k: Floats, n: Floats, p: Floats, log_p: Floats, log_q: Floats, log_pr
 
 def _log_prior_tail(p: Floats) -> Floats:
     """Return ln Q(p; 1/2, 1/2), the arcsine law's upper tail."""
-    return np.log(2 / math.pi * np.arctan2(np.sqrt(1 - p), np.sqrt(p)))
+    return np.asarray(np.log(2 / math.pi * np.arctan2(np.sqrt(1 - p), np.sqrt(p))))
 
 
 def _root(k: Floats, n: Floats, level: Floats) -> Floats:
