@@ -138,6 +138,7 @@ def _run(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
     if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
     run = execute(request, TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify"))
+    _talk_usage(request.output)
     if tsv:
         from purecert.engine.cohen_tsv import write_cohen_tsv
 
@@ -163,6 +164,14 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
         strict=options["strict"],
     )
     print_verification(verification, as_json=as_json)
+
+
+def _talk_usage(run_directory: Path) -> None:
+    from purecert.engine.ledger import read_usage
+    from purecert.engine.scheduler import Usage
+
+    sessions = [Usage(**session) for session in read_usage(run_directory)]
+    talk(f"usage: {sum(sessions[1:], sessions[0])}")
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:

@@ -4,7 +4,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -81,12 +81,15 @@ def execute(request: RunRequest, progress: Progress) -> Run:
                 progress.image(row)
             scheduler = Scheduler(backend, progress.rows)
             began = perf_counter()
-            for finished in scheduler.run(_jobs(dataset, spec, record, len(done))):
-                row = _row(finished, dataset)
-                # Many images share each batch; the time since the last end is what this one added to the run.
-                ledger.append(row, perf_counter() - began)
-                began = perf_counter()
-                progress.image(row)
+            try:
+                for finished in scheduler.run(_jobs(dataset, spec, record, len(done))):
+                    row = _row(finished, dataset)
+                    # Many images share each batch; the time since the last end is what this one added to the run.
+                    ledger.append(row, perf_counter() - began)
+                    began = perf_counter()
+                    progress.image(row)
+            finally:
+                ledger.append_usage(asdict(scheduler.usage))
     return read_run(request.output)
 
 

@@ -49,6 +49,21 @@ class Usage:
         """Return the share, at most, of all rows that nobody needed."""
         return (self.padding + self.in_vain_at_most) / max(1, self.rows + self.padding)
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return what two sessions ran together."""
+        return Usage(
+            rows=self.rows + other.rows,
+            padding=self.padding + other.padding,
+            in_vain_at_most=self.in_vain_at_most + other.in_vain_at_most,
+        )
+
+    def __str__(self) -> str:
+        """Return the usage as one line."""
+        return (
+            f"{self.rows} draws, {self.padding} rows of padding, at most {self.in_vain_at_most} draws in vain; "
+            f"at most {self.needless_share:.2%} of all rows were not needed"
+        )
+
 
 @dataclass(slots=True, eq=False)  # one image is itself, whatever its counts
 class _Active:
@@ -104,9 +119,9 @@ class Scheduler:
         """
         waiting, order = iter(jobs), deque[int]()
         while True:
-            self._admit(waiting, order)
             while order and order[0] in self._finished:
                 yield self._finished.pop(order.popleft())
+            self._admit(waiting, order)  # after the yields: finished images that wait could keep all others out
             if not order:
                 return
             if len(self._in_flight) == _IN_FLIGHT or not self._submit():
