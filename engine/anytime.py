@@ -34,6 +34,7 @@ _MOST_MISSING = 600.0
 _NEVER = np.iinfo(np.int32).max
 
 Floats = NDArray[np.float64]
+_Values = NDArray[np.float64] | np.float64  # arithmetic on an array of no dimension gives a number
 
 
 @final
@@ -116,19 +117,19 @@ def log_e(successes: ArrayLike, trials: ArrayLike, p: ArrayLike) -> Floats:
     return _log_e(k, n, q, np.log(q), np.log1p(-q), _log_prior_tail(q))
 
 
-def _log_e(k: Floats, n: Floats, p: Floats, log_p: Floats, log_q: Floats, log_prior_tail: Floats) -> Floats:
+def _log_e(k: _Values, n: _Values, p: _Values, log_p: _Values, log_q: _Values, log_prior_tail: _Values) -> Floats:
     a, b = k + 0.5, n - k + 0.5
     with np.errstate(divide="ignore"):  # far above k / n the tail is 0, and so is E
         log_tail = np.log(special.betaincc(a, b, p))
     return np.asarray(special.betaln(a, b) - _LN_PRIOR + log_tail - log_prior_tail - k * log_p - (n - k) * log_q)
 
 
-def _log_prior_tail(p: Floats) -> Floats:
+def _log_prior_tail(p: _Values) -> _Values:
     """Return ln Q(p; 1/2, 1/2), the arcsine law's upper tail."""
     return np.log(2 / math.pi * np.arctan2(np.sqrt(1 - p), np.sqrt(p)))
 
 
-def _root(k: Floats, n: Floats, level: Floats) -> Floats:
+def _root(k: _Values, n: _Values, level: _Values) -> _Values:
     """Return where ln E falls to ``level``, by Newton's steps kept inside a bracket; k is at least 1."""
     low, high = np.zeros_like(n), k / n
     spread = np.sqrt(2 * level * np.maximum(k * (n - k), n) / n**3)
@@ -146,14 +147,14 @@ def _root(k: Floats, n: Floats, level: Floats) -> Floats:
     return p
 
 
-def _slope(k: Floats, n: Floats, p: Floats, value: Floats) -> Floats:
+def _slope(k: _Values, n: _Values, p: _Values, value: _Values) -> _Values:
     """Return d ln E / d p."""
     hazard = 1 / (math.pi * np.sqrt(p * (1 - p)) * np.exp(_log_prior_tail(p)))
     slope = hazard * -np.expm1(-value) - k / p + (n - k) / (1 - p)
     return np.where(slope < 0, slope, -np.inf)
 
 
-def _tested(k: Floats, n: Floats, lower: Floats, level: Floats) -> Floats:
+def _tested(k: _Values, n: _Values, lower: _Values, level: _Values) -> _Values:
     """Return ``lower``, or less where its E does not reach the level after all."""
     for _ in range(60):
         failing = log_e(k, n, lower) < level
@@ -163,11 +164,11 @@ def _tested(k: Floats, n: Floats, lower: Floats, level: Floats) -> Floats:
     raise ArithmeticError("expected E to reach the level below its root")
 
 
-def _level(n: Floats, alpha: float) -> Floats:
+def _level(n: _Values, alpha: float) -> _Values:
     return np.asarray(-math.log(alpha) + _SLACK + _SLACK_PER_SIZE * n * np.log(n + 1))
 
 
-def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[_Values, _Values]:
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
     require(bool(np.all((n >= 1) & (k >= 0) & (k <= n))), "0 <= successes <= trials and trials >= 1")
     return k, n
