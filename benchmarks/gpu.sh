@@ -7,8 +7,10 @@
 #     benchmarks/gpu.sh --list       the steps
 #
 # Variables: PYTHON (python3), RESULTS (benchmarks/results/gpu), WORK (build/gpu: build, plans, caches), WHEELS
-# (build/gpu/wheels: packages that the image lacks, see below), BATCHES ("512 1024 256"), BATCH (512), COMMIT (where git is
-# missing), and PURECERT_DRY_RUN=1: the same programs with tiny sizes on a CPU, the host's kernels in the place of the GPU's.
+# (build/gpu/wheels: packages that the image lacks, see below), BATCHES (512; each of several takes minutes to compile),
+# BATCH (512), BACKENDS (others that bench-* measure beside torch-cuda; the step backend-* of one of them takes its rows
+# from there), LIMIT (470 seconds of a step), COMMIT (where git is missing), and PURECERT_DRY_RUN=1: the same programs with
+# tiny sizes on a CPU, the host's kernels in the place of the GPU's.
 #
 # A step of a backend whose library is absent is skipped, with the reason. Its wheels may lie in WHEELS: they are found before
 # what the image has, and nothing is fetched that they need. For CUDA 13 these are
@@ -16,7 +18,8 @@
 #     tensorrt              tensorrt_cu13*, tensorrt_cu13_bindings, tensorrt_cu13_libs
 #     tensorrt-rtx          tensorrt_rtx_cu13_bindings, tensorrt_rtx_cu13_libs
 #     onnxruntime-cuda      onnxruntime_gpu; what `pip download 'onnxruntime-gpu[cuda,cudnn]'` gets of nvidia_*, unless the
-#                           system's loader finds CUDA and cuDNN: those that came with PyTorch are not looked for
+#                           system's loader finds CUDA and cuDNN: those that came with PyTorch are not looked for, unless
+#                           LD_LIBRARY_PATH names their folders (site-packages/nvidia/*/lib)
 #     onnxruntime-tensorrt  the same; it links to one major version of TensorRT
 # Those marked * are published as sources: run `pip wheel --no-deps pycuda tensorrt_cu13` on a machine with the same Python
 # and a CUDA toolkit. The others: pip download --no-deps --only-binary=:all:
@@ -29,6 +32,7 @@ check-image|||whether packages, tools and the GPU are there; installs what lies 
 build|||the native modules, from this checkout into WORK
 doctor|build||which backends can be used here, and what the others lack
 noise-check|build||published vectors, rows, votes and 10^9 draws of the device kernels against the CPU
+pycuda-check|build||noise and votes, captured and launched through pycuda, against the CPU
 sanitize|build||compute-sanitizer: memcheck, racecheck, initcheck, synccheck
 noise-speed|build||the noise kernel beside torch.randn, its expression and a copy
 matrix-rate|build||large matrix products in bf16, fp16, fp32 and tf32
@@ -53,7 +57,7 @@ profile-vit|plan-vit||kernels by time, plan vit
 profile-wrn|plan-wrn|profile-vit|kernels by time, plan wrn
 summary|build||the targets beside what RESULTS holds: met, not met or not measured
 '
-limit=470 kill_after=10 # seconds of a step, and to end in when they are up
+limit=${LIMIT:-470} kill_after=10 # seconds of a step, and to end in when they are up
 skipped=77 # exit code of a step whose record says why it measured nothing
 
 dry_run=${PURECERT_DRY_RUN:-0}
@@ -63,7 +67,7 @@ if [[ $dry_run == 1 ]]; then
   # Inductor for a CPU: no trials of what the processor offers, each of which compiles a file.
   export TORCHINDUCTOR_VEC_ISA_OK=0
 else
-  export WORK=${WORK:-build/gpu} BATCHES=${BATCHES:-512 1024 256} BATCH=${BATCH:-512} PURECERT_CUDA=${PURECERT_CUDA:-on}
+  export WORK=${WORK:-build/gpu} BATCHES=${BATCHES:-512} BATCH=${BATCH:-512} PURECERT_CUDA=${PURECERT_CUDA:-on}
   export RESULTS=${RESULTS:-benchmarks/results/gpu}
 fi
 export PURECERT_DRY_RUN=$dry_run COMMIT=${COMMIT:-unknown} PYTHONUNBUFFERED=1

@@ -21,6 +21,7 @@ from support.noise_audit.source import Segments
 _ELEMENTS = 4096
 _ROWS = 256  # at once, 4 MiB
 _DRAWS = 2**32
+SEED = 20_261_127
 _Words = NDArray[np.uint32]
 
 
@@ -53,7 +54,7 @@ STREAMS: Mapping[str, Callable[[Shim, int], Iterator[_Words]]] = {
 
 @click.command()
 @click.argument("stream", type=click.Choice(list(STREAMS)))
-@click.option("--seed", default=20261127, show_default=True)
+@click.option("--seed", default=SEED, show_default=True)
 @click.option("--mib", type=int, help="End after this many MiB; without it the stream ends when nobody reads it.")
 def main(stream: str, seed: int, mib: int | None) -> None:
     """Write STREAM to standard output."""

@@ -15,7 +15,7 @@ def provenance(command: str, packages: Sequence[str]) -> dict[str, Any]:
     """Return command, commit, hardware and the versions of Python, purecert and ``packages``."""
     return {
         "command": command,
-        "commit": _commit(),
+        "commit": describe_commit(),
         "hardware": f"{describe_cpu()}, {available_threads()} processors",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("purecert", *packages)},
     }
@@ -27,7 +27,7 @@ def write_result(path: Path, head: dict[str, Any], numbers: dict[str, Any]) -> N
     path.write_text(json.dumps(head | numbers, indent=1, allow_nan=False) + "\n")
 
 
-def _commit() -> str:
+def describe_commit() -> str:
     """Return the checkout's commit, with a plus where more than results differ from it."""
     here = Path(__file__).parent.parent
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ A battery that is not on PATH is skipped with the reason, and that is no failure
 (https://pracrand.sourceforge.net; neither Debian nor PyPI has a package of it), dieharder is a package of Debian's.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ from time import perf_counter
 from typing import Any
 
 import click
+from noise_words import SEED, STREAMS
 from provenance import provenance, write_result
 
-_STREAMS = ("rows", "low-words", "interleaved")  # of noise_words.py
 # Those that dieharder calls good and that take seconds; it says not to use 14, and suspects 5 to 7.
 _DIEHARDER_TESTS = (0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 15, 16, 100, 101, 205, 206, 208, 209)
 _RAW_FROM_STDIN = "200"
@@ -32,16 +33,18 @@ _REASONS = {
 @click.command()
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--practrand-length", default="256GB", show_default=True, help="How much PractRand reads of each stream.")
-def main(out: Path, practrand_length: str) -> None:
+@click.option("--battery", "batteries", multiple=True, type=click.Choice(list(_REASONS)), default=list(_REASONS))
+def main(out: Path, practrand_length: str, batteries: Sequence[str]) -> None:
     """Run what is there on each stream, write OUT, and exit with 1 if a test fails."""
     began = perf_counter()
     jobs = {
-        _PRACTRAND: [(stream, ["stdin32", "-tlmax", practrand_length]) for stream in _STREAMS],
-        "dieharder": [(s, ["-g", _RAW_FROM_STDIN, "-d", str(test)]) for s in _STREAMS for test in _DIEHARDER_TESTS],
+        _PRACTRAND: [(stream, ["stdin32", "-tlmax", practrand_length]) for stream in STREAMS],
+        "dieharder": [(s, ["-g", _RAW_FROM_STDIN, "-d", str(test)]) for s in STREAMS for test in _DIEHARDER_TESTS],
     }
-    results = {program: _battery(program, runs) for program, runs in jobs.items()}
+    results = {program: _battery(program, runs) for program, runs in jobs.items() if program in batteries}
     command = f"PYTHONPATH=tests python benchmarks/word_batteries.py {out.as_posix()}"
-    write_result(out, provenance(command, ("numpy",)), {"seconds": perf_counter() - began, "batteries": results})
+    record = {"seed": SEED, "seconds": perf_counter() - began, "batteries": results}
+    write_result(out, provenance(command, ("numpy",)), record)
     sys.exit(1 if any(battery.get("failed") for battery in results.values()) else 0)
 
 
@@ -51,15 +54,19 @@ def _battery(program: str, runs: Sequence[tuple[str, list[str]]]) -> dict[str, A
         print(f"{program}: skipped: {_REASONS[program]}", flush=True)
         return {"skipped": _REASONS[program]}
     results: list[dict[str, Any]] = []
+    said = ""
     for stream, arguments in runs:
+        said = _output([program, *arguments], stream)
         read = _practrand_results if program == _PRACTRAND else _dieharder_results
-        found = read(_output([program, *arguments], stream))
+        found = read(said)
         if not found:
             raise click.ClickException(f"expected {program} {' '.join(arguments)} to print results, got none")
         for result in found:
             print(f"{program}: {stream}: {' '.join(map(str, result.values()))}", flush=True)
         results += [{"stream": stream, **result} for result in found]
-    return {"failed": sum("FAIL" in result["assessment"] for result in results), "results": results}
+    release = re.search(r"version\s+(\S+)", said)
+    failed = sum("FAIL" in result["assessment"] for result in results)
+    return {"version": release[1] if release else "unknown", "failed": failed, "results": results}
 
 
 def _output(command: list[str], stream: str) -> str:

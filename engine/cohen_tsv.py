@@ -34,6 +34,7 @@ class CohenRow:
     label: int
     predicted: int | None  # None where it abstained
     radius: float | None  # in [0, 1] pixel units, as printed; None in a log of predictions
+    printed: str | None  # the text of that radius: how it was rounded shows in it
     correct: bool
     seconds: float | None  # None where the log has no time
 
@@ -175,6 +176,7 @@ def _row(fields: Mapping[str, str], position: int, where: str) -> CohenRow:
         label=_integer(fields, "label", where),
         predicted=None if predicted == _ABSTAINED else predicted,
         radius=_radius(fields["radius"], where) if "radius" in fields else None,
+        printed=fields.get("radius"),
         correct=_correct(fields.get("correct", ""), where),
         seconds=_seconds(fields.get("time", ""), where),
     )

@@ -19,6 +19,7 @@ from purecert.engine.command_options import (
     run_options,
 )
 from purecert.engine.console import EngineCommand, talk
+from purecert.engine.logs.command import log_options, require_run_or_logs, verify_logs
 from purecert.engine.number_lists import parse_radii
 from purecert.engine.stop_options import stop_options, stop_spec
 
@@ -62,7 +63,7 @@ def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **
 
 
 @click.command(cls=EngineCommand)
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
 @click.option("--plan", type=click.Path(path_type=Path), help="Plan directory, where it has moved since the run.")
 @click.option("--data", help="Images, where they have moved since the run.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie.")
@@ -70,28 +71,21 @@ def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **
 @click.option("--threads", default=0, help="Processors to use; 0 for as many as the run did.  [default: 0]")
 @click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code.")
 @click.option("--strict", is_flag=True, help="Fail on differing labels on another machine or version too.")
-@_json_option
+@combined(log_options, _json_option)
+@click.pass_context
 def verify_command(
-    run_directory: Path, share: float, threads: int, strict: bool, as_json: bool, **options: Any
+    context: click.Context, /, run_directory: Path | None, radii: str, as_json: bool, **options: Any
 ) -> None:
-    """Check a run: recompute every bound from its counts, and replay noise and graph for some of its images."""
-    from purecert.engine.ledger import read_run
-    from purecert.engine.plan import read_plan
-    from purecert.engine.verify import verify_run
-    from purecert.engine.verify_report import print_verification
+    """Check a run: recompute every bound from its counts, and replay noise and graph for some of its images.
 
-    run = read_run(run_directory)
-    sources = _sources(run_directory, options)
-    verification = verify_run(
-        run,
-        read_plan(sources.plan),
-        _load(sources),
-        share=share,
-        threads=threads or run.record.backend.threads,
-        trust=options["trust_plan"],
-        strict=strict,
-    )
-    print_verification(verification, as_json=as_json)
+    With --log FILE (several times, if you like): read logs of other programs in Cohen's format, recover draws, alpha,
+    sigma and print format from their radii, and name the rows that no count explains.
+    """
+    require_run_or_logs(context)
+    if run_directory is None:
+        verify_logs(parse_radii(radii), as_json=as_json, **options)
+    else:
+        _verify_run(run_directory, as_json=as_json, **options)
 
 
 @click.command(cls=EngineCommand)
@@ -155,6 +149,26 @@ def _run(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
 
         write_cohen_tsv(run)
     print_report([run], DEFAULT_RADII, as_json=as_json)
+
+
+def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
+    from purecert.engine.ledger import read_run
+    from purecert.engine.plan import read_plan
+    from purecert.engine.verify import verify_run
+    from purecert.engine.verify_report import print_verification
+
+    run = read_run(run_directory)
+    sources = _sources(run_directory, options)
+    verification = verify_run(
+        run,
+        read_plan(sources.plan),
+        _load(sources),
+        share=options["share"],
+        threads=options["threads"] or run.record.backend.threads,
+        trust=options["trust_plan"],
+        strict=options["strict"],
+    )
+    print_verification(verification, as_json=as_json)
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:

@@ -64,7 +64,7 @@ def run_benchmark(spec: BenchSpec, talk: Talk = lambda line: None) -> Benchmark:
         precision=spec.plan.record.precision,
         purifier=spec.plan.record.purifier,
         seed=SEED,
-        machine=_machine(spec, reference),
+        machine=describe_machine(spec.threads, reference.accelerator),
         flops_per_row=flops,
         flops_note=flops_note,
         reference_note=note,
@@ -171,7 +171,8 @@ def _judged(found: Sequence[Found], by: Yardstick, reference: Reference) -> tupl
     return tuple(UnusableRow(row=row, reason=one) if isinstance(one, str) else rows[row] for row, one in found)
 
 
-def _machine(spec: BenchSpec, reference: Reference) -> Machine:
+def describe_machine(threads: int, accelerator: str | None) -> Machine:
+    """Return what computes here, for a record; ``accelerator`` is the GPU's name where one is used."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -181,7 +182,7 @@ def _machine(spec: BenchSpec, reference: Reference) -> Machine:
     return Machine(
         cpu=describe_cpu(),
         processors=available_threads(),
-        threads=spec.threads,
-        accelerator=reference.accelerator,
+        threads=threads,
+        accelerator=accelerator,
         versions=versions,
     )

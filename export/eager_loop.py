@@ -37,14 +37,14 @@ def measure_eager(task: Task, model: str, variant: Variant, batch: int) -> Measu
         PurecertError: The model cannot be read, or memory ran out.
     """
     began = perf_counter()
-    eager = _Eager(task, model, variant)
+    eager = EagerModel(task, model, variant)
     run_batch = eager.loop(batch)
     open_seconds = perf_counter() - began
     with pytorch_failures():
         timing = time_loop(run_batch, batch, task.seconds)
     on_cuda = eager.device.type == "cuda"
     return Measurement(
-        executed_precision=_precision(variant),
+        executed_precision=eager_precision(variant),
         device="accelerator" if on_cuda else "cpu",
         hardware=torch.cuda.get_device_name() if on_cuda else describe_cpu(),
         placement=None,
@@ -64,7 +64,7 @@ def reference_labels(task: Task, model: str) -> Labels:
     Raises:
         PurecertError: The model cannot be read, or memory ran out.
     """
-    return _Eager(task, model, "TF32 off" if eager_device().type == "cuda" else "NCHW").labels()
+    return EagerModel(task, model, "TF32 off" if eager_device().type == "cuda" else "NCHW").labels()
 
 
 def eager_device() -> torch.device:
@@ -102,7 +102,7 @@ def draw_votes(
 
 
 @final
-class _Eager:
+class EagerModel:
     """The model of a task in one variant, on the device where the field would run it."""
 
     def __init__(self, task: Task, model: str, variant: Variant) -> None:
@@ -119,15 +119,24 @@ class _Eager:
 
     def loop(self, batch: int) -> Callable[[], None]:
         """Return what adds one batch of votes on the task's first image to those before, as the field's loop does."""
-        record, counts = self._plan.record, np.zeros(self._plan.record.classes, np.int64)
-        image = torch.from_numpy(self._task.draws.images[0]).to(self.device) / _GREY_LEVELS
-        extra = [entry.shape for entry in record.inputs[1:]]
+        counts, image = np.zeros(self._plan.record.classes, np.int64), self.image(self._task.draws.images[0])
 
         def run_batch() -> None:
-            network, sigma = self._module.network, self._task.sigma
-            counts[:] += draw_votes(network, image, sigma, batch, record.classes, extra=extra, layout=self._layout)
+            counts[:] += self.votes(image, batch)
 
         return run_batch
+
+    def image(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Return ``pixels`` [C, H, W] as [0, 1] pixels on the device."""
+        return torch.from_numpy(pixels).to(self.device) / _GREY_LEVELS
+
+    def votes(self, image: Tensor, batch: int) -> NDArray[np.int64]:
+        """Return the counts [classes] of one batch of labels of what ``image`` returned, as ``draw_votes``."""
+        record = self._plan.record
+        extra = [entry.shape for entry in record.inputs[1:]]
+        return draw_votes(
+            self._module.network, image, self._task.sigma, batch, record.classes, extra=extra, layout=self._layout
+        )
 
     def labels(self) -> Labels:
         """Return the label of each of the task's draws."""
@@ -140,7 +149,7 @@ class _Eager:
         return np.concatenate(found).astype(np.int64)
 
 
-def _precision(variant: Variant) -> str:
+def eager_precision(variant: Variant) -> str:
     """Return the precision of convolutions: torch's defaults run them in TF32 where the GPU has it."""
     has_tf32 = variant == "torch's defaults" and torch.cuda.get_device_capability() >= _FIRST_WITH_TF32
     return "tf32" if has_tf32 else "fp32"

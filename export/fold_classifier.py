@@ -67,10 +67,11 @@ class MergedPatches(nn.Module):
     def forward(self, x: Image) -> Float[Tensor, "batch embedding patches"]:
         (down, height), (across, width) = self.rows.shape, self.columns.shape
         seen = x.index_select(2, self.rows.flatten()).index_select(3, self.columns.flatten())
-        windows = seen.reshape(-1, x.shape[1], down, height, across, width).permute(2, 4, 0, 1, 3, 5)
-        flat = windows.reshape(down * across, -1, x.shape[1] * height * width)
+        # The batch stays in front: PyTorch 2.11 does not export a copy that puts it in the middle at any batch size.
+        windows = seen.reshape(-1, x.shape[1], down, height, across, width).permute(0, 2, 4, 1, 3, 5)
+        flat = windows.reshape(-1, down * across, x.shape[1] * height * width)
         # One matrix product per patch, [batch, window] x [window, embedding].
-        return (torch.bmm(flat, self.weight).transpose(0, 1) + self.bias).transpose(1, 2)
+        return (torch.bmm(flat.transpose(0, 1), self.weight).transpose(0, 1) + self.bias).transpose(1, 2)
 
 
 def _merge_patches(classifier: Vit, config: PreprocessingConfig, size: tuple[int, int]) -> None:

@@ -51,8 +51,9 @@ def _write(setting: Setting, name: str, left_out: list[int], benchmarks: dict[in
 
 
 def _bench(setting: Setting, name: str, batch: int) -> dict[str, Any]:
-    # A CPU would take the whole step for one batch of the full-size networks.
-    backends = (setting.backend, "torch") if name == "demo" else (setting.backend,)
+    # PyTorch on the CPU would take the whole step for one batch of the full-size networks.
+    beside = ("torch",) if name == "demo" else ()
+    backends = (setting.backend, *setting.pick(setting.backends, ()), *beside)
     return run_bench(setting, name, backends, batch, setting.results / f"bench-{name}-{batch}")
 
 

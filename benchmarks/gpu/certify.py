@@ -15,8 +15,8 @@ from purecert.engine.errors import CheckError
 
 _SELECTION = 100
 _NOTE = "seconds of the loop over images: amortised, as the rows of several images are in flight at once"
-# n, and how many images: few enough for the step's time, many enough that their rows fill the batches.
-_RUNS = ((100_000, 2), (10_000, 8), (1_000, 64))
+# n, and how many images: few enough for the step's time, many enough that their rows fill hundreds or tens of batches.
+_RUNS = ((100_000, 1), (10_000, 4), (1_000, 16))
 _DRY_RUNS = ((400, 1), (100, 2))
 
 
@@ -26,13 +26,12 @@ def main(name: str) -> None:
     """Certify a few images with plan NAME at several n; the last run is done twice and must repeat itself."""
     setting = read_setting()
     sizes = setting.pick(_RUNS, _DRY_RUNS)
-    runs = [_certify(setting, name, n, images, f"{n}") for n, images in sizes]
-    again = _certify(setting, name, *sizes[-1], "again")
-    if again["certificates"] != runs[-1]["certificates"]:
+    runs = []
+    for (n, images), run in zip((*sizes, sizes[-1]), (*(str(n) for n, _ in sizes), "again"), strict=True):
+        runs.append(_certify(setting, name, n, images, run))
+        _write(setting, name, runs)
+    if runs[-1]["certificates"] != runs[-2]["certificates"]:
         raise CheckError(f"expected the same certificates from the same seed, got others in {setting.work / 'runs'}")
-    runs.append(again)
-    numbers = {"batch": setting.batch, "n0": _SELECTION, "seconds_per_certificate": _NOTE, "runs": runs}
-    write_record(setting, f"certify-{name}", numbers)
     print_table(
         ("n", "images", "s per certificate, amortised over images in flight", "s in all, with start", "samples/s"),
         [
@@ -40,6 +39,12 @@ def main(name: str) -> None:
             for r in runs
         ],
     )
+
+
+def _write(setting: Setting, name: str, runs: list[dict[str, Any]]) -> None:
+    """Write the runs so far: the step may be cut short."""
+    numbers = {"batch": setting.batch, "n0": _SELECTION, "seconds_per_certificate": _NOTE, "runs": runs}
+    write_record(setting, f"certify-{name}", numbers)
 
 
 def _certify(setting: Setting, name: str, n: int, images: int, run: str) -> dict[str, Any]:

@@ -88,12 +88,17 @@ class NoisyBatch:
 
     def expected(self, batch: Sequence[Piece], noise: InputNoise) -> Rows:
         """Return what the CPU's kernel writes for one batch; padding is zero."""
-        rows = np.zeros((self._shape.rows, *self._shape.row), str(self._shape.dtype).removeprefix("torch."))
-        for piece in batch:
-            address = (piece.slot, self._images.indices[piece.slot], piece.phase, piece.first, piece.count)
-            part = rows[piece.row : piece.row + piece.count]
-            noise.fill(part, np.array([address], np.int64), self._images.pixels)
-        return rows
+        return expected_rows(self._shape, self._images, batch, noise)
+
+
+def expected_rows(shape: BatchShape, images: Images, batch: Sequence[Piece], noise: InputNoise) -> Rows:
+    """Return what the CPU's kernel writes for one batch of ``shape``; padding is zero."""
+    rows = np.zeros((shape.rows, *shape.row), str(shape.dtype).removeprefix("torch."))
+    for piece in batch:
+        address = (piece.slot, images.indices[piece.slot], piece.phase, piece.first, piece.count)
+        part = rows[piece.row : piece.row + piece.count]
+        noise.fill(part, np.array([address], np.int64), images.pixels)
+    return rows
 
 
 def expected_votes(batches: Batches, labels: NDArray[np.int32], *, segments: int, classes: int) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ class Setting:
     commit: str  # where git does not say it
     batches: tuple[int, ...]  # that are compiled and compared
     batch: int  # of the steps that take one
+    backends: tuple[str, ...] = ()  # to measure in one table with the backend; those of a GPU
 
     def pick(self, real: Value, dry_run: Value) -> Value:
         """Return the size that suits this call."""
@@ -42,8 +43,8 @@ class Setting:
 
     @property
     def probe_rows(self) -> int:
-        """Return the rows of the check that rows are independent."""
-        return self.pick(1000, 64)
+        """Return the rows of the check that rows are independent: one batch where it is of the usual size."""
+        return self.pick(512, 64)
 
     def model(self, name: str) -> str:
         """Return the model of plan ``name`` as the commands take it."""
@@ -70,6 +71,7 @@ def read_setting() -> Setting:
         commit=os.environ["COMMIT"],
         batches=tuple(map(int, os.environ["BATCHES"].split())),
         batch=int(os.environ["BATCH"]),
+        backends=tuple(os.environ.get("BACKENDS", "").split()),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import purecert
-from purecert.engine.doctor.compiler import find_compiler
+from purecert.engine.doctor.compiler import examine_compiler
 from purecert.engine.doctor.machine import Machine, Native, Problem, Processor, UnusableError
 from purecert.engine.doctor.packages import read_packages
 from purecert.engine.doctor.probes.driver import read_driver
@@ -26,7 +26,7 @@ def read_machine(seconds: float) -> Machine:
         driver = pool.submit(_asked, seconds, read_driver, "the NVIDIA driver", RESTART)
         kernels = pool.submit(_asked, seconds, check_kernels, "the native module purecert._kernels", REINSTALL_KERNELS)
         cuda = pool.submit(_asked, seconds, cuda_architectures, "the module purecert._cuda", REINSTALL_CUDA)
-        compiler = pool.submit(find_compiler, seconds)
+        compiler = pool.submit(examine_compiler, seconds)
         packages = read_packages()
         return Machine(
             purecert=purecert.__version__,

@@ -107,6 +107,29 @@ def test_the_best_rows_are_compared_across_batches() -> None:
     assert best_of([], only_valid=True)["backend"] is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "measured", "is_taken"),
+    [
+        (("tensorrt",), ("torch-cuda", "tensorrt"), True),
+        (("tensorrt",), ("torch-cuda",), False),
+        ((), ("torch-cuda", "tensorrt"), False),
+    ],
+)
+def test_rows_that_the_plans_own_step_was_asked_for_are_not_measured_twice(
+    asked: tuple[str, ...], measured: tuple[str, ...], is_taken: bool, tmp_path: Path
+) -> None:
+    from gpu.backend import measured_before
+    from gpu.setting import Setting
+
+    setting = Setting(
+        is_dry_run=False, results=tmp_path, work=tmp_path, commit="0", batches=(8,), batch=8, backends=asked
+    )
+    assert measured_before(setting, "tensorrt") is None
+    benchmark = {"rows": [{"row": {"name": name}} for name in measured]}
+    (tmp_path / "bench-vit.json").write_text(json.dumps({"benchmarks": {"8": benchmark}}))
+    assert measured_before(setting, "tensorrt") == (benchmark if is_taken else None)
+
+
 def test_a_rate_counts_where_its_row_is_of_that_backend_and_valid() -> None:
     from gpu.best import rate_of
 

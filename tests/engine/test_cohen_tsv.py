@@ -24,7 +24,7 @@ _needs_logs = pytest.mark.skipif(not _LOGS.exists(), reason="the logs of ../shar
 # Index, label, predicted class, and radius, None for an abstention.
 _ends = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 999), st.integers(0, 999), st.none() | st.floats(0, 4))
 _HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
-_ROW = CohenRow(index=20, label=3, predicted=3, radius=0.377, correct=True, seconds=14.172309)
+_ROW = CohenRow(index=20, label=3, predicted=3, radius=0.377, printed="0.377", correct=True, seconds=14.172309)
 
 
 # out
@@ -115,12 +115,12 @@ def test_log_of_a_run_without_times_is_written(tmp_path: Path) -> None:
         (_HEADER + "20\t3\t5\t0.377\tFalse\t15.4\n", replace(_ROW, predicted=5, correct=False, seconds=15.4)),
         (
             _HEADER + "20\t3\t-1\t0.0\t0\t1:02:03\n",
-            replace(_ROW, predicted=None, radius=0.0, correct=False, seconds=3723.0),
+            replace(_ROW, predicted=None, radius=0.0, printed="0.0", correct=False, seconds=3723.0),
         ),
         (_HEADER + "20\t3\t3\t0.377\t1\t1 day, 0:00:01.5\n", replace(_ROW, seconds=86_401.5)),
         (_HEADER + "20\t3\t3\t0.377\t1\t\n", replace(_ROW, seconds=None)),
         ("idx\tlabel\tpredict\tradius\tcorrect\n20\t3\t3\t0.377\t1\n", replace(_ROW, seconds=None)),
-        ("idx\tlabel\tpredict\tcorrect\ttime\n20\t3\t3\t1\t14.172309\n", replace(_ROW, radius=None)),
+        ("idx\tlabel\tpredict\tcorrect\ttime\n20\t3\t3\t1\t14.172309\n", replace(_ROW, radius=None, printed=None)),
     ],
 )
 def test_variation_of_the_format_is_read(text: str, row: CohenRow) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from purecert.engine.backends.device.torch_program import CompiledProgram
 from purecert.engine.backends.device.torch_queue import TorchQueue
 from purecert.engine.backends.graph import batch_failure
 from purecert.engine.canonical import canonical_json, sha256_hex
+from purecert.engine.cpp_compiler import CompilerFault, find_compiler
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.trust import read_trusted, write_trusted
@@ -45,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "cpu": {},
 }
+_TRIAL_SECONDS = 60  # the longest that the C++ compiler is tried before the minutes that a program takes
 _MAX_ELEMENTS = 2**31 - 1  # of a batch: kernels count them in 32 bits
 
 
@@ -107,6 +109,9 @@ def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:
 
 def _compile_into(path: Path, content: bytes, inputs: tuple[Tensor, ...], origin: str) -> None:
     """Compile a program for where its ``inputs`` lie; keep the result at ``path``, and how long that took beside it."""
+    compiler = find_compiler(_TRIAL_SECONDS)
+    if isinstance(compiler, CompilerFault):
+        raise BackendError(f"PyTorch cannot compile the program: {compiler.reason}; {compiler.remedy}")
     device, batch = inputs[0].device, len(inputs[0])
     where = "this GPU" if device.type == "cuda" else "this processor"
     _log.warning("compiling %s in batches of %d for %s; it takes a while and is done once", path.stem, batch, where)
@@ -164,10 +169,19 @@ def _load(package: bytes) -> Callable[..., Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what PyTorch's compiler warns of its own making; what goes wrong is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Silence what PyTorch's compiler warns of its own making; what goes wrong is an error.
+
+    It also writes what it measured to stderr, and logs every kernel that does not fit the GPU as an error.
+    """
+    trials = logging.getLogger("torch._inductor.select_algorithm")
+    level = trials.level
+    trials.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        trials.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

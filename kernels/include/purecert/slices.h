@@ -20,8 +20,8 @@ constexpr uint32_t kMantissaBits = 23;
 // their complements, 104 to 127 for the upper.
 constexpr uint32_t kFirstOctave = 104, kMiddleOctave = 128, kLastOctave = 151;
 
-// An entry plus its key is what a search found: 2^16 q + rest, if the rest is not 0; then all 64 bits must be compared.
-// So it must where q is -32768: the slice holds several thresholds.
+// An entry plus a key of its slice is 2^16 q + rest. Where the rest is 0, the key is that of a threshold, and where q is
+// -32768, which no draw is, the slice holds several: both are decided by all 64 bits.
 constexpr uint32_t kManyThresholds = 0x80000000u;
 
 // Borrowed entries of one threshold table.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +182,14 @@ def test_a_fault_on_the_device_is_raised_where_somebody_waits(queue: PycudaQueue
     with pytest.raises(BackendError, match=r"the GPU failed: .*illegal"), queue.failures():
         wait()
     _FAKE.reset()  # as nobody could on a GPU: so that closing frees what the other tests look for
+
+
+def test_the_gpu_step_finds_the_cpus_noise_and_votes_in_what_is_launched_again(
+    queue: PycudaQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    from gpu.pycuda_check import check_capture
+
+    packed, static = check_capture(queue, rows=13)
+    assert (packed["placement"], packed["votes"], packed["batches"]) == ("packed", 13 + 14 + 15, 4)
+    assert (static["placement"], static["votes"]) == ("static", 13 + 14 + 15)

@@ -52,3 +52,15 @@ def test_certificates_agree_with_the_program_uncompiled(run: Path, demo_plan_fp1
         for mine, theirs in zip(compiled["counts"], uncompiled["counts"], strict=True):
             moved = sum(abs(mine.get(name, 0) - theirs.get(name, 0)) for name in mine.keys() | theirs.keys())
             assert moved <= 2 * 0.005 * 400
+
+
+def test_a_compiler_whose_programs_would_crash_is_refused(
+    demo_plan_fp16: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text('#!/bin/sh\nexec g++ "$@" -static-libstdc++\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    asked = ("--backend", "torch-compiled", "--seed", "17", "--batch", "31", "--out", tmp_path / "run")
+    done = engine("certify", "--plan", demo_plan_fp16, *_RUN, *asked)
+    assert "puts a copy of its runtime into every library" in done.expect(3).err

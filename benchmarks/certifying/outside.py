@@ -1,0 +1,56 @@
+"""What a run costs beside its network: the same certificates with a constant in the network's place, in turn.
+
+``gpu/outside.py`` asks the same of a GPU, where a batch's parts can be timed one by one in the device's own time.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from certifying.constant_plan import write_constant_plan
+from certifying.engine_side import HOST, Engine, certify_by_engine
+from certifying.parts import Parts, time_parts
+from certifying.work import Certified, Work
+
+from purecert.engine.bench.process import in_own_process
+from purecert.engine.plan import read_plan
+
+MOST_OUTSIDE = 0.10  # of a run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """Seconds of the loop over all images, a number for each round, and where those of the constant go."""
+
+    images: int
+    network_loop_seconds: tuple[float, ...]
+    constant_loop_seconds: tuple[float, ...]
+    parts: Parts  # for the same certificates, each part alone
+
+    @property
+    def share(self) -> float:
+        """Return the median, over the rounds, of the constant's time over the network's."""
+        pairs = zip(self.constant_loop_seconds, self.network_loop_seconds, strict=True)
+        return median(constant / network for constant, network in pairs)
+
+
+def measure_outside(plan: Path, work: Work, rounds: int, folder: Path) -> Outside:
+    """Return both times of every round; network and constant are run in turn, each in a fresh process.
+
+    Raises:
+        PurecertError: A run failed.
+    """
+    network, constant = (Engine(backend=HOST, plan=place) for place in (plan, folder / "constant"))
+    write_constant_plan(read_plan(plan), work.spec.sigma, constant.plan)
+    found: dict[Engine, list[Certified]] = {network: [], constant: []}
+    for seed in range(rounds):
+        for engine, runs in found.items():
+            output = folder / f"outside-{engine.plan.name}"
+            runs.append(in_own_process(certify_by_engine, engine, work, seed, output))
+    images = len(found[network][0].outcomes)
+    return Outside(
+        images=images,
+        network_loop_seconds=tuple(run.loop_seconds for run in found[network]),
+        constant_loop_seconds=tuple(run.loop_seconds for run in found[constant]),
+        parts=in_own_process(time_parts, constant.plan, work, images, folder),
+    )

@@ -1,0 +1,57 @@
+"""The C++ compiler that PyTorch calls to compile a program, tried on a small library."""
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_SOURCE = (
+    "#include <omp.h>\n#include <iostream>\n#include <vector>\n"
+    "int threads() { return std::vector<int>(1, omp_get_max_threads())[0]; }\n"
+    "void print_threads() { std::cout << threads(); }\n"
+)
+_FLAGS = ("-std=c++17", "-O1", "-fopenmp", "-fPIC", "-shared")  # a library with OpenMP, as PyTorch asks for
+_RUNTIMES = (b"libstdc++.so", b"libc++.so")
+_INSTALL = "install a C++ compiler (Debian, Ubuntu: sudo apt install g++), or name one in CXX"
+_TELLING = 200  # characters of a compiler's message that are worth a line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompilerFault:
+    """Why programs of the compiler cannot be used, and what to do."""
+
+    reason: str
+    remedy: str
+
+
+def find_compiler(seconds: float) -> str | CompilerFault:
+    """Return the compiler that PyTorch's own choice falls on, after it compiled a library, or what is wrong with it."""
+    compiler = os.environ.get("CXX", "g++")  # as torch._inductor.config.cpp.cxx
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "trial.cpp", Path(folder) / "trial.so"
+        source.write_text(_SOURCE)
+        command = [compiler, *_FLAGS, str(source), "-o", str(library)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+        except OSError as error:
+            return _fault(f"the C++ compiler {compiler} cannot be started ({error.strerror})")
+        except subprocess.TimeoutExpired:
+            return _fault(f"the C++ compiler {compiler} did not end within {seconds:.1f} s")
+        if done.returncode != 0:
+            said = " ".join(done.stderr.split())[:_TELLING]
+            return _fault(f"the C++ compiler {compiler} does not compile: {said}")
+        # A program's own copy of the C++ runtime numbers the parts of a locale otherwise than PyTorch's copy, and what
+        # is looked up by such a number crashes. Seen on an image whose link libstdc++.so led nowhere, so that g++ took
+        # libstdc++.a.
+        if not any(name in library.read_bytes() for name in _RUNTIMES):
+            return CompilerFault(
+                reason=f"the C++ compiler {compiler} puts a copy of its runtime into every library, so that "
+                "PyTorch's programs crash or do not load",
+                remedy="name another compiler in CXX, or mend this one's link libstdc++.so, which leads nowhere",
+            )
+    return compiler
+
+
+def _fault(reason: str) -> CompilerFault:
+    return CompilerFault(reason=reason, remedy=_INSTALL)
