@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from provenance import provenance, write_result
 from scipy import special
 
 from purecert.engine.anytime import anytime_lower, anytime_upper
@@ -31,6 +32,7 @@ from purecert.engine.stopping import stop_rule
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_COMMAND = "python benchmarks/early_stopping.py LOG OUT"
 SIGMA, N, ALPHA = 0.5, 100_000, 1e-3
 RADIUS = 0.5  # of the single radius, here and on the left
 FIVE = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -137,9 +139,9 @@ def _draw_sequence(axes: "Axes") -> None:
         fontsize=8,
     )
     axes.text(stop * 1.08, 0.42, f"L$_n$ is above: certified,\nstop after {stop} draws", color=_GREY, fontsize=8)
-    axes.text(SHOWN_DRAWS * 0.95, SHOWN_P - 0.005, "truth", color=_GREY, fontsize=8, ha="right", va="top")
-    axes.text(20, float(lower[19]) - 0.01, "lower L$_n$", color=_BLUE, fontsize=8, ha="left", va="top")
-    axes.text(130, float(upper[129]) + 0.004, "upper U$_n$", color=_GREEN, fontsize=8, ha="left", va="bottom")
+    axes.text(6, SHOWN_P - 0.006, "truth", color=_GREY, fontsize=8, va="top")
+    axes.text(20, float(lower[19]) - 0.01, "lower L$_n$", color=_BLUE, fontsize=8, va="top")
+    axes.text(60, 0.985, "upper U$_n$", color=_GREEN, fontsize=8, va="top")
 
 
 def _draw_bars(axes: "Axes", results: dict[str, dict[str, float]]) -> None:
@@ -148,9 +150,9 @@ def _draw_bars(axes: "Axes", results: dict[str, dict[str, float]]) -> None:
     axes.set_title("Mean draws of an image (fewer is better)", loc="left", fontsize=9)
     axes.barh(names, means, color=[_GREY if name == "fixed n" else _BLUE for name in names], height=0.6)
     for place, mean in enumerate(means):
-        axes.text(mean * 1.12, place, f"{mean:,.0f}   (1 / {max(means) / mean:.1f})", va="center", fontsize=8)
-    axes.set(xscale="log", xlim=(1_000, 3_000_000), xlabel="draws, log scale")
-    axes.set_xticks([1_000, 10_000, 100_000])
+        axes.text(mean + 1_500, place, f"{mean:,.0f}  (1 / {max(means) / mean:.1f})", va="center", fontsize=8)
+    axes.set(xlim=(0, 145_000), xlabel=f"draws, of at most {max(means):,.0f}")
+    axes.set_xticks([0, 50_000, 100_000], ["0", "50,000", "100,000"])
     axes.tick_params(axis="y", length=0)
 
 
@@ -159,11 +161,10 @@ def main(arguments: Sequence[str]) -> None:
     log, out = Path(arguments[0]), Path(arguments[1])
     p = probabilities(log)[::EVERY]
     results = {name: mean_draws(spec, p, seed) for seed, (name, spec) in enumerate(modes().items(), 1)}
-    out.mkdir(parents=True, exist_ok=True)
-    stated = {"sigma": SIGMA, "n": N, "alpha": ALPHA, "images": len(p), "every": EVERY, "draws": results}
-    (out / "early-stopping.json").write_text(json.dumps(stated, indent=2) + "\n")
+    numbers = {"sigma": SIGMA, "n": N, "alpha": ALPHA, "images": len(p), "every": EVERY, "draws": results}
+    write_result(out / "early-stopping.json", provenance(_COMMAND, ("numpy", "scipy", "matplotlib")), numbers)
     draw(results, out)
-    print(json.dumps(stated, indent=2))
+    print(json.dumps(numbers, indent=1))
 
 
 if __name__ == "__main__":
