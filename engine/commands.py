@@ -26,7 +26,6 @@ from purecert.engine.stop_options import stop_options, stop_spec
 if TYPE_CHECKING:
     from purecert.engine.backends.opening import BackendOptions
     from purecert.engine.datasets import Dataset
-    from purecert.engine.ledger import Run
     from purecert.engine.sources import Sources
     from purecert.engine.spec import SmoothingSpec
 
@@ -96,15 +95,21 @@ def verify_command(
     "--out", "output", type=click.Path(path_type=Path), help="Also draw the curves (PNG, SVG) into this folder."
 )
 @click.option("--force", is_flag=True, help="Replace the drawings in --out.")
+@click.option(
+    "--rho", default=1e-3, show_default=True, help='Probability that more is false than the lines "at least" take off.'
+)
+@click.option("--bonferroni", is_flag=True, help="Also share alpha among all certificates of all runs given.")
+@click.option("--best-sigma", "shows_best", is_flag=True, help="Also show the best run per radius, marked as selected.")
 @_json_option
 def report_command(
-    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool
+    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool, **options: Any
 ) -> None:
     """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
     from purecert.engine.ledger import read_run
+    from purecert.engine.report_printing import print_report
 
     runs = [read_run(directory) for directory in run_directories]
-    _print_report(runs, parse_radii(radii), as_json)
+    print_report(runs, parse_radii(radii), as_json=as_json, **options)
     if output is not None:
         from purecert.engine.report_plot import plot
 
@@ -117,6 +122,7 @@ def _run(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
     from purecert.engine.plan import read_plan
     from purecert.engine.progress import TerminalProgress
     from purecert.engine.report import DEFAULT_RADII
+    from purecert.engine.report_printing import print_report
     from purecert.engine.running import RunRequest, execute
     from purecert.engine.sources import Sources
 
@@ -143,7 +149,7 @@ def _run(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
         from purecert.engine.cohen_tsv import write_cohen_tsv
 
         write_cohen_tsv(run)
-    _print_report([run], DEFAULT_RADII, as_json)
+    print_report([run], DEFAULT_RADII, as_json=as_json)
 
 
 def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
@@ -202,14 +208,3 @@ def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
     return Sources(
         plan=given.plan or stored.plan, data=given.data or stored.data, data_dir=given.data_dir or stored.data_dir
     )
-
-
-def _print_report(runs: list[Run], radii: tuple[float, ...], as_json: bool) -> None:
-    from purecert.engine.report import summarise, summary_json, table
-
-    summaries = [summarise(run, radii) for run in runs]
-    if as_json:
-        for summary in summaries:
-            click.echo(summary_json(summary))
-    else:
-        click.echo(table(summaries))

@@ -86,6 +86,10 @@ class RadiiRule(StopRule):
         certified = self._radii[self._certify.shortfall(k, n) <= 0]
         return float(certified.max(initial=0.0))
 
+    def not_given_up(self, k: int, n: int) -> list[float]:
+        """Return the listed radii within reach that the counts do not refute."""
+        return [float(radius) for radius in self._radii[self._refute.shortfall(n - k, n) > 0]]
+
 
 @final
 class ToleranceRule(StopRule):
