@@ -24,7 +24,6 @@ from support.procedure_audit.sequential import answering_cells, certifying_spec,
 from support.procedure_audit.simulation import Tally, tally_certificates, tally_predictions, together
 from support.procedure_audit.whole_path import pixel_cells, tally_pixel
 
-_COMMAND = "PYTHONPATH=tests python benchmarks/audit_procedures.py benchmarks/results/audit/procedures.json"
 _ALPHA = 1e-3
 _MUTANT_ALPHA = 0.05  # so that twice alpha is far from alpha within few runs
 _RUNS = {
@@ -68,7 +67,11 @@ def main() -> None:
             "results": {name: records for name, (records, _) in sections.items()},
             "right": {name: is_right for name, (_, is_right) in sections.items()},
         }
-        write_result(Path(arguments[0]), provenance(_COMMAND, ("numpy", "scipy", "mpmath", "onnxruntime")), numbers)
+        write_result(
+            Path(arguments[0]),
+            provenance(("numpy", "scipy", "mpmath", "onnxruntime"), environment="PYTHONPATH=tests"),
+            numbers,
+        )
     if failed:
         sys.exit(1)
 

@@ -8,8 +8,6 @@ each line of a certification log proves. `real` certifies DATA with `fixed` and 
 finds in FOLDER it continues, so that it may be cut and started again.
 """
 
-import shlex
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -231,8 +229,7 @@ def _usage(run: Path) -> list[Any]:
 
 
 def _head(packages: tuple[str, ...]) -> dict[str, Any]:
-    shown = [Path(argument).name if argument.startswith("/") else argument for argument in sys.argv[1:]]
-    return provenance(f"PYTHONPATH=tests python benchmarks/early_stopping.py {shlex.join(shown)}", packages)
+    return provenance(packages, environment="PYTHONPATH=tests")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ from purecert.engine.stopping import stop_rule
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COMMAND = "python benchmarks/early_stopping_picture.py LOG OUT"
 SIGMA, N, ALPHA = 0.5, 100_000, 1e-3
 RADIUS = 0.5  # of the single radius, here and on the left
 FIVE = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -162,7 +161,7 @@ def main(arguments: Sequence[str]) -> None:
     p = probabilities(log)[::EVERY]
     results = {name: mean_draws(spec, p, seed) for seed, (name, spec) in enumerate(modes().items(), 1)}
     numbers = {"sigma": SIGMA, "n": N, "alpha": ALPHA, "images": len(p), "every": EVERY, "draws": results}
-    write_result(out / "early-stopping.json", provenance(_COMMAND, ("numpy", "scipy", "matplotlib")), numbers)
+    write_result(out / "early-stopping.json", provenance(("numpy", "scipy", "matplotlib")), numbers)
     draw(results, out)
     print(json.dumps(numbers, indent=1))
 

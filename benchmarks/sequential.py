@@ -20,8 +20,6 @@ from purecert.engine.spec import SmoothingSpec, StopSpec
 from purecert.engine.stopping import final_lower
 from support.procedure_audit.crossing import least_successes, most_successes, published_rule, walk
 
-_OUTPUT = "benchmarks/results/sequential/sequential.json"
-_COMMAND = f"PYTHONPATH=tests OMP_NUM_THREADS=1 python benchmarks/sequential.py {_OUTPUT}"
 _ALPHA = 1e-3
 _HORIZON = 10_000
 _NULLS = {0.5: 0.0, 0.691: 0.8, 0.841: 0.8, 0.977: 0.8, 0.999: 0.0}  # probability -> share of alpha to be used
@@ -45,7 +43,9 @@ def main() -> None:
             "results": {name: records for name, (records, _) in sections.items()},
             "right": {name: is_right for name, (_, is_right) in sections.items()},
         }
-        write_result(Path(sys.argv[1]), provenance(_COMMAND, ("numpy", "scipy")), numbers)
+        write_result(
+            Path(sys.argv[1]), provenance(("numpy", "scipy"), environment="PYTHONPATH=tests OMP_NUM_THREADS=1"), numbers
+        )
     if failed:
         sys.exit(1)
 

@@ -10,6 +10,8 @@ from purecert.engine.errors import InputError
 MAX_DRAWS = 2**32 - 1
 # Beyond half, a "lower bound" would be wrong more often than right.
 MAX_ALPHA = 0.5
+# Bounds are exact down to 1e-100 (engine/bounds.py); parts of this still are.
+MIN_ALPHA = 1e-90
 
 Mode = Literal["certify", "predict"]
 StopRule = Literal["radii", "tolerance", "answer"]
@@ -61,14 +63,15 @@ class SmoothingSpec:
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0 and math.isfinite(self.sigma), "sigma > 0 in [0, 1] pixel units", self.sigma)
-        _require(0 < self.alpha < MAX_ALPHA, f"alpha in (0, {MAX_ALPHA})", self.alpha)
+        _require(MIN_ALPHA <= self.alpha < MAX_ALPHA, f"alpha in [{MIN_ALPHA}, {MAX_ALPHA})", self.alpha)
         _require(1 <= self.n_estimate <= MAX_DRAWS, f"n in [1, {MAX_DRAWS}]", self.n_estimate)
         _require(1 <= self.n_select <= MAX_DRAWS, f"n0 in [1, {MAX_DRAWS}]", self.n_select)
         if self.stop is not None:
             rules = ("radii", "tolerance") if self.mode == "certify" else ("answer",)
             _require(self.stop.rule in rules, f"a stopping rule of {self.mode}: {' or '.join(rules)}", self.stop.rule)
             final = self.stop.alpha_final
-            _require(0 <= final < self.alpha, "alpha of the last look in [0, alpha)", final)
+            is_part = final == 0 or MIN_ALPHA / 2 <= final < self.alpha
+            _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
         if self.mode == "certify":
             # alpha^(1/n) is the bound when every draw agrees; at 1/2 or below nothing can be certified.
             can_certify = self.n_estimate * -math.log(2) < math.log(self.alpha)
