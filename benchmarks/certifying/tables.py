@@ -59,7 +59,7 @@ def outside_table(outside: Outside) -> str:
     return "\n".join(
         [
             *markdown_table([heading, *rows], text_columns=1),
-            f"\noutside the network, medians: {outside.share:.2%} of the loop, {outside.whole_share:.2%} of a process\n",
+            f"\noutside the network: {outside.share:.2%} of the loop, {outside.whole_share:.2%} of a process\n",
             *markdown_table([["part, alone", "s", "of the loop"], *parts], text_columns=1),
         ]
     )
