@@ -139,7 +139,7 @@ CLASSIFIERS: Mapping[str, Callable[[], nn.Module]] = {
 }
 
 _SIZES = {"ViT": 24}
-_STEPS = 100
+_STEPS = 200
 
 
 def preprocessing(
@@ -182,7 +182,7 @@ def trained_model(purifier: str, classifier: str, sigma: float) -> Model:
     with torch.no_grad():
         seen = model.preprocessing(model.purifier(noisy, sigma, fresh))
     model.classifier.train().requires_grad_(True)
-    optimiser = torch.optim.Adam(model.classifier.parameters(), 1e-2)
+    optimiser = torch.optim.Adam(model.classifier.parameters(), 1e-3)
     for _ in range(_STEPS):
         chosen = torch.randint(len(images), (64,), generator=generator)
         loss = functional.cross_entropy(model.classifier(seen[chosen]), labels[chosen])
