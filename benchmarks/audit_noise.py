@@ -25,7 +25,6 @@ from support.noise_audit.source import Kernel
 from support.noise_audit.suite import FULL, QUICK, SIGMAS, WIDE_SIGMA, Effort, noise_tests
 from support.noise_audit.words import word_findings
 
-_COMMAND = "PYTHONPATH=tests python benchmarks/audit_noise.py benchmarks/results/audit/noise.json"
 _SEED = 20_261_127
 _SHOWN = 1e-300  # smaller ones are not numbers any more
 
@@ -41,7 +40,7 @@ def main() -> None:
     tests = _audit(Kernel(), FULL, lambda: word_findings(shim, FULL.word_chunks, seed=_SEED))
     faults = {fault.name: _audit_fault(Shim(shim.library, fault)) for fault in Fault}
     _print(thresholds, tests, faults)
-    head = provenance(_COMMAND, ("numpy", "scipy")) | {"noise_path": active_path()}
+    head = provenance(("numpy", "scipy"), environment="PYTHONPATH=tests") | {"noise_path": active_path()}
     record: dict[str, Any] = {"seconds": perf_counter() - began, "seed": _SEED, "sizes": asdict(FULL)}
     record |= {"thresholds": thresholds, "tests": [_row(finding) for finding in tests], "planted_faults": faults}
     if len(sys.argv) > 1:

@@ -17,15 +17,24 @@ from provenance import provenance, write_result
 
 from support.procedure_audit.cells import TRIALS, certify_cells, predict_cells
 from support.procedure_audit.coverage import ALPHAS, clopper_pearson_coverage
+from support.procedure_audit.every_draw import ends, tally_early_every_draw, tally_every_draw
 from support.procedure_audit.mutants import mutants
 from support.procedure_audit.prediction import audit_p_values, worst_wrong_answer
+from support.procedure_audit.sequential import answering_cells, certifying_spec, sequential_cells
 from support.procedure_audit.simulation import Tally, tally_certificates, tally_predictions, together
 from support.procedure_audit.whole_path import pixel_cells, tally_pixel
 
-_COMMAND = "PYTHONPATH=tests python benchmarks/audit_procedures.py benchmarks/results/audit/procedures.json"
 _ALPHA = 1e-3
 _MUTANT_ALPHA = 0.05  # so that twice alpha is far from alpha within few runs
-_RUNS = {"certify": 25_000, "predict": 10_000, "mutant": 20_000, "whole path": 40_000}  # of each image
+_RUNS = {
+    "certify": 25_000,
+    "predict": 10_000,
+    "mutant": 20_000,
+    "whole path": 40_000,
+    "early": 170_000,
+    "answer": 250_000,
+}  # of each image
+_EARLY_DRAWS, _EARLY_ANSWER_DRAWS = 500, 300  # a look after each
 _SAMPLE = 200  # sums of each coverage that are checked to 50 digits
 _LEAST_DEVIATIONS = 8  # by which a fault must be seen, where four are allowed
 _VOTES = (20, 60, 100, 200)  # of PREDICT over all counts of three kinds
@@ -42,6 +51,9 @@ def main() -> None:
     began = perf_counter()
     sections["certify"] = _certificates(runs["certify"])
     sections["whole path"] = _whole_path(runs["whole path"])
+    for rule in ("radii", "tolerance"):
+        sections[rule] = _early(rule, runs["early"])
+    sections["answer"] = _early_answers(runs["answer"])
     sections["predict"] = _predictions(runs["predict"])
     sections["faults"] = _faults(runs["mutant"] if part == 1 else 4_000)
     sections["coverage"] = _coverage()
@@ -55,7 +67,11 @@ def main() -> None:
             "results": {name: records for name, (records, _) in sections.items()},
             "right": {name: is_right for name, (_, is_right) in sections.items()},
         }
-        write_result(Path(arguments[0]), provenance(_COMMAND, ("numpy", "scipy", "mpmath", "onnxruntime")), numbers)
+        write_result(
+            Path(arguments[0]),
+            provenance(("numpy", "scipy", "mpmath", "onnxruntime"), environment="PYTHONPATH=tests"),
+            numbers,
+        )
     if failed:
         sys.exit(1)
 
@@ -72,6 +88,19 @@ def _whole_path(runs: int) -> Section:
         with tempfile.TemporaryDirectory() as folder:
             tallies.append(tally_pixel(Path(folder) / "plan", cell, runs, seed))
     return _tallied("Certificates through noise kernel, ONNX Runtime, scheduler and counts", tallies)
+
+
+def _early(rule: str, runs: int) -> Section:
+    spec = certifying_spec(rule, _ALPHA, _EARLY_DRAWS)
+    found, generator = ends(spec), np.random.default_rng(20260105)
+    tallies = [tally_every_draw(cell, found, runs, generator) for cell in sequential_cells(spec)]
+    return _tallied(f"Simulated certificates of mode {rule}, looked at after every draw", tallies)
+
+
+def _early_answers(runs: int) -> Section:
+    generator = np.random.default_rng(20260106)
+    tallies = [tally_early_every_draw(cell, runs, generator) for cell in answering_cells(_ALPHA, _EARLY_ANSWER_DRAWS)]
+    return _tallied("Simulated early predictions, looked at after every draw", tallies)
 
 
 def _predictions(runs: int) -> Section:

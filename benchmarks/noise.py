@@ -25,7 +25,6 @@ from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
 from purecert.engine.noise_table import smoothing_noise
 
-_COMMAND = "python benchmarks/noise.py --out benchmarks/results/noise/noise.json"
 _SHAPE = (3, 32, 32)
 _SIGMA = 0.5
 _SEED = 20_260_101
@@ -68,7 +67,7 @@ def main(out: Path | None, rows: int, rounds: int) -> None:
     if out is not None:
         record = {"rows": rows, "row": _SHAPE, "sigma": _SIGMA, "rounds": rounds, "copy_bytes_per_second": copied}
         loop_record = {name: None if loop is None else loop.as_record() for name, loop in loops.items()}
-        head = provenance(_COMMAND, ("numpy", "torch"))
+        head = provenance(("numpy", "torch"))
         write_result(out, head, record | {"inner_loop": loop_record, "measured": numbers})
     _check_targets(numbers)
 

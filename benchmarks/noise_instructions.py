@@ -38,7 +38,7 @@ class LoopCount:
         return (
             f"{self.instructions} instructions for {self.values} values in half precision, "
             f"{self.instructions / self.values:.2f} a value ({self.multiplications} of them multiplications, "
-            f"{self.gathers} gathers): bound by instructions, not by memory"
+            f"{self.gathers} gathers): bound by arithmetic and gathers, not by memory"
         )
 
 

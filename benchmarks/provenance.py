@@ -2,7 +2,9 @@
 
 import json
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +13,15 @@ from typing import Any
 from purecert.engine.hardware import available_threads, describe_cpu
 
 
-def provenance(command: str, packages: Sequence[str]) -> dict[str, Any]:
-    """Return command, commit, hardware and the versions of Python, purecert and ``packages``."""
+def provenance(packages: Sequence[str], *, environment: str = "") -> dict[str, Any]:
+    """Return the command that runs, commit, hardware and the versions of Python, purecert and ``packages``.
+
+    Args:
+        packages: Whose versions matter.
+        environment: Variables that the command needs, as they stand before it.
+    """
     return {
-        "command": command,
+        "command": f"{environment} {_command()}".strip(),
         "commit": describe_commit(),
         "hardware": f"{describe_cpu()}, {available_threads()} processors",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("purecert", *packages)},
@@ -25,6 +32,12 @@ def write_result(path: Path, head: dict[str, Any], numbers: dict[str, Any]) -> N
     """Write ``head`` and ``numbers`` as one JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(head | numbers, indent=1, allow_nan=False) + "\n")
+
+
+def _command() -> str:
+    """Return this process's command line; of paths outside the checkout, which say nothing elsewhere, the last part."""
+    arguments = [Path(each).name if each.startswith(("/", "..")) else each for each in sys.argv[1:]]
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
 
 
 def describe_commit() -> str:

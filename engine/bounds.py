@@ -15,6 +15,8 @@ from scipy import special
 _SLACK = 1e-12
 # SciPy's tails below are off by more, or 0: of 100,000 draws, the first that is too small with that slack is 2e-79.
 _LEAST_P_VALUE = 1e-60
+# Far below, at 1e-247, SciPy's tail is 0 where it should not be, and a bound would be above the exact one.
+MIN_ALPHA = 1e-100
 
 Floats = NDArray[np.float64]
 
@@ -28,14 +30,14 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
     Args:
         successes: Trials that showed the event, in [0, trials].
         trials: Independent trials, at least 1.
-        alpha: One-sided failure probability, in (0, 1).
+        alpha: One-sided failure probability, in [1e-100, 1).
 
     Raises:
         ValueError: An argument is outside its range.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
-    _require(bool(np.all((n >= 1) & (k >= 0) & (k <= n))), "0 <= successes <= trials and trials >= 1")
-    _require(0 < alpha < 1, f"alpha in (0, 1), got {alpha}")
+    _require(bool(np.all((n >= 1) & (k >= 0) & (k <= n) & np.isfinite(n))), "0 <= successes <= trials and trials >= 1")
+    _require(MIN_ALPHA <= alpha < 1, f"alpha in [{MIN_ALPHA}, 1), got {alpha}")
     # Without a success the bound is 0; 1 stands in for k there, where the quantile has no meaning.
     a = np.asarray(np.maximum(k, 1))
     quantile = _beta_quantile(a, np.asarray(n - a + 1), alpha)
@@ -104,8 +106,8 @@ def _beta_quantile(a: Floats, b: Floats, alpha: float) -> Floats:
         # d ln tail / d ln quantile = quantile * density / tail
         slope = np.exp(a * np.log(quantile) + special.xlog1py(b - 1, -quantile) - special.betaln(a, b) - log_tail)
         refined = quantile * np.exp((math.log(alpha) - log_tail) / slope)
-    # A tail of 0 has no logarithm: then the inverse ended at 0 (so for 1,000 successes of 10^9), which is safe.
-    return np.asarray(np.where(np.isfinite(refined), refined, quantile))
+    # A tail of 0 has no logarithm (so for 1,000 successes of 10^9, where the inverse ends at 0): then claim nothing.
+    return np.asarray(np.where(np.isfinite(refined), refined, 0.0))
 
 
 def _require(condition: bool, expected: str) -> None:

@@ -53,6 +53,7 @@ class Row:
     label: int | None  # the dataset's label, None where it has none
     outcome: Outcome
     counts: tuple[dict[str, int], ...]  # per phase: class (as text) or "invalid" -> draws; zeros left out
+    looks: int = 1  # how often the draws that bound the class's probability were looked at
 
     @property
     def correct(self) -> bool:
@@ -69,7 +70,7 @@ def format_radius(radius: float, decimals: int = 4) -> str:
 def encode_row(row: Row, run_digest: str) -> str:
     """Return the ledger line of ``row`` without its newline, bound to its run and checksummed."""
     body: dict[str, object] = {"index": row.index, "label": row.label, **_outcome_fields(row.outcome)}
-    body |= {"counts": list(row.counts), "run": run_digest}
+    body |= {"counts": list(row.counts), "looks": row.looks, "run": run_digest}
     return canonical_json(body | {"check": _checksum(body)})
 
 
@@ -103,7 +104,8 @@ def _row(body: Any) -> Row:
     """Return the row of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
     label = None if body["label"] is None else _integer(body["label"])
     counts = tuple({key: _integer(count) for key, count in phase.items()} for phase in body["counts"])
-    return Row(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts)
+    looks = _integer(body["looks"])
+    return Row(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts, looks=looks)
 
 
 def _outcome(body: Any) -> Outcome:

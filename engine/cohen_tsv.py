@@ -50,6 +50,9 @@ class CohenLog:
 def write_cohen_tsv(run: Run) -> Path:
     """Write ``cohen.tsv`` into the directory of ``run`` and return its path; the ledger stays the truth.
 
+    The format cannot say that a run stopped early. Of such a run a radius is sound, but says where the draws stopped:
+    what is not certified out to a radius that was not listed may well reach it.
+
     Raises:
         InputError: An image has no label, for which the format has no place.
     """

@@ -43,3 +43,10 @@ run_options = combined(
     click.option("--resume", is_flag=True, help="Continue the run in --out."),
     click.option("--force", is_flag=True, help="Replace the run in --out."),
 )
+
+draw_options = combined(
+    click.option("--n0", default=100, show_default=True, help="Draws that pick the class."),
+    click.option(
+        "--n", default=100_000, show_default=True, help="Fresh draws that bound its probability, at the most."
+    ),
+)

@@ -14,16 +14,18 @@ from purecert.engine.command_options import (
     backend_options,
     combined,
     data_options,
+    draw_options,
     plan_option,
     run_options,
 )
 from purecert.engine.console import EngineCommand, talk
 from purecert.engine.logs.command import log_options, require_run_or_logs, verify_logs
+from purecert.engine.number_lists import parse_radii
+from purecert.engine.stop_options import stop_options, stop_spec
 
 if TYPE_CHECKING:
     from purecert.engine.backends.opening import BackendOptions
     from purecert.engine.datasets import Dataset
-    from purecert.engine.ledger import Run
     from purecert.engine.sources import Sources
     from purecert.engine.spec import SmoothingSpec
 
@@ -33,27 +35,31 @@ _tsv_option = click.option("--tsv", is_flag=True, help="Also write cohen.tsv int
 
 @click.command(cls=EngineCommand)
 @combined(plan_option, data_options, run_options)
-@click.option("--n0", default=100, show_default=True, help="Draws that pick the class.")
-@click.option("--n", default=100_000, show_default=True, help="Fresh draws that bound its probability.")
+@combined(draw_options, stop_options)
 @combined(backend_options, _tsv_option, _json_option)
 def certify_command(sigma: float, alpha: float, n0: int, n: int, **options: Any) -> None:
     """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019)."""
     from purecert.engine.spec import SmoothingSpec
 
-    spec = SmoothingSpec(mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha)
-    _run(spec, rows_per_image=n0 + n, **options)
+    stop, against_label = stop_spec(options, alpha), options.pop("against_label")
+    spec = SmoothingSpec(
+        mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
+    )
+    _run(spec, **options)
 
 
 @click.command(cls=EngineCommand)
 @combined(plan_option, data_options, run_options)
-@click.option("--n", default=1000, show_default=True, help="Draws that vote.")
+@click.option("--n", default=1000, show_default=True, help="Draws that vote; with --early, at the most.")
+@click.option("--n0", default=100, show_default=True, help="With --early: draws that pick the candidate.")
+@click.option("--early", is_flag=True, help="Stop when the candidate is shown to be likelier than every other class.")
 @combined(backend_options, _tsv_option, _json_option)
-def predict_command(sigma: float, alpha: float, n: int, **options: Any) -> None:
+def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **options: Any) -> None:
     """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019)."""
-    from purecert.engine.spec import SmoothingSpec
+    from purecert.engine.spec import SmoothingSpec, StopSpec
 
-    spec = SmoothingSpec(mode="predict", sigma=sigma, n_estimate=n, alpha=alpha)
-    _run(spec, rows_per_image=n, **options)
+    stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
+    _run(SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop), **options)
 
 
 @click.command(cls=EngineCommand)
@@ -77,7 +83,7 @@ def verify_command(
     """
     require_run_or_logs(context)
     if run_directory is None:
-        verify_logs(_radii(radii), as_json=as_json, **options)
+        verify_logs(parse_radii(radii), as_json=as_json, **options)
     else:
         _verify_run(run_directory, as_json=as_json, **options)
 
@@ -89,15 +95,21 @@ def verify_command(
     "--out", "output", type=click.Path(path_type=Path), help="Also draw the curves (PNG, SVG) into this folder."
 )
 @click.option("--force", is_flag=True, help="Replace the drawings in --out.")
+@click.option(
+    "--rho", default=1e-3, show_default=True, help='Probability that more is false than the lines "at least" take off.'
+)
+@click.option("--bonferroni", is_flag=True, help="Also share alpha among all certificates of all runs given.")
+@click.option("--best-sigma", "shows_best", is_flag=True, help="Also show the best run per radius, marked as selected.")
 @_json_option
 def report_command(
-    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool
+    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool, **options: Any
 ) -> None:
     """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
     from purecert.engine.ledger import read_run
+    from purecert.engine.report_printing import print_report
 
     runs = [read_run(directory) for directory in run_directories]
-    _print_report(runs, _radii(radii), as_json)
+    print_report(runs, parse_radii(radii), as_json=as_json, **options)
     if output is not None:
         from purecert.engine.report_plot import plot
 
@@ -105,11 +117,12 @@ def report_command(
             talk(f"drew {path}")
 
 
-def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **options: Any) -> None:
+def _run(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
     from purecert.engine.ledger import RUN_FILE
     from purecert.engine.plan import read_plan
     from purecert.engine.progress import TerminalProgress
     from purecert.engine.report import DEFAULT_RADII
+    from purecert.engine.report_printing import print_report
     from purecert.engine.running import RunRequest, execute
     from purecert.engine.sources import Sources
 
@@ -130,12 +143,13 @@ def _run(spec: SmoothingSpec, rows_per_image: int, as_json: bool, tsv: bool, **o
     )
     if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
-    run = execute(request, TerminalProgress(len(dataset), rows_per_image, certifies=spec.mode == "certify"))
+    run = execute(request, TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify"))
+    _talk_usage(request.output)
     if tsv:
         from purecert.engine.cohen_tsv import write_cohen_tsv
 
         write_cohen_tsv(run)
-    _print_report([run], DEFAULT_RADII, as_json)
+    print_report([run], DEFAULT_RADII, as_json=as_json)
 
 
 def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
@@ -156,6 +170,14 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
         strict=options["strict"],
     )
     print_verification(verification, as_json=as_json)
+
+
+def _talk_usage(run_directory: Path) -> None:
+    from purecert.engine.ledger import read_usage
+    from purecert.engine.scheduler import Usage
+
+    sessions = [Usage(**session) for session in read_usage(run_directory)]
+    talk(f"usage: {sum(sessions[1:], sessions[0])}")
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:
@@ -186,21 +208,3 @@ def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
     return Sources(
         plan=given.plan or stored.plan, data=given.data or stored.data, data_dir=given.data_dir or stored.data_dir
     )
-
-
-def _radii(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"expected radii like 0,0.25,0.5, got {text!r}") from error
-
-
-def _print_report(runs: list[Run], radii: tuple[float, ...], as_json: bool) -> None:
-    from purecert.engine.report import summarise, summary_json, table
-
-    summaries = [summarise(run, radii) for run in runs]
-    if as_json:
-        for summary in summaries:
-            click.echo(summary_json(summary))
-    else:
-        click.echo(table(summaries))

@@ -1,7 +1,7 @@
 """The run directory: run.json first, then one fsynced line per image, in dataset order.
 
 Whatever moment a run is cut at, what lies on disk is a prefix of what the whole run writes, so resuming gives the
-bytes of an uninterrupted run. Timings and paths, which no run repeats, have files of their own.
+bytes of an uninterrupted run. Timings, usage and paths, which no run repeats, have files of their own.
 """
 
 import fcntl
@@ -22,11 +22,12 @@ from purecert.engine.strict_json import read_document
 RUN_FILE = "run.json"
 LEDGER_FILE = "certificates.jsonl"
 TIMINGS_FILE = "timings.jsonl"
+USAGE_FILE = "usage.jsonl"
 INVOCATION_FILE = "invocation.json"
 _LOCK_FILE = "lock"
 # What --force may delete, so that a wrong --out cannot cost anything else; in this order, so that a clearing cut
 # short leaves a run without rows rather than rows without a run.
-_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, "cohen.tsv", INVOCATION_FILE, RUN_FILE)
+_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE, "cohen.tsv", INVOCATION_FILE, RUN_FILE)
 _WRITTEN_FIRST = (_LOCK_FILE, INVOCATION_FILE, RUN_FILE)  # a run that was cut at its very start has only these
 
 
@@ -58,6 +59,11 @@ class Ledger:
         timing = {"index": row.index, "seconds": round(seconds, 6)}
         self._timings.write(canonical_json(timing).encode() + b"\n")
         self._timings.flush()
+
+    def append_usage(self, usage: dict[str, int]) -> None:
+        """Write what this session drew; a session that was killed leaves no line."""
+        with (self._directory / USAGE_FILE).open("ab") as file:
+            file.write(canonical_json(usage).encode() + b"\n")
 
 
 @contextmanager
@@ -99,6 +105,13 @@ def read_run(directory: Path) -> Run:
     if tail and _is_row(tail[:-1], digest):
         raise InputError(f"{path}:{len(rows) + 1}: expected a newline, found {tail[-1:]!r}; it was changed")
     return Run(directory=directory, record=record, digest=digest, rows=tuple(rows))
+
+
+def read_usage(directory: Path) -> list[dict[str, int]]:
+    """Return what each session of the run drew, but for those that were killed; a line cut short is left out."""
+    path = directory / USAGE_FILE
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def check_output(directory: Path, *, resume: bool, force: bool) -> None:
@@ -154,7 +167,7 @@ def _continue(directory: Path, record: RunRecord) -> str:
     """Make the run in ``directory`` ready for its next line, touching nothing that does not fit; return its digest."""
     run = read_run(directory)
     _refuse_changes(run.record, record, directory)
-    for name in (LEDGER_FILE, TIMINGS_FILE):
+    for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
         _drop_torn_tail(directory / name)
     return run.digest
 

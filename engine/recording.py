@@ -1,6 +1,6 @@
 """What run.json says of a run, made from the plan, the data and the backend alone."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import purecert
 from purecert.engine.backends.base import BackendInfo
@@ -27,7 +27,7 @@ def make_record(
     return RunRecord(
         schema=RUN_SCHEMA,
         purecert=purecert.__version__,
-        **asdict(spec),
+        **{field.name: getattr(spec, field.name) for field in fields(spec)},
         seed=seed,
         seed_given=seed_given,
         plan=plan.digest,

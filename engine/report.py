@@ -1,22 +1,20 @@
 """What a run says in a few numbers, with the marks that a reader must see beside them. Every rounding is downwards."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 
 from purecert.engine.canonical import canonical_json
-from purecert.engine.certificates import INVALID, Abstention, Certificate, Row, format_radius
+from purecert.engine.certificates import INVALID, Abstention, Certificate, Row
 from purecert.engine.errors import InputError
+from purecert.engine.false_claims import DEFAULT_RHO, FalseClaims, false_claims
 from purecert.engine.ledger import Run
-from purecert.engine.markdown import markdown_table
-from purecert.engine.run_record import BackendRecord, RunRecord
+from purecert.engine.report_marks import marks_of
+from purecert.engine.report_stopping import Stopping, draws_of, reaches, stopping_of
+from purecert.engine.run_record import RunRecord
 from purecert.engine.spec import Mode
 
 DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-_FULL_ROW_CHECK = 1000
-_UNKNOWN = "-"  # of a table's cell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,14 +23,8 @@ class CertifiedAt:
 
     radius: float  # L2, [0, 1] pixel units
     images: int  # with the right class and a certified radius of at least this
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FalseClaims:
-    """What the failure probabilities of single certificates add up to, over the images of one run."""
-
-    expected_at_most: float  # number of false certificates
-    any_at_most: float  # probability that one or more are false
+    images_at_least: int  # of them right in truth, but for a probability of rho over the draws, at all radii at once
+    is_settled: bool  # False where the run may have stopped before this radius was certified or given up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,37 +38,43 @@ class Summary:
     backend: str
     executed_precision: str
     sigma: float
-    n_estimate: int
+    n_estimate: int  # at the most, where the run may stop
     alpha: float
     images: int  # finished
     images_asked: int
     correct: int | None  # committed to the right class; None where the data has no labels, as all that needs them
+    correct_at_least: int | None  # of them right in truth, but for a probability of rho
     abstained: int
     invalid_draws: int  # rows whose logits were not all finite; they count against every class
     draws: int
     certified_at: tuple[CertifiedAt, ...]  # empty in a prediction run, and without labels
-    average_radius: float | None  # mean over all images of the certified radius, 0 where it is wrong or abstains
+    average_radius: float | None  # mean over all images of the certified radius, 0 where it is wrong or abstains;
+    # None too where listed radii end the draws: then a radius says where the draws stopped
     false_claims: FalseClaims
+    stopping: Stopping | None  # None where the number of draws is fixed
+    against_label: bool
     marks: tuple[str, ...]  # what a reader must know before trusting the numbers
 
 
-def summarise(run: Run, radii: Sequence[float] = DEFAULT_RADII) -> Summary:
+def summarise(run: Run, radii: Sequence[float] = DEFAULT_RADII, rho: float = DEFAULT_RHO) -> Summary:
     """Return the numbers of ``run``: over its finished images, and marked where that is not all of them.
 
     Args:
         run: A run as read; of any mode.
         radii: Where to count certified images. A radius r counts those certified to at least r, r taken as the
             decimal it is written as (the double nearest to 0.3 lies below 0.3).
+        rho: Probability, at most, that more claims are false than the numbers named "at least" allow for.
 
     Raises:
-        InputError: A radius is negative or not a number.
+        InputError: A radius is negative or not a number, or ``rho`` is no probability.
     """
     if not all(radius >= 0 and math.isfinite(radius) for radius in radii):
         raise InputError(f"--radii: expected radii of at least 0 in [0, 1] pixel units, got {list(radii)}")
     record, rows = run.record, run.rows
     is_labelled = bool(rows) and all(row.label is not None for row in rows)
     is_certified = is_labelled and record.mode == "certify"
-    counts = [phase for row in rows for phase in row.counts]
+    claims = false_claims(len(rows), record.alpha, rho)
+    correct = sum(row.correct for row in rows) if is_labelled else None
     return Summary(
         run=run.directory.resolve().name,
         mode=record.mode,
@@ -89,14 +87,17 @@ def summarise(run: Run, radii: Sequence[float] = DEFAULT_RADII) -> Summary:
         alpha=record.alpha,
         images=len(rows),
         images_asked=record.data.images,
-        correct=sum(row.correct for row in rows) if is_labelled else None,
+        correct=correct,
+        correct_at_least=None if correct is None else max(0, correct - claims.number_at_most),
         abstained=sum(isinstance(row.outcome, Abstention) for row in rows),
-        invalid_draws=sum(phase.get(INVALID, 0) for phase in counts),
-        draws=sum(sum(phase.values()) for phase in counts),
-        certified_at=tuple(_certified_at(rows, radius) for radius in sorted(set(radii))) if is_certified else (),
-        average_radius=math.fsum(correct_radii(rows)) / len(rows) if is_certified else None,
-        false_claims=false_claims(len(rows), record.alpha),
-        marks=tuple(_marks(record, len(rows))),
+        invalid_draws=sum(phase.get(INVALID, 0) for row in rows for phase in row.counts),
+        draws=sum(draws_of(row) for row in rows),
+        certified_at=_certified_at(run, radii, claims) if is_certified else (),
+        average_radius=_average_radius(run) if is_certified else None,
+        false_claims=claims,
+        stopping=stopping_of(record, rows),
+        against_label=record.against_label,
+        marks=marks_of(record, len(rows)),
     )
 
 
@@ -105,135 +106,34 @@ def correct_radii(rows: Sequence[Row]) -> list[float]:
     return sorted(row.outcome.radius for row in rows if row.correct and isinstance(row.outcome, Certificate))
 
 
-def false_claims(images: int, alpha: float) -> FalseClaims:
-    """Return bounds on the false claims among ``images`` that each fail with probability at most ``alpha``.
-
-    The expectation needs no independence. The probability does, which images of one run have: no two share a draw.
-    """
-    return FalseClaims(expected_at_most=images * alpha, any_at_most=-math.expm1(images * math.log1p(-alpha)))
-
-
 def summary_json(summary: Summary) -> str:
     """Return ``summary`` as one line of JSON."""
     return canonical_json(asdict(summary))
 
 
-def table(summaries: Sequence[Summary]) -> str:
-    """Return one table a mode with a line a run, in Markdown that reads as plain text, then what to know of each run.
-
-    Shares are rounded down to 0.1 %, radii to 4 decimals; bounds on false claims are rounded up. No best of several
-    runs is shown: chosen on these images, its accuracy would claim too much.
-    """
-    certify = [summary for summary in summaries if summary.mode == "certify"]
-    predict = [summary for summary in summaries if summary.mode == "predict"]
-    blocks = [_certify_table(certify)] if certify else []
-    blocks += [_predict_table(predict)] if predict else []
-    notes = [note for summary in summaries for note in _notes(summary)] + _joint_notes(summaries)
-    return "\n\n".join([*blocks, "\n".join(notes)])
+def certified_images(rows: Sequence[Row], radius: float) -> int:
+    """Return how many images are certified to be right out to ``radius``, as it is written."""
+    return sum(reaches(reached, radius) for reached in correct_radii(rows))
 
 
-def _certified_at(rows: Sequence[Row], radius: float) -> CertifiedAt:
-    exact = Decimal(repr(radius))
-    return CertifiedAt(radius=radius, images=sum(Decimal(reached) >= exact for reached in correct_radii(rows)))
-
-
-def _marks(record: RunRecord, images: int) -> Iterator[str]:
-    if images < record.data.images:
-        yield f"incomplete: {images} of {record.data.images} images are finished, and only they are counted"
-    if record.seed_given:
-        yield "seed given: it was chosen by hand, so models could have been tuned on its draws"
-    if record.parity_reduced:
-        yield "parity reduced: the export gate compared fewer draws than its default"
-    if record.data.quantised:
-        yield "quantised data: the source holds floats; the certificates speak of their 8-bit roundings"
-    yield from _backend_marks(record.backend, record.precision)
-
-
-def _backend_marks(backend: BackendRecord, precision: str) -> Iterator[str]:
-    if not backend.gated:
-        yield f"not gated: no export gate measured {backend.name} in {backend.executed_precision}"
-    if backend.executed_precision != precision:
-        yield f"executed precision: {backend.executed_precision}, where the plan says {precision}"
-    if backend.placement != "row_invariant":
-        yield f"not row-invariant: certified image after image, in batches of {backend.batch} at fixed places"
-    if backend.probed != "logits":
-        yield f"rows checked by {backend.probed} only: the graph holds no logits to compare"
-    if backend.probe_rows < _FULL_ROW_CHECK:
-        yield f"row check reduced: {backend.probe_rows} rows, where {_FULL_ROW_CHECK} are the default"
-    if backend.trusted:
-        yield "trusted by hand: cached programs were loaded without this machine's tag (--trust-plan)"
-
-
-def _certify_table(summaries: Sequence[Summary]) -> str:
-    radii = sorted({point.radius for summary in summaries for point in summary.certified_at})
-    header = [
-        "run",
-        "data",
-        "sigma",
-        "n",
-        "images",
-        *(f"r >= {radius:.10g}" for radius in radii),
-        "avg radius",
-        "abstained",
-    ]
-    return "\n".join(markdown_table([header, *(_certify_row(summary, radii) for summary in summaries)]))
-
-
-def _certify_row(summary: Summary, radii: Sequence[float]) -> list[str]:
-    certified = {point.radius: point.images for point in summary.certified_at}
-    shares = [_share(certified.get(radius), summary.images) for radius in radii]
-    average = _UNKNOWN if summary.average_radius is None else format_radius(summary.average_radius)
-    return [*_identity(summary), *shares, average, _share(summary.abstained, summary.images)]
-
-
-def _predict_table(summaries: Sequence[Summary]) -> str:
-    rows = [
-        [*_identity(summary), _share(summary.correct, summary.images), _share(summary.abstained, summary.images)]
-        for summary in summaries
-    ]
-    header = ["run", "data", "sigma", "n", "images", "accuracy", "abstained"]
-    return "\n".join(markdown_table([header, *rows]))
-
-
-def _identity(summary: Summary) -> list[str]:
-    return [summary.run, summary.data, f"{summary.sigma}", f"{summary.n_estimate}", f"{summary.images}"]
-
-
-def _share(part: int | None, whole: int) -> str:
-    """Return ``part`` of ``whole`` in per cent, rounded down in integers."""
-    if part is None or not whole:
-        return _UNKNOWN
-    thousandths = part * 1000 // whole
-    return f"{thousandths // 10}.{thousandths % 10} %"
-
-
-def _notes(summary: Summary) -> Iterator[str]:
-    claims = summary.false_claims
-    what = "certificates" if summary.mode == "certify" else "predictions"
-    yield (
-        f"- {summary.run}: {summary.purifier} on {summary.backend} in {summary.executed_precision}; "
-        f"alpha {summary.alpha} each, so among {summary.images} images at most {_up(claims.expected_at_most)} false "
-        f"{what} are expected, and any at all with probability at most {_up(claims.any_at_most)}"
+def _certified_at(run: Run, radii: Sequence[float], claims: FalseClaims) -> tuple[CertifiedAt, ...]:
+    points = [(radius, certified_images(run.rows, radius)) for radius in sorted(set(radii))]
+    return tuple(
+        CertifiedAt(
+            radius=radius,
+            images=images,
+            images_at_least=max(0, images - claims.number_at_most),
+            is_settled=_is_settled(run.record, radius),
+        )
+        for radius, images in points
     )
-    if summary.correct is None:
-        yield f"- {summary.run}: no labels, so no accuracy"
-    if summary.invalid_draws:
-        yield f"- {summary.run}: {summary.invalid_draws} of {summary.draws} draws were invalid (a logit was not finite)"
-    for mark in summary.marks:
-        yield f"- {summary.run}: {mark}"
 
 
-def _joint_notes(summaries: Sequence[Summary]) -> list[str]:
-    if len(summaries) < 2:
-        return []
-    # Runs may share a seed, so nothing but the union bound holds across them.
-    any_at_most = min(1.0, math.fsum(summary.false_claims.any_at_most for summary in summaries))
-    return [
-        f"- all runs: any false claim at all with probability at most {_up(any_at_most)}",
-        "- all runs: whoever takes the best run at a radius selects on these images, and must say so",
-    ]
+def _is_settled(record: RunRecord, radius: float) -> bool:
+    return record.stop is None or record.stop.rule != "radii" or radius in record.stop.radii
 
 
-def _up(value: float) -> str:
-    """Return ``value`` with 3 decimals, rounded up."""
-    return f"{math.ceil(value * 1000) / 1000:.3f}"
+def _average_radius(run: Run) -> float | None:
+    if run.record.stop is not None and run.record.stop.rule == "radii":
+        return None
+    return math.fsum(correct_radii(run.rows)) / len(run.rows)

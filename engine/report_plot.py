@@ -13,6 +13,9 @@ from purecert.engine.chart_style import chart_style
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.report import correct_radii
+from purecert.engine.report_stopping import reaches
+from purecert.engine.spec import StopSpec
+from purecert.engine.stopping import final_lower
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,12 +82,11 @@ def curve_of(run: Run) -> Curve:
         raise InputError(
             f"{run.directory}: expected finished images with labels, found none; finish it or leave it out"
         )
-    radii = correct_radii(run.rows)
-    # p_lower when every draw agrees: alpha^(1/n).
-    p_lower = clopper_pearson_lower(record.n_estimate, record.n_estimate, record.alpha)
+    radii = _drawn_radii(run)
+    p_lower = final_lower(record.spec, record.n_estimate, record.n_estimate)  # where every draw agrees
     certified = np.append(np.arange(len(radii), -1, -1), 0)
     return Curve(
-        name=f"{_shorten(name)} (sigma {record.sigma})",
+        name=f"{_shorten(name)} (sigma {record.sigma}{_listed_note(record.stop)})",
         radius=np.array([0.0, *radii, float(certified_radius(record.sigma, p_lower))]),
         share=100 * certified / images,
         lower=100 * clopper_pearson_lower(certified, images, _BAND_ALPHA / 2),
@@ -92,6 +94,21 @@ def curve_of(run: Run) -> Curve:
         upper=100 * (1 - clopper_pearson_lower(images - certified, images, _BAND_ALPHA / 2)),
         attainable=f"sigma {record.sigma}, n {record.n_estimate:,}",
     )
+
+
+def _drawn_radii(run: Run) -> list[float]:
+    """Return the certified radii of right images, each down to one that the run stops at, where it lists them.
+
+    Between those a radius only says where its draws stopped, so the curve has no steps there.
+    """
+    stop, radii = run.record.stop, correct_radii(run.rows)
+    if stop is None or stop.rule != "radii":
+        return radii
+    return [max((listed for listed in stop.radii if reaches(radius, listed)), default=0.0) for radius in radii]
+
+
+def _listed_note(stop: StopSpec | None) -> str:
+    return ", at listed radii" if stop is not None and stop.rule == "radii" else ""
 
 
 def _shorten(name: str) -> str:

@@ -1,10 +1,10 @@
 """run.json: everything that fixes a run's result, and nothing else (no time, no host, no path)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from purecert.engine.spec import Mode, SmoothingSpec
+from purecert.engine.spec import Mode, SmoothingSpec, StopSpec
 
-RUN_SCHEMA = "purecert.run/2"
+RUN_SCHEMA = "purecert.run/3"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,8 @@ class RunRecord:
     n_select: int
     n_estimate: int
     alpha: float
+    stop: StopSpec | None  # when to stop before n_estimate draws; None: never
+    against_label: bool  # the class was given, by the data's label
     seed: int
     seed_given: bool  # by hand: marked in reports, because models could be tuned on its draws
     plan: str  # SHA-256 of plan.json
@@ -64,6 +66,4 @@ class RunRecord:
     @property
     def spec(self) -> SmoothingSpec:
         """Return the sampling plan of this run."""
-        return SmoothingSpec(
-            mode=self.mode, sigma=self.sigma, n_select=self.n_select, n_estimate=self.n_estimate, alpha=self.alpha
-        )
+        return SmoothingSpec(**{field.name: getattr(self, field.name) for field in fields(SmoothingSpec)})

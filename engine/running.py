@@ -4,7 +4,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +19,7 @@ from purecert.engine.ledger import Run, check_output, clear_run, open_ledger, re
 from purecert.engine.noise import active_path
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
-from purecert.engine.procedures import Procedure, certify, predict
+from purecert.engine.procedures import procedure_for
 from purecert.engine.recording import make_record
 from purecert.engine.run_record import RunRecord
 from purecert.engine.scheduler import Finished, Job, Scheduler
@@ -81,18 +81,16 @@ def execute(request: RunRequest, progress: Progress) -> Run:
                 progress.image(row)
             scheduler = Scheduler(backend, progress.rows)
             began = perf_counter()
-            for finished in scheduler.run(_jobs(dataset, spec, record, len(done))):
-                row = _row(finished, dataset)
-                # Many images share each batch; the time since the last end is what this one added to the run.
-                ledger.append(row, perf_counter() - began)
-                began = perf_counter()
-                progress.image(row)
+            try:
+                for finished in scheduler.run(_jobs(dataset, spec, record, len(done))):
+                    row = _row(finished, dataset)
+                    # Many images share each batch; the time since the last end is what this one added to the run.
+                    ledger.append(row, perf_counter() - began)
+                    began = perf_counter()
+                    progress.image(row)
+            finally:
+                ledger.append_usage(asdict(scheduler.usage))
     return read_run(request.output)
-
-
-def procedure_for(spec: SmoothingSpec, tv: float) -> Procedure:
-    """Return a fresh procedure of ``spec``'s mode."""
-    return certify(spec, tv) if spec.mode == "certify" else predict(spec, tv)
 
 
 def label_of(dataset: Dataset, image_index: int) -> int | None:
@@ -108,14 +106,14 @@ def _jobs(dataset: Dataset, spec: SmoothingSpec, record: RunRecord, done: int) -
         yield Job(
             image_index=int(dataset.indices[position]),
             pixels=dataset.images[position],
-            procedure=procedure_for(spec, tv),
+            procedure=procedure_for(spec, tv, label_of(dataset, int(dataset.indices[position]))),
         )
 
 
 def _row(finished: Finished, dataset: Dataset) -> Row:
     label = label_of(dataset, finished.image_index)
     counts = tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts))
-    return Row(index=finished.image_index, label=label, outcome=finished.outcome, counts=counts)
+    return Row(index=finished.image_index, label=label, outcome=finished.outcome, counts=counts, looks=finished.looks)
 
 
 def _seed(request: RunRequest) -> tuple[int, bool]:
@@ -134,6 +132,8 @@ def _seed(request: RunRequest) -> tuple[int, bool]:
 
 def _check_labels(request: RunRequest) -> None:
     dataset, classes = request.dataset, request.plan.record.classes
+    if request.spec.against_label and dataset.labels is None:
+        raise InputError(f"{dataset.name}: expected labels to certify against, found none; leave out --against-label")
     if len(dataset) == 0:
         raise InputError(f"{dataset.name}: expected at least one image, the slice holds none")
     if dataset.labels is not None and int(dataset.labels.max()) >= classes:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, Segment
 from purecert.engine.certificates import Outcome
 from purecert.engine.errors import BackendError
-from purecert.engine.procedures import Counts, Draw, Procedure
+from purecert.engine.procedures import ESTIMATE, Counts, Draw, Procedure
+from purecert.engine.votes import batches_of
 
 _IN_FLIGHT = 2
 
@@ -32,6 +33,36 @@ class Finished:
     image_index: int
     outcome: Outcome
     counts: dict[int, Counts]
+    looks: int  # how often the procedure saw draws of the phase that estimates
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Rows that a run computed."""
+
+    rows: int  # draws that were counted
+    padding: int  # rows of batches that held no draw
+    in_vain_at_most: int  # draws behind the first one at which a procedure would have stopped, had it looked at each
+
+    @property
+    def needless_share(self) -> float:
+        """Return the share, at most, of all rows that nobody needed."""
+        return (self.padding + self.in_vain_at_most) / max(1, self.rows + self.padding)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return what two sessions ran together."""
+        return Usage(
+            rows=self.rows + other.rows,
+            padding=self.padding + other.padding,
+            in_vain_at_most=self.in_vain_at_most + other.in_vain_at_most,
+        )
+
+    def __str__(self) -> str:
+        """Return the usage as one line."""
+        return (
+            f"{self.rows} draws, {self.padding} rows of padding, at most {self.in_vain_at_most} draws in vain; "
+            f"at most {self.needless_share:.2%} of all rows were not needed"
+        )
 
 
 @dataclass(slots=True, eq=False)  # one image is itself, whatever its counts
@@ -46,6 +77,7 @@ class _Active:
     counts: dict[int, Counts] = field(default_factory=dict)  # whole phases so far
     asked: dict[int, int] = field(default_factory=dict)  # draws of each phase in earlier requests
     votes: Counts | None = None  # of the request under way
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +100,16 @@ class Scheduler:
         self._active: deque[_Active] = deque()
         self._in_flight: deque[_Submission] = deque()
         self._finished: dict[int, Finished] = {}
+        self._rows = self._batches = self._in_vain = 0
+
+    @property
+    def usage(self) -> Usage:
+        """Return what has been run so far, and how much of it nobody needed."""
+        return Usage(
+            rows=self._rows,
+            padding=self._batches * self._backend.info.batch - self._rows,
+            in_vain_at_most=self._in_vain,
+        )
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         """Yield each job's end in the order of ``jobs``; at most ``slots`` jobs are begun and unfinished.
@@ -77,9 +119,9 @@ class Scheduler:
         """
         waiting, order = iter(jobs), deque[int]()
         while True:
-            self._admit(waiting, order)
             while order and order[0] in self._finished:
                 yield self._finished.pop(order.popleft())
+            self._admit(waiting, order)  # after the yields: finished images that wait could keep all others out
             if not order:
                 return
             if len(self._in_flight) == _IN_FLIGHT or not self._submit():
@@ -103,6 +145,8 @@ class Scheduler:
             return False
         for owner, segment in zip(owners, segments, strict=True):
             owner.sent += segment.count
+        self._rows += sum(segment.count for segment in segments)
+        self._batches += batches_of(segments, self._backend.info.batch, self._backend.info.placement)
         self._in_flight.append(_Submission(self._backend.submit(segments), segments, owners, retried=False))
         return True
 
@@ -146,6 +190,7 @@ class Scheduler:
         phase = active.draw.phase
         active.counts[phase] = active.counts.get(phase, 0) + votes
         active.asked[phase] = active.asked.get(phase, 0) + active.draw.count
+        active.looks += phase == ESTIMATE
         try:
             active.draw = active.job.procedure.send(votes)
         except StopIteration as end:
@@ -154,7 +199,8 @@ class Scheduler:
         active.sent, active.received, active.votes = 0, 0, None
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
-        index = active.job.image_index
-        self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts)
+        index, last = active.job.image_index, active.draw
+        self._in_vain += last.count - (last.count if last.least is None else last.least)
+        self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts, looks=active.looks)
         self._active.remove(active)
         self._free.append(active.slot)

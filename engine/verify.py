@@ -11,16 +11,17 @@ import numpy as np
 from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.certificates import Outcome, Row
+from purecert.engine.conclusions import conclude
 from purecert.engine.counts import dense_counts, sparse_counts
 from purecert.engine.datasets import Dataset
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
-from purecert.engine.procedures import certificate, prediction
+from purecert.engine.procedures import procedure_for
 from purecert.engine.recording import make_record
 from purecert.engine.run_record import RunRecord
-from purecert.engine.running import label_of, procedure_for
+from purecert.engine.running import label_of
 from purecert.engine.scheduler import Job, Scheduler
 
 # The share of one image's labels that may differ on another engine: what export admits of an FP16 plan, and as much
@@ -94,15 +95,12 @@ def recomputed(run: Run, row: Row) -> Outcome:
         InputError: The counts are not of the run's classes and numbers of draws.
     """
     record = run.record
-    wanted = (record.n_select, record.n_estimate) if record.mode == "certify" else (record.n_estimate,)
-    found = tuple(sum(counts.values()) for counts in row.counts)
-    if found != wanted:
-        raise InputError(f"image {row.index}: expected {wanted} draws per phase, found {found}")
     phases = [dense_counts(counts, record.classes) for counts in row.counts]
     tv = total_variation(record.noise_elements, record.sigma)
-    if record.mode == "certify":
-        return certificate(record.spec, tv, phases[0], phases[1])
-    return prediction(record.spec, tv, phases[0])
+    try:
+        return conclude(record.spec, tv, phases, row.label)
+    except InputError as error:
+        raise InputError(f"image {row.index}: {error}") from error
 
 
 def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
@@ -149,11 +147,12 @@ def _same_engine(run: Run, here: BackendInfo) -> bool:
 def _replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Row]) -> dict[int, int]:
     """Return image -> draws that got another label this time, for the images that differ."""
     position = {int(index): i for i, index in enumerate(dataset.indices)}
+    tv = total_variation(run.record.noise_elements, run.record.sigma)
     jobs = (
         Job(
             image_index=row.index,
             pixels=dataset.images[position[row.index]],
-            procedure=procedure_for(run.record.spec, 0.0),
+            procedure=procedure_for(run.record.spec, tv, row.label),
         )
         for row in chosen
     )

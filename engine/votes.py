@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Segment
+from purecert.engine.backends.base import Placement, Segment
 from purecert.engine.errors import BackendError
 
 
@@ -57,6 +57,13 @@ def static_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Pie
             first += count
     if pieces:
         yield pieces
+
+
+def batches_of(segments: Sequence[Segment], batch: int, placement: Placement) -> int:
+    """Return how many batches hold the rows of one submission."""
+    if placement == "row_invariant":
+        return -(-sum(segment.count for segment in segments) // batch)
+    return sum(1 for _ in static_batches(segments, batch))
 
 
 def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:

@@ -20,18 +20,24 @@ MOST_OUTSIDE = 0.10  # of a run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outside:
-    """Seconds of the loop over all images, a number for each round, and where those of the constant go."""
+    """Seconds over all images, a number for each round, and where those of the constant's loop go."""
 
     images: int
     network_loop_seconds: tuple[float, ...]
     constant_loop_seconds: tuple[float, ...]
+    network_seconds: tuple[float, ...]  # of the process, start of Python left out
+    constant_seconds: tuple[float, ...]
     parts: Parts  # for the same certificates, each part alone
 
     @property
     def share(self) -> float:
-        """Return the median, over the rounds, of the constant's time over the network's."""
-        pairs = zip(self.constant_loop_seconds, self.network_loop_seconds, strict=True)
-        return median(constant / network for constant, network in pairs)
+        """Return the median, over the rounds, of the constant's loop over the network's."""
+        return _median_ratio(self.constant_loop_seconds, self.network_loop_seconds)
+
+    @property
+    def whole_share(self) -> float:
+        """Return the same of the whole processes, which also import, open the backend and check its rows."""
+        return _median_ratio(self.constant_seconds, self.network_seconds)
 
 
 def measure_outside(plan: Path, work: Work, rounds: int, folder: Path) -> Outside:
@@ -52,5 +58,11 @@ def measure_outside(plan: Path, work: Work, rounds: int, folder: Path) -> Outsid
         images=images,
         network_loop_seconds=tuple(run.loop_seconds for run in found[network]),
         constant_loop_seconds=tuple(run.loop_seconds for run in found[constant]),
+        network_seconds=tuple(run.seconds for run in found[network]),
+        constant_seconds=tuple(run.seconds for run in found[constant]),
         parts=in_own_process(time_parts, constant.plan, work, images, folder),
     )
+
+
+def _median_ratio(part: tuple[float, ...], whole: tuple[float, ...]) -> float:
+    return median(one / all_of_it for one, all_of_it in zip(part, whole, strict=True))

@@ -46,16 +46,21 @@ def memory_table(growth: Growth) -> str:
 
 def outside_table(outside: Outside) -> str:
     """Return the loops' times, the share, and the parts of what is not the network."""
-    loops = {"network": outside.network_loop_seconds, "constant": outside.constant_loop_seconds}
+    loops = {
+        "network, loop": outside.network_loop_seconds,
+        "constant, loop": outside.constant_loop_seconds,
+        "network, process": outside.network_seconds,
+        "constant, process": outside.constant_seconds,
+    }
     rows = [[name, *(rounded_up(seconds) for seconds in times)] for name, times in loops.items()]
-    heading = ["loop over all images", *(f"round {number}, s" for number in range(1, len(rows[0])))]
+    heading = ["all images", *(f"round {number}, s" for number in range(1, len(rows[0])))]
     network = median(outside.network_loop_seconds)
     parts = [[name, rounded_up(seconds), f"{seconds / network:.2%}"] for name, seconds in asdict(outside.parts).items()]
     return "\n".join(
         [
             *markdown_table([heading, *rows], text_columns=1),
-            f"\noutside the network: {outside.share:.2%} of a run, the median of the rounds\n",
-            *markdown_table([["part, alone", "s", "of a run"], *parts], text_columns=1),
+            f"\noutside the network: {outside.share:.2%} of the loop, {outside.whole_share:.2%} of a process\n",
+            *markdown_table([["part, alone", "s", "of the loop"], *parts], text_columns=1),
         ]
     )
 

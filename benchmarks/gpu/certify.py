@@ -1,11 +1,11 @@
 """Seconds per certificate of engine-certify on the GPU, from its own timings and from start to end."""
 
 import json
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
+from certifying.engine_side import loop_seconds
 from gpu.command import run_engine
 from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, read_setting
@@ -58,7 +58,7 @@ def _certify(setting: Setting, name: str, n: int, images: int, run: str) -> dict
     began = perf_counter()
     run_engine("certify", *places, *draws, *backend, of=name)
     wall = perf_counter() - began
-    loop = _loop_seconds(output / "timings.jsonl")
+    loop = loop_seconds(output)
     return {
         "n": n,
         "images": images,
@@ -69,11 +69,6 @@ def _certify(setting: Setting, name: str, n: int, images: int, run: str) -> dict
         "certificates": (output / "certificates.jsonl").read_text().splitlines(),
         "backend": json.loads((output / "run.json").read_bytes())["backend"],
     }
-
-
-def _loop_seconds(timings: Path) -> float:
-    """Return the seconds from the first submission to the last answer: opening the backend is not in it."""
-    return sum(float(json.loads(line)["seconds"]) for line in timings.read_text().splitlines())
 
 
 if __name__ == "__main__":

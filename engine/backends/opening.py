@@ -30,7 +30,8 @@ BACKENDS = {
 }
 
 _SEED_RANGE = 2**64
-_SLOTS = 16
+# Images that a graph on the host holds at once: where each asks for a few draws, they still fill a batch of 512.
+HOST_SLOTS = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +148,7 @@ def _open_host(plan: Plan, sigma: float, noise: list[InputNoise], options: Backe
     return Opened(
         graph=graph,
         hardware=describe_cpu(),
-        backend=lambda info: HostBackend(graph, noise, info, plan.record.classes, _SLOTS),
+        backend=lambda info: HostBackend(graph, noise, info, plan.record.classes, HOST_SLOTS),
     )
 
 

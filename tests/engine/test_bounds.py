@@ -1,6 +1,7 @@
 """Bounds against 30-digit values, closed forms, published counts and mpmath."""
 
 import csv
+import math
 from decimal import Decimal
 from pathlib import Path
 
@@ -139,3 +140,25 @@ def test_a_probability_outside_its_range_has_no_radius(p_lower: float) -> None:
 )
 def test_radius_prints_rounded_down(radius: float, printed: str) -> None:
     assert format_radius(radius) == printed
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 1e-101, 1.08031100493458e-247])
+def test_an_alpha_at_which_the_tail_is_lost_is_refused(alpha: float) -> None:
+    """Of 10,000 draws the last one would give .93161 for 9,964 successes, above the exact bound."""
+    with pytest.raises(ValueError, match=r"alpha in \[1e-100, 1\)"):
+        clopper_pearson_lower(9964, 10_000, alpha)
+
+
+@pytest.mark.parametrize("trials", [math.inf, math.nan])
+def test_trials_that_are_no_number_are_refused(trials: float) -> None:
+    with pytest.raises(ValueError, match="trials >= 1"):
+        clopper_pearson_lower(1, trials, 1e-3)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(9964, 10_000), (99_963, 100_000), (70, 100), (3, 5), (2, 10)])
+def test_at_the_least_alpha_the_bound_is_below_the_exact_one(successes: int, trials: int) -> None:
+    bound = float(clopper_pearson_lower(successes, trials, 1e-100))
+    assert bound > 0
+    with mpmath.workdps(60):
+        tail = mpmath.betainc(successes, trials - successes + 1, 0, bound, regularized=True)
+        assert tail <= mpmath.mpf("1e-100")

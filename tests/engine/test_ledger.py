@@ -14,6 +14,7 @@ from purecert.engine.certificates import Row
 from purecert.engine.errors import InputError
 from purecert.engine.ledger import clear_run, open_ledger, read_run, stored_seed
 from purecert.engine.run_record import RunRecord
+from purecert.engine.spec import StopSpec
 from support.records import BACKEND, DATA, RUN, certified, mixed_rows, write_run
 
 _HERE: dict[str, object] = {"plan": "/plan", "data": "digits:test", "data_dir": None}
@@ -137,6 +138,8 @@ _OTHER = {
     "n_select": 101,
     "n_estimate": 1001,
     "alpha": 0.002,
+    "stop": StopSpec(rule="radii", radii=(0.5,)),
+    "against_label": True,
     "seed": 5,
     "seed_given": True,
     "plan": "c" * 64,

@@ -136,17 +136,17 @@ _GARBAGE = {
     "empty": b"",
     "not JSON": b"run",
     "not text": b"\xff\xfe\x00",
-    "cut short": b'{"schema": "purecert.run/2", ',
+    "cut short": b'{"schema": "purecert.run/3", ',
     "null": b"null",
     "a list": b"[]",
     "a number": b"1",
     "no schema": b"{}",
-    "schema of the wrong type": b'{"schema": ["purecert.run/2"]}',
+    "schema of the wrong type": b'{"schema": ["purecert.run/3"]}',
     "a huge schema": b'{"schema": "' + b"x" * 1_000_000 + b'"}',
     "an integer of too many digits": b'{"schema": ' + b"9" * 10_000 + b"}",
     "deeply nested": b"[" * 1_000_000,
     "deeply nested and closed": b"[" * 100_000 + b"]" * 100_000,
-    "only its schema": b'{"schema": "purecert.run/2"}',
+    "only its schema": b'{"schema": "purecert.run/3"}',
 }
 
 
@@ -196,8 +196,8 @@ def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: by
 
 def test_a_run_of_another_schema_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, [])
-    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/3"}))
-    with pytest.raises(InputError, match=r"expected schema purecert.run/2, found 'purecert.run/3'; use the version"):
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/4"}))
+    with pytest.raises(InputError, match=r"expected schema purecert.run/3, found 'purecert.run/4'; use the version"):
         read_run(tmp_path)
 
 

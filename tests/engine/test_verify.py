@@ -102,7 +102,7 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
     p_lower = float(subtract_budget(clopper_pearson_lower(500, 500, 1e-3), total_variation([64], 0.5)))
     claim = {"p_lower": p_lower, "radius": float(certified_radius(0.5, p_lower)), "counts": counts}
     forged = [row | claim | {"outcome": "certified", "predicted": certified["predicted"]} for row in rows]
-    in_order = ("index", "label", "outcome", "predicted", "p_lower", "radius", "counts", "run")
+    in_order = ("index", "label", "outcome", "predicted", "p_lower", "radius", "counts", "looks", "run")
     _reseal(run, [{key: row[key] for key in in_order} for row in forged], backend={"hardware": "x86_64 Another"})
     ended = engine("verify", run, "--share", "1").expect(4)
     assert "replayed labels differ" in ended.out

@@ -36,6 +36,11 @@ def test_no_function_for_one_instruction_set_can_be_linked_by_other_files(
     own = f"purecert::{name.capitalize()}Lanes"
     assert shared
     assert [symbol for symbol in shared if own not in symbol] == []
+    # Nor may anything of it run when the module is loaded.
+    sections = subprocess.run(
+        ["readelf", "--sections", "--wide", str(made)], check=True, capture_output=True, text=True
+    )
+    assert ".init_array" not in sections.stdout
 
 
 def test_the_options_are_those_of_the_build() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
-from purecert.engine.running import procedure_for
+from purecert.engine.procedures import procedure_for
 from purecert.engine.scheduler import Finished, Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
 

@@ -25,8 +25,8 @@ from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import BackendError, CheckError, InputError, OutOfMemoryError
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan, read_plan
+from purecert.engine.procedures import procedure_for
 from purecert.engine.recording import make_record
-from purecert.engine.running import procedure_for
 from purecert.engine.scheduler import Finished, Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
 from purecert.engine.tensorrt.cache import EngineFile, open_engine

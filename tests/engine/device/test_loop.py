@@ -23,7 +23,7 @@ from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.noise_inputs import noise_of_inputs, total_variation
 from purecert.engine.plan import Plan, read_plan
-from purecert.engine.running import procedure_for
+from purecert.engine.procedures import procedure_for
 from purecert.engine.scheduler import Finished, Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
 

@@ -60,7 +60,7 @@ def cell_under_claim(spec: SmoothingSpec, share: float, invalid_part: float = 0.
     """
     successes = max(round(share * spec.n_estimate), _least_certifying(spec))
     counts = np.array([successes, spec.n_estimate - successes, 0])
-    claim = certificate(spec, 0.0, counts, counts)
+    claim = certificate(spec, 0.0, 0, counts)
     assert isinstance(claim, Certificate)
     top = probability_below(claim.radius, spec.sigma)
     rest = 1 - top

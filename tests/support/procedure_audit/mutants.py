@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from purecert.engine.certificates import Abstention, Certificate, Outcome
-from purecert.engine.procedures import ESTIMATE, SELECT, Draw, Procedure, certificate, certify, predict, prediction
+from purecert.engine.procedures import (
+    ESTIMATE,
+    SELECT,
+    Draw,
+    Procedure,
+    certificate,
+    certify,
+    predict,
+    prediction,
+    top_class,
+)
 from purecert.engine.spec import SmoothingSpec
 from support.procedure_audit.cells import Cell, cell_under_claim
 from support.procedure_audit.simulation import Steps, Tally, tally_certificates, tally_predictions
@@ -29,14 +39,14 @@ def reuse_selection(spec: SmoothingSpec, tv: float) -> Procedure:
     """Count the draws that picked the class once more when its probability is bounded."""
     selected = yield Draw(SELECT, spec.n_select)
     fresh = yield Draw(ESTIMATE, spec.n_estimate - spec.n_select)
-    return certificate(spec, tv, selected, selected + fresh)
+    return certificate(spec, tv, top_class(selected), selected + fresh)
 
 
 def select_afterwards(spec: SmoothingSpec, tv: float) -> Procedure:
     """Certify whichever class leads among the draws of the estimate."""
     yield Draw(SELECT, spec.n_select)
     estimated = yield Draw(ESTIMATE, spec.n_estimate)
-    return certificate(spec, tv, estimated, estimated)
+    return certificate(spec, tv, top_class(estimated), estimated)
 
 
 def look_ten_times(spec: SmoothingSpec, tv: float) -> Procedure:
@@ -45,7 +55,7 @@ def look_ten_times(spec: SmoothingSpec, tv: float) -> Procedure:
     estimated = np.zeros_like(selected)
     for _ in range(_LOOKS):
         estimated = estimated + (yield Draw(ESTIMATE, spec.n_estimate // _LOOKS))
-        outcome = certificate(spec, tv, selected, estimated)
+        outcome = certificate(spec, tv, top_class(selected), estimated)
         if isinstance(outcome, Certificate):
             return outcome
     return Abstention()
@@ -58,14 +68,14 @@ def let_invalid_vote(spec: SmoothingSpec, tv: float) -> Procedure:
     voted = estimated.copy()
     voted[np.argmax(selected[:-1])] += voted[-1]
     voted[-1] = 0
-    return certificate(spec, tv, selected, voted)
+    return certificate(spec, tv, top_class(selected), voted)
 
 
 def drop_invalid(spec: SmoothingSpec, tv: float) -> Procedure:
     """Take invalid rows out of n."""
     selected = yield Draw(SELECT, spec.n_select)
     estimated = yield Draw(ESTIMATE, spec.n_estimate)
-    return certificate(spec, tv, selected, np.append(estimated[:-1], 0))
+    return certificate(spec, tv, top_class(selected), np.append(estimated[:-1], 0))
 
 
 def double_alpha(spec: SmoothingSpec, tv: float) -> Procedure:
