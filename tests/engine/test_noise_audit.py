@@ -77,7 +77,7 @@ def _chances(seed: int) -> list[Finding]:
         binomial("count", int(random.binomial(10_000, 0.001)), 10_000, 0.001),
         normal("mean", float(random.normal()), 1),
         largest("largest", random.normal(size=500), 1),
-        most_and_least("extremes", counts, 1000, 0.002),
+        most_and_least("extremes", counts, 1000, 0.002, counts.size),
     ]
 
 

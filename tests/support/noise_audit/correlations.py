@@ -100,6 +100,10 @@ def _findings(name: str, chunks: Iterator[_Chunk], law: Law) -> list[Finding]:
     return [
         *correlated,
         most_and_least(
-            f"{name}: both beyond {EXTREME:g} sigma, {both.size:,} pairs", both, observations, law.beyond(EXTREME) ** 2
+            f"{name}: both beyond {EXTREME:g} sigma, {both.size:,} pairs",
+            both,
+            observations,
+            law.beyond(EXTREME) ** 2,
+            draws,
         ),
     ]

@@ -58,12 +58,12 @@ def largest(test: str, z: np.ndarray, draws: int) -> Finding:
     return Finding(test=test, draws=draws, statistic=most, p=min(rarity, 1 - rarity))
 
 
-def most_and_least(test: str, counts: np.ndarray, trials: int, mass: float) -> Finding:
+def most_and_least(test: str, counts: np.ndarray, trials: int, mass: float, draws: int) -> Finding:
     """Return how the extremes of many binomial counts agree with their law; the statistic is the rarer of both."""
     high, low = int(counts.max()), int(counts.min())
     rarest = min((at_least(high, trials, mass), high), (at_most(low, trials, mass), low))
     p = _rarity(2 * rarest[0], counts.size)
-    return Finding(test=test, draws=counts.size * trials, statistic=float(rarest[1]), p=p)
+    return Finding(test=test, draws=draws, statistic=float(rarest[1]), p=p)
 
 
 def at_least(successes: int, trials: int, mass: float) -> float:
