@@ -23,6 +23,7 @@ from purecert.engine.recording import make_record
 from purecert.engine.run_record import RunRecord
 from purecert.engine.running import label_of
 from purecert.engine.scheduler import Job, Scheduler
+from purecert.engine.spec import SmoothingSpec
 
 # The share of one image's labels that may differ on another engine: what export admits of an FP16 plan, and as much
 # again for chance in a single image.
@@ -33,6 +34,7 @@ _ELSEWHERE = 0.01
 class Verification:
     """What was checked and what was wrong."""
 
+    spec: SmoothingSpec  # what the run claims of each image, and how its draws end
     images: int  # lines whose form and arithmetic were checked
     replayed: int  # images whose noise and graph were run again
     exact: bool | None  # the replay ran on the engine that the run names, so every vote must agree; None: no replay
@@ -174,6 +176,7 @@ def _result(
 ) -> Verification:
     draws = sum(sum(counts.values()) for row in chosen for counts in row.counts)
     return Verification(
+        spec=run.record.spec,
         images=len(run.rows),
         replayed=len(chosen),
         exact=exact,

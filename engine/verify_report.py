@@ -6,6 +6,7 @@ import click
 
 from purecert.engine.canonical import canonical_json
 from purecert.engine.errors import CheckError
+from purecert.engine.spec import SmoothingSpec
 from purecert.engine.verify import Verification
 
 
@@ -31,6 +32,7 @@ def _lines(verification: Verification) -> list[str]:
     if verification.verified:
         lines.append(f"plan {verification.plan}")
         lines.append(f"data {verification.data}")
+        lines.append(_claim(verification.spec))
         lines.append(f"verified: {verification.images} images, every bound recomputed from its counts")
     if verification.replayed:
         lines.append(
@@ -38,3 +40,10 @@ def _lines(verification: Verification) -> list[str]:
             f"{verification.replayed_draws} labels differ"
         )
     return lines
+
+
+def _claim(spec: SmoothingSpec) -> str:
+    """Return how each image was answered for, and how often that may be wrong."""
+    mode = "fixed n" if spec.stop is None else f"stops early by {spec.stop.rule}"
+    given = ", class given: label" if spec.against_label else ""
+    return f"{spec.mode}, {mode}{given}; alpha {spec.alpha:.6g} an image"

@@ -21,6 +21,15 @@ _MODES = {
     "predict early": ("predict", ("--early",)),
 }
 
+_SAID = {
+    "fixed": "certify, fixed n",
+    "radii": "certify, stops early by radii",
+    "tolerance": "certify, stops early by tolerance",
+    "against label": "certify, stops early by radii, class given: label",
+    "predict": "predict, fixed n",
+    "predict early": "predict, stops early by answer",
+}
+
 
 def _arguments(plan: Path, out: Path, batch: int, extra: tuple[str, ...]) -> list[str | Path]:
     data = ["--data", "digits:test[:20]", "--sigma", "0.5", "--n", "800", "--seed", "77", "--threads", "1"]
@@ -48,7 +57,8 @@ def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
         engine(command, *resuming).expect(0)
         for name in ("run.json", "certificates.jsonl"):
             assert (cut / name).read_bytes() == (whole / name).read_bytes()
-        engine("verify", cut, "--share", "0.2", "--strict").expect(0)
+        said = engine("verify", cut, "--share", "0.2", "--strict").expect(0).out
+        assert f"{_SAID[mode]}; alpha 0.001 an image" in said.splitlines()
     assert _rows(tmp_path / "whole-64") == _rows(tmp_path / "whole-256")
 
 

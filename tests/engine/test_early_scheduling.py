@@ -1,5 +1,8 @@
 """Images that end at different times in one scheduler: none is lost, none asks in vain, batches stay full."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,10 +10,17 @@ from numpy.typing import NDArray
 from purecert.engine.procedures import procedure_for
 from purecert.engine.scheduler import Finished, Job, Scheduler, Usage
 from purecert.engine.spec import SmoothingSpec, StopSpec
+from support.faulty_backend import FaultyBackend
 from support.simulated_graph import SimulatedGraph
 
 _RADII = StopSpec(rule="radii", radii=(0.25, 0.5), alpha_final=5e-4)
 _SPEC = SmoothingSpec(mode="certify", sigma=0.5, n_estimate=2_000, stop=_RADII)
+_SPECS = {
+    "radii": _SPEC,
+    "tolerance": replace(_SPEC, stop=StopSpec(rule="tolerance", tolerance=0.1, alpha_final=5e-4)),
+    "against label": replace(_SPEC, against_label=True),
+    "predict early": replace(_SPEC, mode="predict", stop=StopSpec(rule="answer")),
+}
 _NO_PIXELS = np.zeros((1, 1, 1), np.uint8)
 
 
@@ -41,6 +51,22 @@ def test_no_image_is_lost_and_none_sees_the_batching(slots: int, batch: int) -> 
     ends, _ = _run(40, batch, slots)
     assert [end.image_index for end in ends] == list(range(40))
     assert _seen(ends) == _seen(_run(40, 100, 7)[0])
+
+
+@pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)
+def test_a_lost_submission_is_drawn_again_and_no_image_sees_it(spec: SmoothingSpec) -> None:
+    """Looks and outcomes are those of a run without a fault."""
+    failing = [1, 5, 20]
+    lossy, submissions = _run_losing(spec, failing)
+    assert submissions > max(failing)
+    assert _seen(lossy) == _seen(_run_losing(spec, [])[0])
+
+
+def _run_losing(spec: SmoothingSpec, failing: Sequence[int]) -> tuple[list[Finished], int]:
+    """Return the ends, and how many submissions it took."""
+    backend = FaultyBackend(SimulatedGraph(_laws(40), seed=1, batch=64, slots=8), failing)
+    jobs = (Job(image_index=i, pixels=_NO_PIXELS, procedure=procedure_for(spec, 0.0, 0)) for i in range(40))
+    return list(Scheduler(backend).run(jobs)), backend.submissions
 
 
 def test_images_take_turns_where_the_place_matters_and_see_the_same() -> None:

@@ -1,7 +1,6 @@
 """Many images through one backend: the same votes as one row at a time, whatever the batching."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.noise import draw
@@ -18,6 +16,7 @@ from purecert.engine.plan import Plan
 from purecert.engine.procedures import certify
 from purecert.engine.scheduler import Job, Scheduler
 from purecert.engine.spec import SmoothingSpec
+from support.faulty_backend import FaultyBackend
 from support.plans import LABEL_CONSTANTS, label_nodes, linear_plan, write_test_plan
 from support.runs import certify_images
 
@@ -75,42 +74,9 @@ def test_results_come_in_the_order_of_the_jobs(plan: Plan, images: NDArray[np.ui
         assert [end.image_index for end in Scheduler(backend).run(jobs)] == [0, 1, 2, 3]
 
 
-class _Faulty(Backend):
-    """A real backend whose chosen submissions fail, as a device's would: the fault, not the engine, is made up."""
-
-    def __init__(self, inner: Backend, failing: Sequence[int]) -> None:
-        self._inner, self._failing, self.submissions = inner, failing, 0
-
-    @property
-    def info(self) -> BackendInfo:
-        return self._inner.info
-
-    @property
-    def slots(self) -> int:
-        return self._inner.slots
-
-    @property
-    def capacity(self) -> int:
-        return self._inner.capacity
-
-    def place(self, slot: int, image_index: int, pixels: NDArray[np.uint8]) -> None:
-        self._inner.place(slot, image_index, pixels)
-
-    def submit(self, segments: Sequence[Segment]) -> Future[NDArray[np.int64]]:
-        self.submissions += 1
-        if self.submissions in self._failing:
-            lost: Future[NDArray[np.int64]] = Future()
-            lost.set_exception(BackendError("the device was lost"))
-            return lost
-        return self._inner.submit(segments)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
 def _run_faulty(plan: Plan, images: NDArray[np.uint8], failing: Sequence[int]) -> list[list[int]]:
     opened = open_backend(plan, 0.5, _SEED, BackendOptions(batch=64), images, np.arange(len(images)))
-    with closing(_Faulty(opened, failing)) as backend:
+    with closing(FaultyBackend(opened, failing)) as backend:
         jobs = [Job(image_index=i, pixels=images[i], procedure=certify(_SPEC, 0.0)) for i in range(len(images))]
         return [end.counts[1].tolist() for end in Scheduler(backend).run(jobs)]
 
