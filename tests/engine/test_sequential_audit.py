@@ -12,7 +12,14 @@ from scipy import special
 
 from purecert.engine.certificates import Certificate
 from purecert.engine.procedures import certify
-from support.procedure_audit.every_draw import ends, false_claims, tally_early_every_draw, tally_every_draw
+from purecert.engine.spec import SmoothingSpec, StopSpec
+from support.procedure_audit.every_draw import (
+    answers_to_a_tie,
+    ends,
+    false_claims,
+    tally_early_every_draw,
+    tally_every_draw,
+)
 from support.procedure_audit.sequential import (
     answering_cells,
     certifying_spec,
@@ -53,6 +60,14 @@ def test_a_fault_makes_more_false_certificates_than_alpha_allows(steps: Steps) -
         outcomes, _ = run_in_step(cell, runs, generator, each)
         false = sum(isinstance(outcome, Certificate) for outcome in outcomes)
         assert (false > runs * 0.05 + 4 * np.sqrt(runs * 0.05 * 0.95)) == is_faulty
+
+
+def test_a_prediction_that_counts_its_selection_again_errs_more_often_than_alpha_allows() -> None:
+    """By exact sums over two classes: 5 draws pick the candidate, and must not speak for it as well."""
+    spec = SmoothingSpec(mode="predict", sigma=0.5, n_estimate=100, alpha=0.05, stop=StopSpec(rule="answer"))
+    reused = {(5, 0): 2 / 32, (4, 1): 10 / 32, (3, 2): 20 / 32}
+    assert 0.5 * spec.alpha < answers_to_a_tie(spec, {(0, 0): 1.0}) <= spec.alpha
+    assert answers_to_a_tie(spec, reused) > 1.1 * spec.alpha
 
 
 def test_a_rule_that_a_batch_can_jump_over_is_seen_by_the_draws_that_it_wastes() -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from purecert.engine.answering import AnswerRule
 from purecert.engine.anytime import Thresholds
-from purecert.engine.certificates import Certificate
-from purecert.engine.procedures import certificate
+from purecert.engine.certificates import Certificate, Prediction
+from purecert.engine.procedures import certificate, early_prediction
 from purecert.engine.spec import SmoothingSpec
 from purecert.engine.stopping import stop_rule
 from support.procedure_audit.cells import Cell
@@ -127,6 +128,27 @@ def tally_early_every_draw(cell: Cell, runs: int, generator: np.random.Generator
         false_claims=false,
         expected=None,
     )
+
+
+def answers_to_a_tie(spec: SmoothingSpec, counted: dict[tuple[int, int], float]) -> float:
+    """Return the exact chance that an early prediction answers where two classes are equally likely: always wrongly.
+
+    Args:
+        spec: Sampling plan, with a look after every draw.
+        counted: Draws of candidate and rival that the rule begins with -> their probability.
+    """
+    rule, answered = AnswerRule(spec, 0.0, 0), 0.0
+    for _ in range(spec.n_estimate + 1):
+        kept: dict[tuple[int, int], float] = {}
+        for (own, rival), chance in counted.items():
+            counts = np.array([own, rival, 0])
+            if rule.remaining(counts) == 0:
+                answered += chance * isinstance(early_prediction(spec, 0.0, 0, counts), Prediction)
+            else:
+                for state in ((own + 1, rival), (own, rival + 1)):
+                    kept[state] = kept.get(state, 0.0) + chance / 2
+        counted = kept
+    return answered
 
 
 def _least(alpha: float, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
