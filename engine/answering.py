@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.anytime import Thresholds
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.errors import InputError
+from purecert.engine.spec import MIN_ALPHA, SmoothingSpec
 
 _HALF = 0.5
 
@@ -22,11 +23,20 @@ class AnswerRule:
     """Stops when every rival is less likely than the candidate, or one is shown to be more likely."""
 
     def __init__(self, spec: SmoothingSpec, tv: float, candidate: int) -> None:
-        """Prepare for ``candidate``, chosen from other draws; ``tv`` is of one draw's noise from the ideal Gaussian."""
+        """Prepare for ``candidate``, chosen from other draws; ``tv`` is of one draw's noise from the ideal Gaussian.
+
+        Raises:
+            InputError: The noise as drawn leaves nothing of alpha.
+        """
         assert spec.stop is not None
         # n draws together are within n * tv of ideal ones, and so is the probability of any event.
         self._chance = spec.n_estimate * tv
         self._alpha, self._candidate = spec.alpha - self._chance, candidate
+        if self._alpha < MIN_ALPHA:
+            raise InputError(
+                f"expected alpha above {self._chance:.3g}, by which {spec.n_estimate} draws of noise may differ from "
+                f"ideal ones, got {spec.alpha}; ask for a larger alpha, or for fewer draws"
+            )
         self._ahead = Thresholds(_HALF, self._alpha)
         self._behind = Thresholds(_HALF, spec.stop.alpha_refute)
 

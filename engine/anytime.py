@@ -175,5 +175,6 @@ def _level(n: _Values, alpha: float) -> _Values:
 
 def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[_Values, _Values]:
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
-    require(bool(np.all((n >= 1) & (k >= 0) & (k <= n))), "0 <= successes <= trials and trials >= 1")
+    is_count = np.isfinite(n) & (n >= 1) & (k >= 0) & (k <= n)
+    require(bool(np.all(is_count)), "0 <= successes <= trials and trials >= 1")
     return k, n

@@ -18,6 +18,7 @@ from purecert.engine.ledger import TIMINGS_FILE, Run
 COHEN_FILE = "cohen.tsv"
 _ABSTAINED = -1  # Cohen's mark of an abstention, whose radius is 0.0
 
+_LARGEST_RADIUS = 1e6  # also of images in [0, 255]; far beyond, sums over a log are no longer finite
 _CERTIFY_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _PREDICT_COLUMNS = ("idx", "label", "predict", "correct", "time")
 _UNNAMED_COLUMNS = {5: ("label", "predict", "radius", "correct", "time"), 6: _CERTIFY_COLUMNS}  # rRCM writes five
@@ -87,7 +88,7 @@ def read_cohen_tsv(path: Path) -> CohenLog:
     if not path.is_file():
         raise InputError(f"{path}: expected a log in Cohen's format, found no file; is the path right?")
     try:
-        return parse_cohen_tsv(path.read_text("utf-8"), str(path))
+        return parse_cohen_tsv(path.read_text("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a log in Cohen's format, found no text; is the path right?") from error
 
@@ -105,14 +106,24 @@ def parse_cohen_tsv(text: str, where: str) -> CohenLog:
     if not lines:
         return CohenLog(rows=(), cut_short=False)
     columns, lines = _columns(lines, where)
-    # Only a last line without its newline can have broken off; one with every column may lack just that newline.
-    cut_short = bool(lines) and not text.endswith("\n") and len(lines[-1][1]) < len(columns)
+    cut_short = bool(lines) and not text.endswith("\n") and _is_broken_off(lines[-1][1], columns)
     whole = lines[:-1] if cut_short else lines
     rows = [
         _row(_named(columns, fields, f"{where}:{number}"), position, f"{where}:{number}")
         for position, (number, fields) in enumerate(whole)
     ]
     return CohenLog(rows=tuple(rows), cut_short=cut_short)
+
+
+def _is_broken_off(fields: Sequence[str], columns: Sequence[str]) -> bool:
+    """Return whether a last line without its newline lacks more than that: a column, or the end of the time."""
+    if len(fields) < len(columns):
+        return True
+    try:
+        _seconds(_named(tuple(columns), list(fields), "").get("time", ""), "")
+    except InputError:
+        return True
+    return False
 
 
 def _fields(row: Row, seconds: float | None, radii: bool) -> tuple[str, ...]:
@@ -197,8 +208,8 @@ def _correct(text: str, where: str) -> bool:
 
 def _radius(text: str, where: str) -> float:
     radius = _number(text)
-    if radius is None or radius < 0:
-        _refuse(where, "a radius of at least 0", repr(text))
+    if radius is None or not 0 <= radius <= _LARGEST_RADIUS:
+        _refuse(where, f"a radius in [0, {_LARGEST_RADIUS:g}]", repr(text))
     return radius
 
 

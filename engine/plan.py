@@ -95,6 +95,11 @@ class Plan:
     record: PlanRecord
     digest: str
 
+    @property
+    def noise_elements(self) -> tuple[int, ...]:
+        """Return how many noise values a row takes, of each input of its graphs."""
+        return tuple(graph_input.elements for graph_input in self.record.inputs)
+
     def graph(self, sigma: float) -> SigmaGraph:
         """Return the graph of ``sigma``.
 

@@ -50,6 +50,16 @@ def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> P
     return predict(spec, tv) if spec.stop is None else predict_early(spec, tv)
 
 
+def check_rule(spec: SmoothingSpec, tv: float) -> None:
+    """Check that the rule of ``spec``, if it has one, can ever settle anything.
+
+    Raises:
+        InputError: No radius that is listed is within reach, or alpha is less than what the noise takes off it.
+    """
+    if spec.stop is not None:
+        _ = stop_rule(spec, tv) if spec.mode == "certify" else AnswerRule(spec, tv, 0)
+
+
 def certify(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedure:
     """Return the steps of CERTIFY (Cohen et al. 2019, section 3.2.2), which may stop early or be given the class.
 

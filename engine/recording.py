@@ -37,7 +37,7 @@ def make_record(
         time_rule=plan.record.time_rule,
         t=plan.graph(spec.sigma).t,
         classes=plan.record.classes,
-        noise_elements=tuple(graph_input.elements for graph_input in plan.record.inputs),
+        noise_elements=plan.noise_elements,
         data=DataRecord(
             name=dataset.name,
             images=len(dataset),

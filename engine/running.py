@@ -19,7 +19,7 @@ from purecert.engine.ledger import Run, check_output, clear_run, open_ledger, re
 from purecert.engine.noise import active_path
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
-from purecert.engine.procedures import procedure_for
+from purecert.engine.procedures import check_rule, procedure_for
 from purecert.engine.recording import make_record
 from purecert.engine.run_record import RunRecord
 from purecert.engine.scheduler import Finished, Job, Scheduler
@@ -67,6 +67,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     """
     check_output(request.output, resume=request.resume, force=request.force)
     _check_labels(request)
+    check_rule(request.spec, total_variation(request.plan.noise_elements, request.spec.sigma))
     seed, seed_given = _seed(request)
     plan, dataset, spec = request.plan, request.dataset, request.spec
     backend = open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)

@@ -61,7 +61,7 @@ def stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
         return None
     return StopSpec(
         rule=mode,
-        radii=tuple(sorted(set(parse_radii(radii or _RADII)))) if mode == "radii" else (),
+        radii=tuple(sorted(set(parse_radii(_RADII if radii is None else radii)))) if mode == "radii" else (),
         tolerance=(0.05 if tolerance is None else tolerance) if mode == "tolerance" else None,
         alpha_final=alpha / 2 if alpha_final is None else alpha_final,
         alpha_refute=alpha if alpha_refute is None else alpha_refute,

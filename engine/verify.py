@@ -5,8 +5,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
-
-import numpy as np
+from itertools import zip_longest
 
 from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.opening import BackendOptions, open_backend
@@ -18,7 +17,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.ledger import Run
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.plan import Plan
-from purecert.engine.procedures import procedure_for
+from purecert.engine.procedures import ESTIMATE, SELECT, Draw, Procedure, procedure_for
 from purecert.engine.recording import make_record
 from purecert.engine.run_record import RunRecord
 from purecert.engine.running import label_of
@@ -79,13 +78,18 @@ def verify_run(
     backend = open_backend(plan, run.record.sigma, run.record.seed, options, dataset.images, dataset.indices)
     with closing(backend):
         exact = _same_engine(run, backend.info)
-        differing = _replay(run, backend, dataset, chosen)
+        differing, other_looks = _replay(run, backend, dataset, chosen, exact)
     allowed = 0.0 if exact or strict else _ELSEWHERE
     draws = {row.index: sum(sum(counts.values()) for counts in row.counts) for row in chosen}
     problems = [
         f"image {index}: {count} of {draws[index]} replayed labels differ"
         for index, count in differing.items()
         if count > allowed * draws[index]
+    ]
+    problems += [
+        f"image {row.index}: replayed, its procedure looked {other_looks[row.index]} times, the line says {row.looks}"
+        for row in chosen
+        if row.index in other_looks
     ]
     return _result(run, chosen, exact, sum(differing.values()), problems)
 
@@ -146,29 +150,46 @@ def _same_engine(run: Run, here: BackendInfo) -> bool:
     return all(stored[name] == value for name, value in asdict(here).items())
 
 
-def _replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Row]) -> dict[int, int]:
-    """Return image -> draws that got another label this time, for the images that differ."""
+def _replay(
+    run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Row], exact: bool
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Return image -> draws that got another label this time, and image -> looks, both where they differ.
+
+    On the run's own engine the procedure itself must end as the line says. Elsewhere one label more or less may stop it
+    at another draw, so as many draws are replayed as the line counts.
+    """
     position = {int(index): i for i, index in enumerate(dataset.indices)}
     tv = total_variation(run.record.noise_elements, run.record.sigma)
     jobs = (
         Job(
             image_index=row.index,
             pixels=dataset.images[position[row.index]],
-            procedure=procedure_for(run.record.spec, tv, row.label),
+            procedure=procedure_for(run.record.spec, tv, row.label) if exact else _as_counted(run, row),
         )
         for row in chosen
     )
-    differing = {}
+    differing, looks = {}, {}
     for row, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True):
         counts = [sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)]
-        if found := sum(_differing(one, other) for one, other in zip(counts, row.counts, strict=True)):
+        if found := sum(_differing(one, other) for one, other in zip_longest(counts, row.counts, fillvalue={})):
             differing[row.index] = found
-    return differing
+        if exact and finished.looks != row.looks:
+            looks[row.index] = finished.looks
+    return differing, looks
+
+
+def _as_counted(run: Run, row: Row) -> Procedure:
+    """Draw as many of each phase as the line counts."""
+    first = ESTIMATE if run.record.spec.against_label else SELECT
+    for phase, counts in enumerate(row.counts, first):
+        yield Draw(phase, sum(counts.values()))
+    return row.outcome
 
 
 def _differing(one: dict[str, int], other: dict[str, int]) -> int:
-    """Return the least number of labels that must differ between two sets of counts of as many draws."""
-    return int(np.sum([max(one.get(key, 0) - other.get(key, 0), 0) for key in one.keys() | other.keys()]))
+    """Return the least number of labels that must differ between two sets of counts; draws that one lacks do."""
+    more = [one.get(key, 0) - other.get(key, 0) for key in one.keys() | other.keys()]
+    return max(sum(max(difference, 0) for difference in more), sum(max(-difference, 0) for difference in more))
 
 
 def _result(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
+from purecert.engine.bounds import MIN_ALPHA
 from purecert.engine.cohen_tsv import CohenRow
 from purecert.engine.errors import InputError
 from purecert.engine.logs.accuracy import CertifiedAccuracy, certified_accuracy
@@ -47,8 +48,8 @@ class Question:
         _require("--thin", self.thin, 1, _LARGEST_N)
         _require("--seed", self.seed, 0, 2**64 - 1)
         _require("--every", self.every, 1, 2**63 - 1)
-        _require("--alpha", self.alpha, 1e-300, 0.4999)
-        _require("--recertify", self.recertify, 1e-300, 0.4999)
+        _require("--alpha", self.alpha, MIN_ALPHA, 0.4999)
+        _require("--recertify", self.recertify, MIN_ALPHA, 0.4999)
         _require("--sigma", self.sigma, 1e-6, 1e6)
         if not all(radius >= 0 and math.isfinite(radius) for radius in self.radii):
             raise InputError(f"--radii: expected radii of at least 0 in [0, 1] pixel units, got {list(self.radii)}")

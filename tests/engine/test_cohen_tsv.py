@@ -151,10 +151,10 @@ def test_line_that_broke_off_is_left_out_and_told() -> None:
         ("20\t\t3\t0.377\t1\t1.0\n", "expected an integer under label, found ''"),
         ("20\t3\t3.0\t0.377\t1\t1.0\n", "expected an integer under predict, found '3.0'"),
         ("20\t3\t-2\t0.377\t1\t1.0\n", "expected a class or -1 under predict, found -2"),
-        ("20\t3\t3\tmuch\t1\t1.0\n", "expected a radius of at least 0, found 'much'"),
-        ("20\t3\t3\t-0.1\t1\t1.0\n", "expected a radius of at least 0, found '-0.1'"),
-        ("20\t3\t3\tnan\t1\t1.0\n", "expected a radius of at least 0, found 'nan'"),
-        ("20\t3\t3\tinf\t1\t1.0\n", "expected a radius of at least 0, found 'inf'"),
+        ("20\t3\t3\tmuch\t1\t1.0\n", "expected a radius in [0, 1e+06], found 'much'"),
+        ("20\t3\t3\t-0.1\t1\t1.0\n", "expected a radius in [0, 1e+06], found '-0.1'"),
+        ("20\t3\t3\tnan\t1\t1.0\n", "expected a radius in [0, 1e+06], found 'nan'"),
+        ("20\t3\t3\tinf\t1\t1.0\n", "expected a radius in [0, 1e+06], found 'inf'"),
         ("20\t3\t3\t0.377\tyes\t1.0\n", "expected 0, 1, False or True under correct, found 'yes'"),
         ("20\t3\t3\t0.377\t1\tlong\n", "expected a time as h:mm:ss.ffffff or in seconds, found 'long'"),
         ("20\t3\t3\t0.377\t1\t-1\n", "expected a time as h:mm:ss.ffffff or in seconds, found '-1'"),
@@ -232,6 +232,20 @@ def test_published_logs_have_the_published_average_radius(method: str, average_r
 
 
 @_needs_logs
+@pytest.mark.parametrize("end", ["0:00", "0:00:0", "0:"])
+def test_a_last_line_that_broke_off_inside_the_time_is_left_out(end: str) -> None:
+    text = f"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t0.377\t1\t0:00:01.5\n1\t3\t3\t0.377\t1\t{end}"
+    log = parse_cohen_tsv(text, "log")
+    assert log.cut_short
+    assert [row.index for row in log.rows] == [0]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    path = tmp_path / "log.tsv"
+    path.write_text("\ufeffidx\tlabel\tpredict\tradius\tcorrect\ttime\n10\t3\t3\t0.377\t1\t1.5\n", "utf-8")
+    assert [row.index for row in read_cohen_tsv(path).rows] == [10]
+
+
 def test_run_cut_short_is_read_as_far_as_it_goes() -> None:
     rows = read_cohen_tsv(_LOGS / "consistency/cifar10/truncated_noise_0.50_1149").rows
     assert [row.index for row in rows] == list(range(9))
