@@ -8,8 +8,8 @@ from purecert.engine.errors import InputError
 from purecert.engine.false_claims import DEFAULT_RHO, false_claims
 from purecert.engine.ledger import Run
 from purecert.engine.markdown import markdown_table
-from purecert.engine.report import certified_images
-from purecert.engine.report_text import share
+from purecert.engine.report import certified_images, is_settled
+from purecert.engine.report_text import NOT_SETTLED, share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +21,7 @@ class Chosen:
     run: str
     images: int  # certified to be right
     images_at_least: int  # of them right in truth, but for a probability of rho
+    is_settled: bool  # False where the run may have stopped before this radius was certified or given up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +79,10 @@ def best_sigma_text(best: BestSigma) -> str:
         f"- at least: less the certificates that may be false, but for a probability of {best.rho:.6g} at a radius; "
         "on the same images that probability is shared by the runs (union bound: they may share draws)",
     ]
+    if not all(chosen.is_settled for chosen in (*best.on_test_set, *best.held_out)):
+        notes.append(
+            f"- {NOT_SETTLED}: not what the run stops at, so images may well reach this radius that had stopped"
+        )
     return "\n".join([*markdown_table(rows), "", *notes])
 
 
@@ -117,12 +122,17 @@ def _chosen(run: Run, radius: float, false: int) -> Chosen:
         run=run.directory.resolve().name,
         images=images,
         images_at_least=max(0, images - false),
+        is_settled=is_settled(run.record, radius, run.record),
     )
 
 
 def _lines(name: str, chosen: Sequence[Chosen], images: int) -> list[list[str]]:
     return [
-        [name, "certified", f"{images}", *(share(one.images, images) for one in chosen)],
-        ["", "at least", f"{images}", *(share(one.images_at_least, images) for one in chosen)],
+        [name, "certified", f"{images}", *(_share(one, one.images, images) for one in chosen)],
+        ["", "at least", f"{images}", *(_share(one, one.images_at_least, images) for one in chosen)],
         ["", "sigma", "", *(f"{one.sigma}" for one in chosen)],
     ]
+
+
+def _share(chosen: Chosen, part: int, images: int) -> str:
+    return share(part, images) + ("" if chosen.is_settled else NOT_SETTLED)

@@ -8,7 +8,7 @@ looking after every few draws, it waits for a share of the draws so far, and how
 import math
 from dataclasses import dataclass
 
-# A look waits for this share of the draws so far, or for so many: no more than these can be drawn in vain.
+# A look waits for this share of the draws so far, or for so many: no more than these are drawn in vain at a stop.
 _GROWTH = 0.04
 _FEW = 4
 

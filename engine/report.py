@@ -24,7 +24,9 @@ class CertifiedAt:
     radius: float  # L2, [0, 1] pixel units
     images: int  # with the right class and a certified radius of at least this
     images_at_least: int  # of them right in truth, but for a probability of rho over the draws, at all radii at once
-    is_settled: bool  # False where the run may have stopped before this radius was certified or given up
+    is_settled: (
+        bool  # False where the run may have stopped before this radius was certified, at this alpha, or given up
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +58,16 @@ class Summary:
     marks: tuple[str, ...]  # what a reader must know before trusting the numbers
 
 
-def summarise(run: Run, radii: Sequence[float] = DEFAULT_RADII, rho: float = DEFAULT_RHO) -> Summary:
+def summarise(
+    run: Run, radii: Sequence[float] = DEFAULT_RADII, rho: float = DEFAULT_RHO, drawn: RunRecord | None = None
+) -> Summary:
     """Return the numbers of ``run``: over its finished images, and marked where that is not all of them.
 
     Args:
         run: A run as read; of any mode.
         radii: Where to count certified images. A radius r counts those certified to at least r, r taken as the
             decimal it is written as (the double nearest to 0.3 lies below 0.3).
+        drawn: Of the run as its draws were made, where ``run`` concludes from them at another alpha.
         rho: Probability, at most, that more claims are false than the numbers named "at least" allow for.
 
     Raises:
@@ -92,10 +97,10 @@ def summarise(run: Run, radii: Sequence[float] = DEFAULT_RADII, rho: float = DEF
         abstained=sum(isinstance(row.outcome, Abstention) for row in rows),
         invalid_draws=sum(phase.get(INVALID, 0) for row in rows for phase in row.counts),
         draws=sum(draws_of(row) for row in rows),
-        certified_at=_certified_at(run, radii, claims) if is_certified else (),
+        certified_at=_certified_at(run, radii, claims, drawn or record) if is_certified else (),
         average_radius=_average_radius(run) if is_certified else None,
         false_claims=claims,
-        stopping=stopping_of(record, rows),
+        stopping=stopping_of(drawn or record, rows),
         against_label=record.against_label,
         marks=marks_of(record, len(rows)),
     )
@@ -116,21 +121,24 @@ def certified_images(rows: Sequence[Row], radius: float) -> int:
     return sum(reaches(reached, radius) for reached in correct_radii(rows))
 
 
-def _certified_at(run: Run, radii: Sequence[float], claims: FalseClaims) -> tuple[CertifiedAt, ...]:
+def _certified_at(run: Run, radii: Sequence[float], claims: FalseClaims, drawn: RunRecord) -> tuple[CertifiedAt, ...]:
     points = [(radius, certified_images(run.rows, radius)) for radius in sorted(set(radii))]
     return tuple(
         CertifiedAt(
             radius=radius,
             images=images,
             images_at_least=max(0, images - claims.number_at_most),
-            is_settled=_is_settled(run.record, radius),
+            is_settled=is_settled(run.record, radius, drawn),
         )
         for radius, images in points
     )
 
 
-def _is_settled(record: RunRecord, radius: float) -> bool:
-    return record.stop is None or record.stop.rule != "radii" or radius in record.stop.radii
+def is_settled(record: RunRecord, radius: float, drawn: RunRecord) -> bool:
+    """Return whether draws made as ``drawn`` says went on until ``record`` certified or gave up ``radius``."""
+    if drawn.stop is None or drawn.stop.rule != "radii":
+        return True
+    return radius in drawn.stop.radii and record.alpha == drawn.alpha
 
 
 def _average_radius(run: Run) -> float | None:

@@ -53,20 +53,29 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
         f"{spread(summary.draws / summary.images)} draws an image on average, looked at {spread(stopping.mean_looks)} "
         f"times; {stopping.ended_early} of {summary.images} images ended before all draws were drawn"
     )
+    if stopping.alpha != summary.alpha:
+        yield (
+            f"the draws stopped as soon as alpha {stopping.alpha:.6g} sufficed, so at {summary.alpha:.6g} they leave "
+            f"much open; to certify at that, run with --alpha {summary.alpha:.6g}"
+        )
+    if stopping.out_of_reach:
+        listed = ", ".join(f"{radius:.10g}" for radius in stopping.out_of_reach)
+        yield f"out of reach of {summary.n_estimate} draws, and never asked for: {listed}"
     if stopping.radii_asked:
         settled = stopping.radii_asked - stopping.radii_undecided
         yield (
             f"of {stopping.radii_asked} radii of images {settled} were certified or given up, "
-            f"{stopping.radii_undecided} were undecided at n and count as not certified"
+            f"{stopping.radii_undecided} were undecided at the end and count as not certified"
         )
     if not all(point.is_settled for point in summary.certified_at):
-        yield "*: not a radius that the run stops at, so images may well reach it that had stopped before"
+        yield "*: not what the run stops at, so images may well reach this radius that had stopped before"
 
 
 def _rule(stopping: Stopping) -> str:
     rule = stopping.rule
     if rule.rule == "radii":
-        listed = ", ".join(f"{radius:.10g}" for radius in rule.radii)
+        asked = (radius for radius in rule.radii if radius not in stopping.out_of_reach)
+        listed = ", ".join(f"{radius:.10g}" for radius in asked)
         return f"stops when each radius of {listed} is certified or given up, so there is no average radius"
     if rule.rule == "tolerance":
         return f"stops when the radius is within {rule.tolerance:.4g} of the largest that the draws leave possible"

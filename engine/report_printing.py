@@ -33,7 +33,8 @@ def print_report(
                 f"\nBonferroni: alpha divided by the {claims_of(runs)} images of all runs, so that all claims hold "
                 "together with probability 1 - alpha. Recomputed from the counts:\n"
             )
-        _print([summarise(run, radii, rho) for run in at_shared_alpha(runs)], as_json)
+        shared = zip(at_shared_alpha(runs), runs, strict=True)
+        _print([summarise(run, radii, rho, drawn=as_drawn.record) for run, as_drawn in shared], as_json)
     if shows_best:
         best = best_sigma(runs, radii, rho)
         click.echo(best_sigma_json(best) if as_json else f"\n{best_sigma_text(best)}")

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from purecert.engine.certificates import Certificate, Row
 from purecert.engine.counts import dense_counts
-from purecert.engine.errors import InputError
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.procedures import top_class
 from purecert.engine.run_record import RunRecord
@@ -19,26 +18,39 @@ class Stopping:
     """How a run stops, and what came of it. Means are over the finished images."""
 
     rule: StopSpec
+    alpha: float  # of one image, at which the draws stopped
     alpha_stop: float  # the part of alpha for the bound that holds at every look
     mean_looks: float
     ended_early: int  # images with fewer draws than they may have had
-    radii_asked: int  # images times listed radii; 0 where no radii are listed
-    radii_undecided: int  # of them, neither certified nor given up when the draws ran out
+    out_of_reach: tuple[float, ...]  # listed radii that not even draws which all agree certify: none is asked for
+    radii_asked: int  # images times the other listed radii; 0 where no radii are listed
+    radii_undecided: int  # of them, neither certified nor given up by the draws that there are
 
 
 def stopping_of(record: RunRecord, rows: Sequence[Row]) -> Stopping | None:
-    """Return how the run stopped; None where the number of draws is fixed, or no image is finished."""
+    """Return how the run stopped; None where the number of draws is fixed, or no image is finished.
+
+    Args:
+        record: Of the run as its draws were made.
+        rows: With what they are now taken to prove, at that alpha or at a smaller one.
+
+    Raises:
+        InputError: The record lists radii of which none is within reach.
+    """
     stop = record.stop
     if stop is None or not rows:
         return None
-    most = record.spec.max_rows
+    most, rule = record.spec.max_rows, _radii_rule(record)
+    radii = rule.radii if rule else ()
     return Stopping(
         rule=stop,
+        alpha=record.alpha,
         alpha_stop=record.spec.alpha_stop,
         mean_looks=sum(row.looks for row in rows) / len(rows),
         ended_early=sum(draws_of(row) < most for row in rows),
-        radii_asked=len(stop.radii) * len(rows),
-        radii_undecided=_undecided(record, rows) if stop.radii else 0,
+        out_of_reach=tuple(radius for radius in stop.radii if radius not in radii),
+        radii_asked=len(radii) * len(rows),
+        radii_undecided=sum(_undecided_of(rule, record, row) for row in rows) if rule else 0,
     )
 
 
@@ -57,13 +69,12 @@ def reaches(radius: float, asked: float) -> bool:
     return Decimal(radius) >= Decimal(repr(asked))
 
 
-def _undecided(record: RunRecord, rows: Sequence[Row]) -> int:
-    try:
-        rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
-    except InputError:  # no radius is within reach, so all are given up
-        return 0
+def _radii_rule(record: RunRecord) -> RadiiRule | None:
+    if record.stop is None or record.stop.rule != "radii":
+        return None
+    rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
     assert isinstance(rule, RadiiRule)
-    return sum(_undecided_of(rule, record, row) for row in rows if draws_of(row) == record.spec.max_rows)
+    return rule
 
 
 def _undecided_of(rule: RadiiRule, record: RunRecord, row: Row) -> int:

@@ -6,10 +6,9 @@ from purecert.engine.certificates import format_radius
 from purecert.engine.markdown import markdown_table
 from purecert.engine.report import Summary
 from purecert.engine.report_notes import joint_notes, notes
-from purecert.engine.report_text import UNKNOWN, share, spread
+from purecert.engine.report_text import NOT_SETTLED, UNKNOWN, share, spread
 
 AT_LEAST = "at least"  # stands for the run in the line that takes the false claims off
-NOT_SETTLED = "*"
 
 
 def table(summaries: Sequence[Summary]) -> str:

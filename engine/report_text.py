@@ -3,6 +3,7 @@
 import math
 
 UNKNOWN = "-"  # of a table's cell
+NOT_SETTLED = "*"  # behind a share that may be too small, because the draws stopped for another radius or alpha
 
 
 def share(part: int | None, whole: int) -> str:

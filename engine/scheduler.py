@@ -42,26 +42,29 @@ class Usage:
 
     rows: int  # draws that were counted
     padding: int  # rows of batches that held no draw
-    in_vain_at_most: int  # draws behind the first one at which a procedure would have stopped, had it looked at each
+    # Draws of procedures' last requests beyond what it took to stop at the least: nearly all that came behind the first
+    # draw at which they would have stopped, had they looked at each. A rule that would have, and no longer would at its
+    # next look, is not seen here.
+    in_vain: int
 
     @property
     def needless_share(self) -> float:
-        """Return the share, at most, of all rows that nobody needed."""
-        return (self.padding + self.in_vain_at_most) / max(1, self.rows + self.padding)
+        """Return about which share of all rows nobody needed."""
+        return (self.padding + self.in_vain) / max(1, self.rows + self.padding)
 
     def __add__(self, other: "Usage") -> "Usage":
         """Return what two sessions ran together."""
         return Usage(
             rows=self.rows + other.rows,
             padding=self.padding + other.padding,
-            in_vain_at_most=self.in_vain_at_most + other.in_vain_at_most,
+            in_vain=self.in_vain + other.in_vain,
         )
 
     def __str__(self) -> str:
         """Return the usage as one line."""
         return (
-            f"{self.rows} draws, {self.padding} rows of padding, at most {self.in_vain_at_most} draws in vain; "
-            f"at most {self.needless_share:.2%} of all rows were not needed"
+            f"{self.rows} draws, {self.padding} rows of padding, about {self.in_vain} draws in vain; "
+            f"about {self.needless_share:.2%} of all rows were not needed"
         )
 
 
@@ -108,7 +111,7 @@ class Scheduler:
         return Usage(
             rows=self._rows,
             padding=self._batches * self._backend.info.batch - self._rows,
-            in_vain_at_most=self._in_vain,
+            in_vain=self._in_vain,
         )
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:

@@ -73,6 +73,11 @@ class RadiiRule(StopRule):
         most_failures = np.minimum((1 - ideal) * (1 + _SLACK) + tv + _SLACK, 1.0)
         self._refute = Thresholds(most_failures, spec.stop.alpha_refute)
 
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """Return the listed radii that the draws can certify, if all agree."""
+        return tuple(float(radius) for radius in self._radii)
+
     def remaining(self, k: int, n: int) -> int:
         """The radii up to some one must be certified and the others refuted; the least is over where to part them."""
         certify, refute = self._certify.least_draws(k, n), self._refute.least_draws(n - k, n)

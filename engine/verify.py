@@ -169,9 +169,10 @@ def _replay(
         for row in chosen
     )
     differing, looks = {}, {}
+    nothing: dict[str, int] = {}  # of a phase that only the line or only the replay has
     for row, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True):
         counts = [sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)]
-        if found := sum(_differing(one, other) for one, other in zip_longest(counts, row.counts, fillvalue={})):
+        if found := sum(_differing(one, other) for one, other in zip_longest(counts, row.counts, fillvalue=nothing)):
             differing[row.index] = found
         if exact and finished.looks != row.looks:
             looks[row.index] = finished.looks

@@ -10,6 +10,7 @@ from purecert.engine.best_sigma import best_sigma, best_sigma_json, best_sigma_t
 from purecert.engine.errors import InputError
 from purecert.engine.false_claims import false_claims
 from purecert.engine.ledger import Run
+from purecert.engine.spec import StopSpec
 from support.written_runs import certified_row, written_record, written_run
 
 
@@ -58,3 +59,14 @@ def test_runs_of_other_images_have_no_best() -> None:
     predicting = replace(other, record=replace(other.record, mode="predict"))
     with pytest.raises(InputError, match="expected certification runs of labelled images"):
         best_sigma([predicting], (0.25,))
+
+
+def test_radii_that_a_run_does_not_stop_at_are_marked() -> None:
+    stop = StopSpec(rule="radii", radii=(0.25,), alpha_final=5e-4)
+    runs = [
+        replace(run, record=replace(run.record, stop=stop)) for run in (_run(0.25, [0.4] * 4), _run(1.0, [1.0] * 4))
+    ]
+    best = best_sigma(runs, (0.1, 0.25))
+    assert [chosen.is_settled for chosen in best.on_test_set] == [False, True]
+    assert "%* |" in best_sigma_text(best)
+    assert "*: not what the run stops at" in best_sigma_text(best)

@@ -135,6 +135,9 @@ import click
 from purecert.engine.console import EngineCommand
 from purecert.engine.errors import InputError
 
+# What a shell starts behind it ignores the signal, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 @click.command(cls=EngineCommand)
 @click.argument("what")
 def command(what):

@@ -83,7 +83,7 @@ def test_usage_is_a_line_a_session_and_goes_with_the_run(demo_plan: Path, tmp_pa
     draws = sum(sum(phase.values()) for row in _rows(tmp_path / "run") for phase in row["counts"])
     assert first["rows"] == draws
     engine("certify", *arguments, "--resume").expect(0)
-    assert _usage(tmp_path / "run") == [first, {"in_vain_at_most": 0, "padding": 0, "rows": 0}]
+    assert _usage(tmp_path / "run") == [first, {"in_vain": 0, "padding": 0, "rows": 0}]
     engine("certify", *arguments, "--force").expect(0)
     assert _usage(tmp_path / "run") == [first]
 

@@ -91,6 +91,6 @@ def test_at_most_a_tenth_of_all_rows_is_needless_at_batch_512() -> None:
 
 
 def test_usage_adds_up_over_sessions() -> None:
-    one, two = Usage(rows=90, padding=10, in_vain_at_most=5), Usage(rows=60, padding=40, in_vain_at_most=0)
-    assert one + two == Usage(rows=150, padding=50, in_vain_at_most=5)
+    one, two = Usage(rows=90, padding=10, in_vain=5), Usage(rows=60, padding=40, in_vain=0)
+    assert one + two == Usage(rows=150, padding=50, in_vain=5)
     assert (one + two).needless_share == pytest.approx(55 / 200)

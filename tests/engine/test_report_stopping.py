@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from purecert.engine.bonferroni import at_shared_alpha
 from purecert.engine.certificates import Abstention, Certificate, Outcome, Row
 from purecert.engine.ledger import Run
 from purecert.engine.report import summarise
@@ -58,7 +59,7 @@ def test_radii_mode_has_no_average_radius_and_marks_other_columns() -> None:
     assert [point.is_settled for point in summary.certified_at] == [True, False]
     text = table([summary])
     assert "33.3 %*" in text  # of 0.4; the column of 0.25 has no mark
-    assert "*: not a radius that the run stops at" in text
+    assert "*: not what the run stops at" in text
     assert "%*" not in table([summarise(_run(_RADII), (0.25, 0.5))])
 
 
@@ -66,6 +67,32 @@ def test_tolerance_mode_keeps_its_average_radius() -> None:
     summary = summarise(_run(_TOLERANCE))
     assert summary.average_radius == pytest.approx((0.3 + 0.6) / 3)
     assert "stops when the radius is within 0.05 of the largest" in table([summary])
+
+
+def test_report_at_a_shared_alpha_says_what_the_draws_leave_open() -> None:
+    certificate = Certificate(predicted=0, p_lower=0.8, radius=0.25)
+    rows = [
+        Row(index=i, label=0, outcome=certificate, counts=({"0": 100}, {"0": 88, "1": 12}), looks=9) for i in range(5)
+    ]
+    run = _written(rows, StopSpec(rule="radii", radii=(0.25, 50.0), alpha_final=5e-4))
+    (shared,) = at_shared_alpha([run])
+    summary = summarise(shared, (0.0, 0.25), drawn=run.record)
+    assert summary.stopping is not None
+    reached = sum(isinstance(row.outcome, Certificate) and row.outcome.radius >= 0.25 for row in shared.rows)
+    assert (summary.stopping.radii_asked, summary.stopping.radii_undecided) == (5, 5 - reached)
+    assert not any(point.is_settled for point in summary.certified_at)
+    text = table([summary])
+    assert "the draws stopped as soon as alpha 0.001 sufficed, so at 0.0002 they leave much open" in text
+    assert "out of reach of 1000 draws, and never asked for: 50" in text
+    assert "each radius of 0.25 is certified" in text
+
+
+def test_report_at_an_alpha_that_no_number_of_these_draws_reaches_is_one_of_abstentions() -> None:
+    rows = [Row(index=i, label=0, outcome=Abstention(), counts=({"0": 100}, {"0": 14}), looks=1) for i in range(30)]
+    stop = StopSpec(rule="radii", radii=(0.0,), alpha_final=5e-4)
+    run = written_run(Path("run"), rows, replace(written_record(len(rows), n=14), stop=stop))
+    (shared,) = at_shared_alpha([run])
+    assert summarise(shared, (0.0,), drawn=run.record).abstained == 30
 
 
 def test_given_class_is_marked() -> None:
