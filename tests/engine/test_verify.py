@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from purecert.engine.bounds import certified_radius, clopper_pearson_lower, subtract_budget
-from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.noise_inputs import total_variation
 from support.commands import engine
+from support.forgery import lines_of, reseal, seal
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,10 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 def _forge(run: Path, image: int, **changes: object) -> None:
-    """Change fields of one line and give it a right checksum, as somebody who knows the format would."""
-    path = run / "certificates.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    body = {key: value for key, value in (rows[image] | changes).items() if key != "check"}
-    rows[image] = body | {"check": sha256_hex(canonical_json(body).encode())[:16]}
-    path.write_text("".join(canonical_json(row) + "\n" for row in rows))
+    """Change fields of one line and give it a right checksum."""
+    rows = lines_of(run)
+    rows[image] |= changes
+    seal(run, rows)
 
 
 def _row(run: Path, image: int) -> dict[str, object]:
@@ -71,39 +69,22 @@ def test_lost_images_are_found(run: Path) -> None:
     assert "incomplete: 7 of 8 images" in engine("verify", run).expect(4).out
 
 
-def _reseal(run: Path, rows: list[dict[str, object]], **changes: object) -> None:
-    """Write another run.json and other rows, every digest and checksum made right."""
-    record = json.loads((run / "run.json").read_text())
-    backend = record["backend"] | changes.pop("backend", {})
-    data = record["data"] | changes.pop("data", {})
-    content = json.dumps(record | changes | {"backend": backend, "data": data}, indent=1) + "\n"
-    (run / "run.json").write_text(content)
-    bodies = [row | {"run": sha256_hex(content.encode())} for row in rows]
-    sealed = [body | {"check": sha256_hex(canonical_json(body).encode())[:16]} for body in bodies]
-    (run / "certificates.jsonl").write_text("".join(canonical_json(row) + "\n" for row in sealed))
-
-
-def _rows(run: Path) -> list[dict[str, object]]:
-    lines = (run / "certificates.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key != "check"} for line in lines]
-
-
 def test_rows_beyond_the_data_are_found(run: Path) -> None:
-    rows = _rows(run)
+    rows = lines_of(run)
     certified = next(row for row in rows if row["outcome"] == "certified") | {"radius": 100.0}
-    _reseal(run, rows + [certified] * 8, data={"images": 16})
+    reseal(run, rows + [certified] * 8, data={"images": 16})
     assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
 
 
 def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path) -> None:
-    rows = _rows(run)
+    rows = lines_of(run)
     certified = next(row for row in rows if row["outcome"] == "certified")
     counts = [{str(certified["predicted"]): 100}, {str(certified["predicted"]): 500}]
     p_lower = float(subtract_budget(clopper_pearson_lower(500, 500, 1e-3), total_variation([64], 0.5)))
     claim = {"p_lower": p_lower, "radius": float(certified_radius(0.5, p_lower)), "counts": counts}
     forged = [row | claim | {"outcome": "certified", "predicted": certified["predicted"]} for row in rows]
     in_order = ("index", "label", "outcome", "predicted", "p_lower", "radius", "counts", "looks", "run")
-    _reseal(run, [{key: row[key] for key in in_order} for row in forged], backend={"hardware": "x86_64 Another"})
+    reseal(run, [{key: row[key] for key in in_order} for row in forged], backend={"hardware": "x86_64 Another"})
     ended = engine("verify", run, "--share", "1").expect(4)
     assert "replayed labels differ" in ended.out
     assert "another engine" in ended.out
@@ -122,12 +103,12 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
     ],
 )
 def test_a_run_record_that_plan_and_data_do_not_make_is_found(run: Path, changes: dict[str, object]) -> None:
-    _reseal(run, _rows(run), **changes)
+    reseal(run, lines_of(run), **changes)
     assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
 
 
 def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) -> None:
-    _reseal(run, _rows(run), purifier="x\n- another run: verified")
+    reseal(run, lines_of(run), purifier="x\n- another run: verified")
     assert "printable text" in engine("report", run).expect(2).err
 
 

@@ -1,22 +1,21 @@
 """A verification of a run that stopped early finds votes that were never drawn."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from purecert.engine.canonical import canonical_json, sha256_hex
 from purecert.engine.certificates import Certificate
 from purecert.engine.counts import dense_counts
 from purecert.engine.ledger import read_run
 from purecert.engine.noise_inputs import total_variation
 from purecert.engine.procedures import certificate, top_class
 from support.commands import engine
+from support.forgery import lines_of, reseal, seal
 
 _N = 2_000
-_ELSEWHERE = "x86_64 Another"
+_ELSEWHERE = {"hardware": "x86_64 Another"}
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +32,11 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def _reseal(run: Path, rows: list[dict[str, Any]], hardware: str | None) -> None:
-    """Write the lines with right checksums, as of a run on ``hardware``: as somebody would who knows the format."""
-    if hardware is not None:
-        record = json.loads((run / "run.json").read_text())
-        content = json.dumps(record | {"backend": record["backend"] | {"hardware": hardware}}, indent=1) + "\n"
-        (run / "run.json").write_text(content)
-        rows = [row | {"run": sha256_hex(content.encode())} for row in rows]
-    bodies = [{key: value for key, value in row.items() if key != "check"} for row in rows]
-    lines = [canonical_json(body | {"check": sha256_hex(canonical_json(body).encode())[:16]}) for body in bodies]
-    (run / "certificates.jsonl").write_text("".join(line + "\n" for line in lines))
-
-
-def _lines(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "certificates.jsonl").read_text().splitlines()]
-
-
 def _with_invented_votes(run: Path) -> list[dict[str, Any]]:
     """Return the lines, each filled up to n with votes for its class, and what these would prove."""
     record = read_run(run).record
     tv, forged = total_variation(record.noise_elements, record.sigma), []
-    for row in _lines(run):
+    for row in lines_of(run):
         top = str(top_class(dense_counts(row["counts"][0], record.classes)))
         estimated = dict(row["counts"][1])
         estimated[top] = estimated.get(top, 0) + _N - sum(estimated.values())
@@ -65,24 +48,24 @@ def _with_invented_votes(run: Path) -> list[dict[str, Any]]:
     return forged
 
 
-@pytest.mark.parametrize("hardware", [None, _ELSEWHERE])
-def test_votes_that_were_never_drawn_are_found(run: Path, hardware: str | None) -> None:
-    _reseal(run, _in_order(_with_invented_votes(run)), hardware)
+@pytest.mark.parametrize("hardware", [{}, _ELSEWHERE])
+def test_votes_that_were_never_drawn_are_found(run: Path, hardware: dict[str, str]) -> None:
+    reseal(run, _in_order(_with_invented_votes(run)), backend=hardware)
     said = engine("verify", run, "--share", "1").expect(4).out
     assert "replayed labels differ" in said
 
 
-@pytest.mark.parametrize("hardware", [None, _ELSEWHERE])
-def test_an_honest_run_is_verified_on_its_own_engine_and_on_another(run: Path, hardware: str | None) -> None:
-    _reseal(run, _in_order(_lines(run)), hardware)
+@pytest.mark.parametrize("hardware", [{}, _ELSEWHERE])
+def test_an_honest_run_is_verified_on_its_own_engine_and_on_another(run: Path, hardware: dict[str, str]) -> None:
+    reseal(run, _in_order(lines_of(run)), backend=hardware)
     said = engine("verify", run, "--share", "1", "--strict").expect(0).out
     assert "at least 0 of" in said
-    assert ("on another engine" in said) == (hardware is not None)
+    assert ("on another engine" in said) == bool(hardware)
 
 
 def test_another_number_of_looks_is_found(run: Path) -> None:
-    first, *others = _lines(run)
-    _reseal(run, [first | {"looks": first["looks"] + 1}, *others], None)
+    first, *others = lines_of(run)
+    seal(run, [first | {"looks": first["looks"] + 1}, *others])
     assert "its procedure looked" in engine("verify", run, "--share", "1").expect(4).out
 
 
