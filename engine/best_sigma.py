@@ -9,7 +9,7 @@ from purecert.engine.false_claims import DEFAULT_RHO, false_claims
 from purecert.engine.ledger import Run
 from purecert.engine.markdown import markdown_table
 from purecert.engine.report import certified_images, is_settled
-from purecert.engine.report_text import NOT_SETTLED, share
+from purecert.engine.report_text import NOT_SETTLED_NOTE, marked_share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +80,7 @@ def best_sigma_text(best: BestSigma) -> str:
         "on the same images that probability is shared by the runs (union bound: they may share draws)",
     ]
     if not all(chosen.is_settled for chosen in (*best.on_test_set, *best.held_out)):
-        notes.append(
-            f"- {NOT_SETTLED}: not what the run stops at, so images may well reach this radius that had stopped"
-        )
+        notes.append(f"- {NOT_SETTLED_NOTE}")
     return "\n".join([*markdown_table(rows), "", *notes])
 
 
@@ -128,11 +126,17 @@ def _chosen(run: Run, radius: float, false: int) -> Chosen:
 
 def _lines(name: str, chosen: Sequence[Chosen], images: int) -> list[list[str]]:
     return [
-        [name, "certified", f"{images}", *(_share(one, one.images, images) for one in chosen)],
-        ["", "at least", f"{images}", *(_share(one, one.images_at_least, images) for one in chosen)],
+        [
+            name,
+            "certified",
+            f"{images}",
+            *(marked_share(one.images, images, is_settled=one.is_settled) for one in chosen),
+        ],
+        [
+            "",
+            "at least",
+            f"{images}",
+            *(marked_share(one.images_at_least, images, is_settled=one.is_settled) for one in chosen),
+        ],
         ["", "sigma", "", *(f"{one.sigma}" for one in chosen)],
     ]
-
-
-def _share(chosen: Chosen, part: int, images: int) -> str:
-    return share(part, images) + ("" if chosen.is_settled else NOT_SETTLED)

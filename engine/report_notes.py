@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from purecert.engine.false_claims import any_of_all
 from purecert.engine.report import Summary
 from purecert.engine.report_stopping import Stopping
-from purecert.engine.report_text import rounded_up, spread
+from purecert.engine.report_text import NOT_SETTLED_NOTE, rounded_up, spread
 
 
 def notes(summary: Summary) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
             f"{stopping.radii_undecided} were undecided at the end and count as not certified"
         )
     if not all(point.is_settled for point in summary.certified_at):
-        yield "*: not what the run stops at, so images may well reach this radius that had stopped before"
+        yield NOT_SETTLED_NOTE
 
 
 def _rule(stopping: Stopping) -> str:

@@ -6,7 +6,7 @@ from purecert.engine.certificates import format_radius
 from purecert.engine.markdown import markdown_table
 from purecert.engine.report import Summary
 from purecert.engine.report_notes import joint_notes, notes
-from purecert.engine.report_text import NOT_SETTLED, UNKNOWN, share, spread
+from purecert.engine.report_text import UNKNOWN, marked_share, share, spread
 
 AT_LEAST = "at least"  # stands for the run in the line that takes the false claims off
 
@@ -42,9 +42,12 @@ def _certify_lines(summary: Summary, radii: Sequence[float]) -> list[list[str]]:
     certified, at_least = [], []
     for radius in radii:
         point = points.get(radius)
-        mark = NOT_SETTLED if point is not None and not point.is_settled else ""
-        certified.append(share(point.images if point else None, summary.images) + mark)
-        at_least.append(share(point.images_at_least if point else None, summary.images) + mark)
+        if point is None:
+            certified.append(UNKNOWN)
+            at_least.append(UNKNOWN)
+            continue
+        certified.append(marked_share(point.images, summary.images, is_settled=point.is_settled))
+        at_least.append(marked_share(point.images_at_least, summary.images, is_settled=point.is_settled))
     average = UNKNOWN if summary.average_radius is None else format_radius(summary.average_radius)
     return [[*certified, average, share(summary.abstained, summary.images)], [*at_least, UNKNOWN, UNKNOWN]]
 

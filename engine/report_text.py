@@ -3,7 +3,10 @@
 import math
 
 UNKNOWN = "-"  # of a table's cell
-NOT_SETTLED = "*"  # behind a share that may be too small, because the draws stopped for another radius or alpha
+_NOT_SETTLED = "*"  # behind a share that may be too small, because the draws stopped for another radius or alpha
+NOT_SETTLED_NOTE = (
+    f"{_NOT_SETTLED}: not what the run stops at, so images may well reach this radius that had stopped before"
+)
 
 
 def share(part: int | None, whole: int) -> str:
@@ -12,6 +15,11 @@ def share(part: int | None, whole: int) -> str:
         return UNKNOWN
     thousandths = part * 1000 // whole
     return f"{thousandths // 10}.{thousandths % 10} %"
+
+
+def marked_share(part: int | None, whole: int, *, is_settled: bool) -> str:
+    """Return ``share``, marked where the run may have stopped before that was known."""
+    return share(part, whole) + ("" if is_settled else _NOT_SETTLED)
 
 
 def rounded_up(value: float) -> str:
