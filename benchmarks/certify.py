@@ -24,11 +24,11 @@ from certifying.rounds import compare_sides
 from certifying.tables import comparison_table, memory_table, outside_table
 from certifying.work import Work
 
-from purecert.engine.command_options import combined
-from purecert.engine.console import EngineCommand, talk
+from purecert.engine.commands.console import EngineCommand, talk
+from purecert.engine.commands.options import combined
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.hardware import available_threads
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.procedures.spec import SmoothingSpec
 
 
 class _Group(EngineCommand, click.Group):

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
 
-from purecert.engine.bounds import clopper_pearson_lower
-from purecert.engine.certificates import Certificate, Outcome
-from purecert.engine.cohen_tsv import CohenRow, read_cohen_tsv
-from purecert.engine.procedures import procedure_for
-from purecert.engine.scheduler import Finished, Job, Scheduler
-from purecert.engine.spec import SmoothingSpec, StopSpec
+from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
+from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.records.lines import Certificate, Outcome
+from purecert.engine.running.scheduler import Finished, Job, Scheduler
+from purecert.engine.statistics.bounds import clopper_pearson_lower
 
 _ALPHA = 1e-3
 _SEED = 20260808
@@ -161,10 +161,10 @@ def real(
 ) -> None:
     """Certify DATA with PLAN on ONNX Runtime by both modes, and compare."""
     from purecert.engine.backends.opening import BackendOptions
-    from purecert.engine.datasets import load_dataset
-    from purecert.engine.plan import read_plan
-    from purecert.engine.progress import TerminalProgress
-    from purecert.engine.running import RunRequest, execute
+    from purecert.engine.images.datasets import load_dataset
+    from purecert.engine.plans.plan import read_plan
+    from purecert.engine.running.progress import TerminalProgress
+    from purecert.engine.running.run import RunRequest, execute
 
     plan, dataset = read_plan(plan_directory), load_dataset(data, None)
     stop = StopSpec(rule="radii", radii=_RADII, alpha_final=_ALPHA / 2, alpha_refute=_ALPHA)

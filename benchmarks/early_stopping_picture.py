@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
 
-from purecert.engine.anytime import anytime_lower, anytime_upper
-from purecert.engine.bounds import certified_radius, clopper_pearson_lower
-from purecert.engine.chart_style import chart_style
-from purecert.engine.cohen_tsv import read_cohen_tsv
-from purecert.engine.procedures import Procedure, procedure_for
-from purecert.engine.spec import SmoothingSpec, StopSpec
-from purecert.engine.stopping import stop_rule
+from purecert.engine.logs.cohen_tsv import read_cohen_tsv
+from purecert.engine.procedures.choosing import Procedure, procedure_for
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.reports.chart_style import chart_style
+from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
+from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

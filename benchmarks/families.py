@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from purecert.engine.datasets import load_dataset
 from purecert.engine.hardware import describe_cpu
+from purecert.engine.images.datasets import load_dataset
 from purecert.export.pipeline import ExportSpec, export_plan
 from support.small_models import CLASSIFIERS, PURIFIERS, trained_model
 

@@ -24,10 +24,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from purecert.engine.hardware import available_threads, describe_cpu
-from purecert.export.fold import fold
-from purecert.export.fuse import FusedModel, fuse, graph_inputs
-from purecert.export.graph import export_program, onnx_bytes
-from purecert.train.checkpoints import Model, save_model
+from purecert.export.fusing.fold import fold
+from purecert.export.fusing.fuse import FusedModel, fuse, graph_inputs
+from purecert.export.graph.program import export_program, onnx_bytes
+from purecert.train.models.checkpoints import Model, save_model
 
 _SIGMA = 0.5
 

@@ -23,7 +23,7 @@ from provenance import provenance, write_result
 from purecert import _kernels
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
-from purecert.engine.noise_table import smoothing_noise
+from purecert.engine.noise.table import smoothing_noise
 
 _SHAPE = (3, 32, 32)
 _SIGMA = 0.5

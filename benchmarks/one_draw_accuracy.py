@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from purecert.engine.datasets import Dataset, load_dataset
 from purecert.engine.hardware import available_threads, describe_cpu
-from purecert.engine.noise import draw
-from purecert.export.fuse import FusedModel, fuse
-from purecert.train.checkpoints import load_model
+from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.noise.rows import draw
+from purecert.export.fusing.fuse import FusedModel, fuse
+from purecert.train.models.checkpoints import load_model
 
 _DRAWS = 20
 _BATCH = 125

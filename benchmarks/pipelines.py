@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from torch import nn
 
-from purecert.train.checkpoints import Model
-from purecert.train.networks.adm_presets import IMPROVED_DIFFUSION_CIFAR10
-from purecert.train.networks.adm_unet import AdmUNet
-from purecert.train.networks.song_presets import CONSISTENCY_CIFAR10
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
+from purecert.train.networks.adm.presets import IMPROVED_DIFFUSION_CIFAR10
+from purecert.train.networks.adm.unet import AdmUNet
+from purecert.train.networks.song.presets import CONSISTENCY_CIFAR10
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.networks.vit import Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.diffusion import DiffusionConfig, DiffusionPurifier

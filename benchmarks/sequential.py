@@ -14,10 +14,10 @@ import numpy as np
 from provenance import provenance, write_result
 from scipy import special
 
-from purecert.engine.anytime import Thresholds, anytime_lower
-from purecert.engine.bounds import certified_radius, clopper_pearson_lower
-from purecert.engine.spec import SmoothingSpec, StopSpec
-from purecert.engine.stopping import final_lower
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.stopping import final_lower
+from purecert.engine.statistics.anytime import Thresholds, anytime_lower
+from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 from support.procedure_audit.crossing import least_successes, most_successes, published_rule, walk
 
 _ALPHA = 1e-3

@@ -75,10 +75,10 @@ def _build_apart(plan: Path, gpu: str) -> dict[str, Any]:
 
 def _build(directory: Path, gpu: str) -> None:
     """Build one engine and print what it took as JSON."""
-    from purecert.engine.plan import read_plan
-    from purecert.engine.tensorrt.build import BuildOptions
-    from purecert.engine.tensorrt.cache import open_engine
-    from purecert.engine.tensorrt.target import any_gpu
+    from purecert.engine.backends.tensorrt.build import BuildOptions
+    from purecert.engine.backends.tensorrt.cache import open_engine
+    from purecert.engine.backends.tensorrt.target import any_gpu
+    from purecert.engine.plans.plan import read_plan
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     engine = open_engine(
@@ -95,7 +95,7 @@ def _save(build: str, path: Path) -> None:
     import pipelines
     import torch
 
-    from purecert.train.checkpoints import save_model
+    from purecert.train.models.checkpoints import save_model
 
     torch.manual_seed(0)
     save_model(getattr(pipelines, build)(), path)

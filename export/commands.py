@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from purecert.engine.console import EngineCommand, talk
+from purecert.engine.commands.console import EngineCommand, talk
 from purecert.engine.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from purecert.engine.datasets import Dataset
-    from purecert.engine.plan import Plan, Precision
-    from purecert.engine.tensorrt.build import BuildOptions
-    from purecert.engine.tensorrt.cache import EngineFile
-    from purecert.engine.tensorrt.library import LibraryName
-    from purecert.engine.tensorrt.target import Target
+    from purecert.engine.backends.tensorrt.build import BuildOptions
+    from purecert.engine.backends.tensorrt.cache import EngineFile
+    from purecert.engine.backends.tensorrt.library import LibraryName
+    from purecert.engine.backends.tensorrt.target import Target
+    from purecert.engine.images.datasets import Dataset
+    from purecert.engine.plans.plan import Plan, Precision
     from purecert.export.pipeline import ExportSpec
-    from purecert.train.checkpoints import Model
+    from purecert.train.models.checkpoints import Model
 
 _ENGINE_BATCH = 256
 
@@ -82,7 +82,7 @@ def export_command(
     The plan appears only if its votes on noisy draws of real images agree with eager FP32.
     """
     sigmas = tuple(_parse_sigma(part) for text in sigma_texts for part in text.split(","))
-    from purecert.engine.datasets import load_dataset
+    from purecert.engine.images.datasets import load_dataset
     from purecert.export.output import check_output
     from purecert.export.pipeline import ExportSpec, export_plan
 
@@ -111,7 +111,7 @@ def _parse_sigma(text: str) -> float:
 
 
 def _build_options(level: int | None, workspace_mib: int | None, *, has_engines: bool) -> BuildOptions:
-    from purecert.engine.tensorrt.build import BuildOptions
+    from purecert.engine.backends.tensorrt.build import BuildOptions
 
     if not has_engines and (level, workspace_mib) != (None, None):
         raise InputError(
@@ -125,7 +125,7 @@ def _engine_targets(
     *, for_tensorrt: bool, for_rtx: bool, batch: int | None, gpu: str | None
 ) -> dict[LibraryName, Target]:
     """Return what to build engines for, by library; refused before the work of an export where none could be built."""
-    from purecert.export.tensorrt import choose_target
+    from purecert.export.engines import choose_target
 
     if batch is not None and not (for_tensorrt or for_rtx):
         raise InputError("--batch is the engines'; add --tensorrt or --tensorrt-rtx, or leave it out")
@@ -142,7 +142,7 @@ def _engine_targets(
 
 
 def _load_model(name: str) -> Model:
-    from purecert.train.checkpoints import demo_model_path, load_model
+    from purecert.train.models.checkpoints import demo_model_path, load_model
 
     return load_model(demo_model_path() if name == "demo" else Path(name))
 
@@ -169,9 +169,9 @@ def _add_engines(
     is_here: bool,
 ) -> tuple[Plan, Sequence[EngineFile]]:
     """Return the plan with its engines in the cache and, where they can run here, their votes compared too."""
-    from purecert.export.engine_gate import gate_engines
-    from purecert.export.fuse import fuse
-    from purecert.export.tensorrt import build_ahead
+    from purecert.export.engines import build_ahead
+    from purecert.export.fusing.fuse import fuse
+    from purecert.export.gate.engines import gate_engines
 
     engines = build_ahead(plan, batch, library, target, options, talk)
     if not is_here:
@@ -182,7 +182,7 @@ def _add_engines(
 
 
 def _print_plan(plan: Plan, engines: Sequence[EngineFile], *, as_json: bool) -> None:
-    from purecert.export.tally import describe
+    from purecert.export.gate.tally import describe
 
     record = plan.record
     if as_json:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from purecert.engine.canonical import sync_directory
 from purecert.engine.errors import InputError
-from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE
+from purecert.engine.files.canonical import sync_directory
+from purecert.engine.plans.plan import CACHE_DIRECTORY, PLAN_FILE
 
 
 def check_output(output: Path, *, force: bool) -> None:

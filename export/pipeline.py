@@ -7,21 +7,21 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from purecert.engine.canonical import sha256_hex, write_atomically
-from purecert.engine.datasets import Dataset
 from purecert.engine.errors import InputError
-from purecert.engine.noise_table import smoothing_noise
-from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Precision, SigmaGraph, write_plan
-from purecert.engine.trust import write_trusted
-from purecert.export.fold import fold, folds_time
-from purecert.export.fuse import FusedModel, fuse, graph_inputs
-from purecert.export.graph import LOGITS, export_program, has_softmax, onnx_bytes, program_bytes
-from purecert.export.graph_rules import check_graph
+from purecert.engine.files.canonical import sha256_hex, write_atomically
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.table import smoothing_noise
+from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, Precision, SigmaGraph, write_plan
+from purecert.engine.plans.trust import write_trusted
+from purecert.export.fusing.fold import fold, folds_time
+from purecert.export.fusing.fuse import FusedModel, fuse, graph_inputs
+from purecert.export.fusing.precision import describe_islands, to_half
+from purecert.export.gate.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
+from purecert.export.graph.program import LOGITS, export_program, has_softmax, onnx_bytes, program_bytes
+from purecert.export.graph.rules import check_graph
 from purecert.export.output import building, check_output
-from purecert.export.parity import DEFAULT_DRAWS, Talk, check_images, run_gate
-from purecert.export.precision import describe_islands, to_half
-from purecert.train.checkpoints import Model
-from purecert.train.kinds import PURIFIERS
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.kinds import PURIFIERS
 from purecert.train.purifiers.identity import IdentityPurifier
 
 _EXPORTER = ("purecert", "torch", "onnx", "onnxscript")

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from hypothesis import settings
 
-from purecert.engine.noise import NoisePath
+from purecert.engine.noise.rows import NoisePath
 from support.commands import engine
 from support.noise_paths import PATHS, missing_path
 

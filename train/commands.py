@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from purecert.engine.console import EngineCommand, talk
+from purecert.engine.commands.console import EngineCommand, talk
 
 if TYPE_CHECKING:
-    from purecert.train.loop import Progress
+    from purecert.train.fitting.loop import Progress
 
 
 @click.command(cls=EngineCommand)
@@ -39,9 +39,9 @@ def train_command(recipe: str, output: Path, seed: int, steps_scale: float, thre
     """
     import torch
 
-    from purecert.train.archives import refuse_overwrite
-    from purecert.train.checkpoints import save_model
-    from purecert.train.recipes import DigitsRecipe, train_digits
+    from purecert.train.models.archives import refuse_overwrite
+    from purecert.train.models.checkpoints import save_model
+    from purecert.train.recipes.digits import DigitsRecipe, train_digits
 
     refuse_overwrite(output, force=force)  # now rather than after minutes of training
     torch.set_num_threads(threads)

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from purecert.engine.canonical import sha256_hex
-from purecert.engine.plan import BATCH_DIMENSION, GraphInput, Plan, write_plan
+from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.plans.plan import BATCH_DIMENSION, GraphInput, Plan, write_plan
 
 _OPSET, _IR_VERSION = 20, 10  # as the plans that engine-export writes
 _KINDS = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}

@@ -14,9 +14,9 @@ from certifying.work import Certified, Work
 from numpy.typing import NDArray
 
 from purecert.engine.bench.process import peak_memory
-from purecert.engine.counts import dense_counts
 from purecert.engine.errors import BackendError
-from purecert.engine.ledger import TIMINGS_FILE, Run, read_run
+from purecert.engine.records.counts import dense_counts
+from purecert.engine.records.ledger import TIMINGS_FILE, Run, read_run
 
 HOST = "onnxruntime"  # the default backend
 
@@ -36,7 +36,7 @@ def certify_by_engine(engine: Engine, work: Work, seed: int, output: Path) -> Ce
         BackendError: The command failed; it has said why on stderr.
     """
     began = perf_counter()
-    from purecert.engine.commands import certify_command
+    from purecert.engine.commands.certify import certify_command
 
     run_command(certify_command, [*_arguments(engine, work), "--seed", str(seed), "--out", str(output), "--force"])
     seconds, memory_peak = perf_counter() - began, peak_memory()

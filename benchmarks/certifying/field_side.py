@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.process import peak_memory
-from purecert.engine.certificates import Outcome
-from purecert.engine.datasets import load_dataset
-from purecert.engine.procedures import certify
-from purecert.export.bench_jobs import Variant
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.procedures.choosing import certify
+from purecert.engine.records.lines import Outcome
+from purecert.export.bench.jobs import Variant
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from purecert.export.eager_loop import EagerModel
+    from purecert.export.bench.eager_loop import EagerModel
 
 Counts = NDArray[np.int64]
 
@@ -25,7 +25,7 @@ Counts = NDArray[np.int64]
 def certify_by_field(task: Task, model: str, variant: Variant, work: Work, seed: int) -> Certified:
     """Return what the eager loop takes for ``work`` with the model file ``model``.
 
-    The loop is ``draw_votes`` of ``export/eager_loop.py``; the bound is ours, since it takes no time.
+    The loop is ``draw_votes`` of ``export/bench/eager_loop.py``; the bound is ours, since it takes no time.
 
     Raises:
         PurecertError: Model or data cannot be read, or memory ran out.
@@ -33,7 +33,7 @@ def certify_by_field(task: Task, model: str, variant: Variant, work: Work, seed:
     began = perf_counter()
     import torch
 
-    from purecert.export.eager_loop import EagerModel, eager_precision
+    from purecert.export.bench.eager_loop import EagerModel, eager_precision
 
     torch.manual_seed(seed)
     data, eager = load_dataset(work.data, work.data_dir), EagerModel(task, model, variant)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.bench.agreement import SEED, Labels, backend_labels
 from purecert.engine.bench.measure import Task
-from purecert.engine.plan import read_plan
+from purecert.engine.plans.plan import read_plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

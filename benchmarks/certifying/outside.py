@@ -13,7 +13,7 @@ from certifying.parts import Parts, time_parts
 from certifying.work import Certified, Work
 
 from purecert.engine.bench.process import in_own_process
-from purecert.engine.plan import read_plan
+from purecert.engine.plans.plan import read_plan
 
 MOST_OUTSIDE = 0.10  # of a run
 

@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.opening import BackendOptions, open_backend
+from purecert.engine.backends.packing import Piece, add_votes
 from purecert.engine.bench.agreement import SEED
 from purecert.engine.bench.timing import ESTIMATION_PHASE
-from purecert.engine.certificates import Row
-from purecert.engine.counts import sparse_counts
-from purecert.engine.datasets import Dataset, load_dataset
-from purecert.engine.ledger import open_ledger
-from purecert.engine.noise_inputs import noise_of_inputs
-from purecert.engine.plan import Plan, read_plan
-from purecert.engine.procedures import certify
-from purecert.engine.recording import make_record
-from purecert.engine.scheduler import Finished, Job, Scheduler
-from purecert.engine.votes import Piece, add_votes
+from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.plans.plan import Plan, read_plan
+from purecert.engine.procedures.choosing import certify
+from purecert.engine.records.counts import sparse_counts
+from purecert.engine.records.ledger import open_ledger
+from purecert.engine.records.lines import Row
+from purecert.engine.records.recording import make_record
+from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _WARM_UPS, _REPEATS = 20, 300  # of what every batch needs
 
@@ -51,7 +51,7 @@ def time_parts(constant: Path, work: Work, images: int, folder: Path) -> Parts:
     Raises:
         PurecertError: The backend is missing or cannot run the plan.
     """
-    from purecert.engine.backends.onnxruntime import OrtGraph
+    from purecert.engine.backends.onnxruntime.cpu import OrtGraph
 
     plan, data = read_plan(constant), load_dataset(work.data, work.data_dir)
     batches = images * work.rows_per_image / work.batch

@@ -6,7 +6,7 @@ from certifying.engine_side import HOST, Engine, run_command
 
 from purecert.engine.bench.cpu_peak import read_processors
 from purecert.engine.bench.process import in_own_process
-from purecert.export.bench_jobs import DEMO
+from purecert.export.bench.jobs import DEMO
 
 _PARITY_DRAWS = "2000"  # nothing is certified here for anybody, and labels are compared again beside the baseline's
 
@@ -48,6 +48,6 @@ def _export(arguments: list[str]) -> None:
 
 
 def _is_on_gpu() -> bool:
-    from purecert.export.eager_loop import eager_device
+    from purecert.export.bench.eager_loop import eager_device
 
     return eager_device().type == "cuda"

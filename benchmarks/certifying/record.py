@@ -11,9 +11,9 @@ from certifying.work import Work
 from provenance import describe_commit
 
 import purecert
-from purecert.engine.canonical import write_atomically
-from purecert.engine.datasets import load_dataset
-from purecert.export.benchmark import describe_machine
+from purecert.engine.files.canonical import write_atomically
+from purecert.engine.images.datasets import load_dataset
+from purecert.export.bench.benchmark import describe_machine
 
 _FOLDERS = r"[^\s=:]*/"  # of the paths in an argument
 

@@ -13,11 +13,11 @@ from purecert.engine.bench.agreement import compare
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.process import in_own_process
 from purecert.engine.bench.verdict import agreement_limit
-from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import InputError
-from purecert.engine.plan import read_plan
-from purecert.export.bench_jobs import CPU_VARIANTS, CUDA_VARIANTS, Reference, find_reference, label_eagerly
-from purecert.export.bench_spec import BenchSpec
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.plan import read_plan
+from purecert.export.bench.jobs import CPU_VARIANTS, CUDA_VARIANTS, Reference, find_reference, label_eagerly
+from purecert.export.bench.spec import BenchSpec
 
 Talk = Callable[[str], None]
 Side = Callable[[int], Certified]  # seed -> what a fresh process finds

@@ -10,15 +10,15 @@ from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, backend_options, open_queue, read_setting
 
 from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.packing import Piece
 from purecert.engine.bench.agreement import SEED as BENCH_SEED
 from purecert.engine.bench.agreement import Draws, Labels, backend_labels
-from purecert.engine.console import EngineCommand
-from purecert.engine.datasets import load_dataset
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import smoothing_noise
-from purecert.engine.plan import Plan, read_plan
-from purecert.engine.votes import Piece
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import smoothing_noise
+from purecert.engine.plans.plan import Plan, read_plan
 
 _DRAWS = 200  # of each of 100 images
 _ESTIMATION_PHASE = 1

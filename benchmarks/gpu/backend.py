@@ -11,7 +11,7 @@ from gpu.examination import diagnosis
 from gpu.record import write_record
 from gpu.setting import Setting, read_setting
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import BackendError
 
 SKIPPED = 77  # exit code that gpu.sh takes for "skipped", with the reason in the step's record

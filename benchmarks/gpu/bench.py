@@ -9,7 +9,7 @@ from gpu.command import run_bench
 from gpu.record import print_table, write_record
 from gpu.setting import Setting, read_setting
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 
 _SECONDS = 440  # of the step: a batch that would not end by then is not begun
 

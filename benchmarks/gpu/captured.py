@@ -13,15 +13,15 @@ from purecert.engine.backends.device.kernels import EXTRA_COUNTS, batch_noises, 
 from purecert.engine.backends.device.loop import max_pieces
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
-from purecert.engine.backends.device.torch_compile import open_program
-from purecert.engine.backends.device.torch_program import TorchProgram
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.datasets import Dataset
+from purecert.engine.backends.packing import Piece
+from purecert.engine.backends.torch.compile import open_program
+from purecert.engine.backends.torch.program import TorchProgram
+from purecert.engine.backends.torch.queue import TorchQueue
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
-from purecert.engine.noise_inputs import noise_of_inputs
-from purecert.engine.plan import Plan
-from purecert.engine.votes import Piece
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.plans.plan import Plan
 
 _ENDLESS = 2**31 - 1  # draws of the map's one piece: no measurement comes to its end
 _STEPS = 4  # of a sample, for what takes milliseconds

@@ -10,7 +10,7 @@ from gpu.command import run_engine
 from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, read_setting
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 
 _SELECTION = 100

@@ -4,9 +4,9 @@ import click
 from gpu.record import print_table, write_record
 from gpu.setting import SIGMA, open_queue, read_setting
 
-from purecert.engine.backends.device.torch_compile import open_program
-from purecert.engine.console import EngineCommand
-from purecert.engine.plan import read_plan
+from purecert.engine.backends.torch.compile import open_program
+from purecert.engine.commands.console import EngineCommand
+from purecert.engine.plans.plan import read_plan
 
 
 @click.command(cls=EngineCommand)

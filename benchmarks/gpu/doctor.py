@@ -5,7 +5,7 @@ from gpu.examination import examine
 from gpu.record import print_table, write_record
 from gpu.setting import read_setting
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 
 
 @click.command(cls=EngineCommand)

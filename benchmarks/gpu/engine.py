@@ -4,9 +4,9 @@ import sys
 from importlib import import_module
 
 _MODULES = {
-    "bench": "purecert.export.bench_command",
-    "certify": "purecert.engine.commands",
-    "doctor": "purecert.engine.doctor.command",
+    "bench": "purecert.export.bench.command",
+    "certify": "purecert.engine.commands.certify",
+    "doctor": "purecert.engine.commands.doctor",
     "export": "purecert.export.commands",
 }
 

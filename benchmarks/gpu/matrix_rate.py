@@ -8,8 +8,8 @@ from gpu.record import print_table, write_record
 from gpu.setting import open_queue, read_setting
 from gpu.timing import measure
 
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.console import EngineCommand
+from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 
 _SAMPLES = 30

@@ -14,13 +14,13 @@ from gpu.record import print_table, write_record
 from gpu.setting import SIGMA, open_queue, read_setting
 
 from purecert.engine.backends.base import Segment
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.console import EngineCommand
+from purecert.engine.backends.packing import Piece, packed_batches, static_batches
+from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import extra_noise, smoothing_noise
-from purecert.engine.votes import Piece, packed_batches, static_batches
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import extra_noise, smoothing_noise
 
 _VECTORS = Path("tests/vectors/noise_v1.csv")
 _ADDRESS = ("sigma", "seed", "image", "phase", "draw")

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from purecert.engine.backends.device.kernels import BatchNoise
 from purecert.engine.backends.device.row_map import row_map
-from purecert.engine.backends.device.torch_array import TorchArray
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.console import EngineCommand
+from purecert.engine.backends.packing import Piece
+from purecert.engine.backends.torch.array import TorchArray
+from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import smoothing_noise
-from purecert.engine.votes import Piece
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import smoothing_noise
 
 _SLOTS = 16  # images whose rows share a batch
 _SAMPLES = 50

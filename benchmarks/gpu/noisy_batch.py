@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS, BatchNoise, enqueue_votes
 from purecert.engine.backends.device.row_map import row_map
-from purecert.engine.backends.device.torch_array import TorchArray
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.votes import Piece
+from purecert.engine.backends.packing import Piece
+from purecert.engine.backends.torch.array import TorchArray
+from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.noise.inputs import InputNoise
 
 Rows = NDArray[np.generic]
 Batches = Sequence[Sequence[Piece]]

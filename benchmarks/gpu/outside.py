@@ -10,9 +10,9 @@ from gpu.setting import SEED, SIGMA, Setting, backend_options, open_queue, read_
 
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.bench.timing import time_backend
-from purecert.engine.console import EngineCommand
-from purecert.engine.datasets import Dataset, load_dataset
-from purecert.engine.plan import Plan, read_plan
+from purecert.engine.commands.console import EngineCommand
+from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.plans.plan import Plan, read_plan
 
 _SAMPLES = 60
 _SECONDS = 10.0

@@ -12,8 +12,8 @@ from gpu.record import print_table, write_record
 from gpu.setting import SEED, SIGMA, Setting, read_setting
 from pipelines import PIPELINES
 
-from purecert.engine.console import EngineCommand
-from purecert.train.checkpoints import save_model
+from purecert.engine.commands.console import EngineCommand
+from purecert.train.models.checkpoints import save_model
 
 _IMAGES = 100
 # The gate of random weights proves nothing, and 78 GFLOP a row take their time on a CPU: the fewest images it accepts.

@@ -11,12 +11,12 @@ from gpu.setting import SEED, SIGMA, open_queue, read_setting
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 
-from purecert.engine.backends.device.torch_compile import open_program
-from purecert.engine.backends.device.torch_program import CompiledProgram
-from purecert.engine.backends.device.torch_queue import TorchQueue
-from purecert.engine.console import EngineCommand
+from purecert.engine.backends.torch.compile import open_program
+from purecert.engine.backends.torch.program import CompiledProgram
+from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import BackendError
-from purecert.engine.plan import read_plan
+from purecert.engine.plans.plan import read_plan
 
 _RUNS = 5
 _ROWS = 60  # of the table

@@ -21,12 +21,12 @@ from purecert.engine.backends.device.kernels import EXTRA_COUNTS, BatchNoise, en
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.row_map import row_map
-from purecert.engine.console import EngineCommand
+from purecert.engine.backends.packing import packed_batches, static_batches
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.hardware import available_threads
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import smoothing_noise
-from purecert.engine.votes import packed_batches, static_batches
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import smoothing_noise
 
 _CLASSES = 10
 _SLOTS = 3

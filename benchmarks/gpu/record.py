@@ -14,7 +14,7 @@ from gpu.setting import Setting
 from gpu.toolkit import find_tool
 
 import purecert
-from purecert.engine.canonical import write_atomically
+from purecert.engine.files.canonical import write_atomically
 from purecert.engine.hardware import available_threads, describe_cpu
 
 

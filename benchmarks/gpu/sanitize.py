@@ -11,7 +11,7 @@ from gpu.sanitizer_report import faults, summary
 from gpu.setting import read_setting
 from gpu.toolkit import find_tool
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import BackendError, CheckError
 
 # Errors of CUDA calls are not memcheck's to report: PyTorch asks for what a driver may lack, and ours raise.

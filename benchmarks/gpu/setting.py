@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from purecert.engine.backends.device.torch_queue import TorchQueue
     from purecert.engine.backends.opening import BackendOptions
+    from purecert.engine.backends.torch.queue import TorchQueue
 
 SIGMA = 0.5
 SEED = 0  # nothing is certified here, so noise may repeat
@@ -81,7 +81,7 @@ def open_queue(setting: Setting) -> "TorchQueue":
     Raises:
         BackendError: There is no GPU.
     """
-    from purecert.engine.backends.device.torch_queue import CudaQueue, HostQueue
+    from purecert.engine.backends.torch.queue import CudaQueue, HostQueue
 
     return HostQueue() if setting.is_dry_run else CudaQueue()
 

@@ -10,7 +10,7 @@ from gpu.record import print_table, write_record
 from gpu.setting import Setting, read_setting
 from gpu.targets import Expected, Records, find_targets
 
-from purecert.engine.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 
 _STEP = "summary"

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from purecert.engine.backends.device.torch_queue import TorchQueue
+from purecert.engine.backends.torch.queue import TorchQueue
 
 _WARM_UPS = 3
 

@@ -54,7 +54,7 @@ class Backend(ABC):
     """One engine, opened for one plan, sigma, seed and batch.
 
     A certificate needs every row to be classified by the same function of its own pixels, so a backend checks that
-    before it counts anything (``engine/row_check.py``).
+    before it counts anything (``engine/backends/row_check.py``).
     """
 
     @property

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
 from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
-from purecert.engine.plan import GraphInput
+from purecert.engine.plans.plan import GraphInput
 
 
 class LoadedGraph(ABC):

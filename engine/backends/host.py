@@ -9,8 +9,8 @@ from jaxtyping import Int64, UInt8
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.graph import HostGraph
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.votes import Piece, add_votes, packed_batches, static_batches
+from purecert.engine.backends.packing import Piece, add_votes, packed_batches, static_batches
+from purecert.engine.noise.inputs import InputNoise
 
 # Rows of a submission, in batches: enough that the scheduler's work per submission does not show.
 _BATCHES_PER_SUBMISSION = 4

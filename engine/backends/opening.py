@@ -11,11 +11,11 @@ from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.graph import HostGraph
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.row_check import check_rows
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.hardware import describe_cpu
-from purecert.engine.noise_inputs import InputNoise, noise_of_inputs
-from purecert.engine.plan import Plan
-from purecert.engine.row_check import check_rows
+from purecert.engine.noise.inputs import InputNoise, noise_of_inputs
+from purecert.engine.plans.plan import Plan
 
 # Name -> the extra of purecert that installs what it needs.
 BACKENDS = {
@@ -122,22 +122,22 @@ def _open(plan: Plan, sigma: float, seed: int, options: BackendOptions) -> Opene
         case "onnxruntime" | "torch":
             return _open_host(plan, sigma, noise, options)
         case "torch-compiled" | "torch-cuda":
-            from purecert.engine.backends.device.torch_opening import open_torch_device
+            from purecert.engine.backends.torch.opening import open_torch_device
 
             on_gpu = options.name == "torch-cuda"
             return open_torch_device(
                 plan, sigma, noise, options.batch, options.threads, on_gpu=on_gpu, trust=options.trust
             )
         case "tensorrt" | "tensorrt-rtx" as library:
-            from purecert.engine.backends.tensorrt import open_tensorrt
+            from purecert.engine.backends.tensorrt.program import open_tensorrt
 
             return open_tensorrt(plan, sigma, noise, options.batch, library, trust=options.trust)
         case "onnxruntime-cuda":
-            from purecert.engine.backends.onnxruntime_gpu import open_onnxruntime_cuda
+            from purecert.engine.backends.onnxruntime.gpu import open_onnxruntime_cuda
 
             return open_onnxruntime_cuda(plan, sigma, noise, options.batch, options.threads)
         case "onnxruntime-tensorrt":
-            from purecert.engine.backends.onnxruntime_tensorrt import open_onnxruntime_tensorrt
+            from purecert.engine.backends.onnxruntime.tensorrt import open_onnxruntime_tensorrt
 
             return open_onnxruntime_tensorrt(plan, sigma, noise, options.batch, options.threads, trust=options.trust)
     raise AssertionError(f"no such backend: {options.name}")  # BackendOptions refuses other names
@@ -154,10 +154,10 @@ def _open_host(plan: Plan, sigma: float, noise: list[InputNoise], options: Backe
 
 def _open_graph(plan: Plan, sigma: float, options: BackendOptions) -> HostGraph:
     if options.name == "torch":
-        from purecert.engine.backends.torch import TorchGraph
+        from purecert.engine.backends.torch.eager import TorchGraph
 
         return TorchGraph(plan, sigma, options.batch, options.threads, trust=options.trust)
-    from purecert.engine.backends.onnxruntime import OrtGraph
+    from purecert.engine.backends.onnxruntime.cpu import OrtGraph
 
     return OrtGraph(plan, sigma, options.batch, options.threads)
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, Segment
 from purecert.engine.bench.timing import ESTIMATION_PHASE
 from purecert.engine.errors import BackendError
-from purecert.engine.noise_inputs import noise_of_inputs
-from purecert.engine.plan import Plan
+from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.plans.plan import Plan
 
 SEED = 0  # a benchmark certifies nothing, so it may repeat its noise
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from purecert.engine.bench.record import Benchmark, MeasuredRow, UnusableRow
 from purecert.engine.bench.table import rounded_down
-from purecert.engine.chart_style import chart_style
+from purecert.engine.reports.chart_style import chart_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from purecert.engine.bench.agreement import Agreement, Draws, Labels, compare
 from purecert.engine.bench.cpu_peak import Peak
+from purecert.engine.bench.latency import latency_of
 from purecert.engine.bench.measure import Measurement
 from purecert.engine.bench.peaks import peak_of
 from purecert.engine.bench.record import (
@@ -15,7 +16,6 @@ from purecert.engine.bench.record import (
     RowName,
     Speed,
 )
-from purecert.engine.bench.statistics import latency_of
 from purecert.engine.bench.verdict import agreement_limit, reasons_against
 
 

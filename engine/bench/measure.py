@@ -9,7 +9,7 @@ from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.bench.agreement import SEED, Draws, Labels, backend_labels
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.bench.timing import Timing, time_backend
-from purecert.engine.plan import read_plan
+from purecert.engine.plans.plan import read_plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 from purecert.engine.bench.chart import draw_chart
 from purecert.engine.bench.record import Benchmark
 from purecert.engine.bench.table import table
-from purecert.engine.canonical import write_atomically
-from purecert.engine.chart_style import chart_style
 from purecert.engine.errors import InputError
+from purecert.engine.files.canonical import write_atomically
+from purecert.engine.reports.chart_style import chart_style
 
 JSON_FILE, TABLE_FILE, PNG_FILE, SVG_FILE = "bench.json", "bench.md", "bench.png", "bench.svg"
 

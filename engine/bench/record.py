@@ -6,7 +6,7 @@ from typing import Literal
 
 from purecert.engine.bench.agreement import Agreement
 from purecert.engine.bench.cpu_peak import Peak
-from purecert.engine.bench.statistics import Latency
+from purecert.engine.bench.latency import Latency
 
 BENCH_SCHEMA = "purecert.bench/1"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from purecert.engine.bench.agreement import Agreement
-from purecert.engine.bench.statistics import Latency, drift
+from purecert.engine.bench.latency import Latency, drift
 from purecert.engine.bench.timing import Timing
 
 LEAST_SECONDS = 10.0

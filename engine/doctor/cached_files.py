@@ -1,6 +1,6 @@
 """The files in a plan's cache: which backends would load them, and why that ends their run.
 
-Such files are code, and a backend takes them only with this machine's tag (engine/trust.py).
+Such files are code, and a backend takes them only with this machine's tag (engine/plans/trust.py).
 """
 
 import re
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from purecert.engine.doctor.machine import Problem
 from purecert.engine.errors import InputError
-from purecert.engine.plan import CACHE_DIRECTORY, Plan
-from purecert.engine.trust import is_of_this_machine, read_trusted
+from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
+from purecert.engine.plans.trust import is_of_this_machine, read_trusted
 
 # Who loads an exported program (Plan.cached_program), and who a file that is named after a sigma, a word and a digest.
 OF_PROGRAMS = ("torch", "torch-compiled", "torch-cuda")
 _OF_WORDS = {
-    ("cpu", ".pt2"): "torch-compiled",  # engine/backends/device/torch_compile.py
+    ("cpu", ".pt2"): "torch-compiled",  # engine/backends/torch/compile.py
     ("cuda", ".pt2"): "torch-cuda",
-    ("tensorrt", ".engine"): "tensorrt",  # engine/tensorrt/cache.py
+    ("tensorrt", ".engine"): "tensorrt",  # engine/backends/tensorrt/cache.py
     ("tensorrt-rtx", ".engine"): "tensorrt-rtx",
-    ("ort-tensorrt", ".engines"): "onnxruntime-tensorrt",  # engine/backends/onnxruntime_tensorrt.py
+    ("ort-tensorrt", ".engines"): "onnxruntime-tensorrt",  # engine/backends/onnxruntime/tensorrt.py
 }
 _NOT_CODE = (".tag", ".json")
 _EXPORT = "export the plan on this machine: engine-export"

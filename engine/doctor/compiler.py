@@ -1,6 +1,6 @@
 """The C++ compiler that PyTorch calls, as the doctor tells of it."""
 
-from purecert.engine.cpp_compiler import CompilerFault, find_compiler
+from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
 from purecert.engine.doctor.machine import Problem
 
 

@@ -12,8 +12,8 @@ from purecert.engine.doctor.machine import Machine, Native, Problem, Processor, 
 from purecert.engine.doctor.packages import read_packages
 from purecert.engine.doctor.probes.driver import read_driver
 from purecert.engine.doctor.probes.native import REINSTALL_CUDA, REINSTALL_KERNELS, check_kernels, cuda_architectures
-from purecert.engine.doctor.process import RESTART, DiedError, ask
 from purecert.engine.hardware import describe_cpu
+from purecert.engine.own_process import RESTART, DiedError, ask
 
 _CPUINFO = Path("/proc/cpuinfo")
 

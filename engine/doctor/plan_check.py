@@ -9,7 +9,7 @@ import purecert
 from purecert.engine.doctor.cached_files import OF_PROGRAMS, CacheFault, check_cache, unreadable
 from purecert.engine.doctor.machine import Problem
 from purecert.engine.errors import InputError
-from purecert.engine.plan import PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
+from purecert.engine.plans.plan import PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
 
 _QUICK_BYTES = 32 * 2**20  # a graph that takes longer to open than a doctor has is far larger
 _EXPORT_AGAIN = "copy the plan again, or export it on this machine: engine-export"

@@ -7,8 +7,8 @@ from pathlib import Path
 from purecert.engine.doctor.diagnosis import Trial
 from purecert.engine.doctor.machine import Machine, UnusableError
 from purecert.engine.doctor.probes.batch import run_own, run_small
-from purecert.engine.doctor.process import RESTART, DiedError, ask
 from purecert.engine.errors import PurecertError
+from purecert.engine.own_process import RESTART, DiedError, ask
 
 _ILLEGAL = "SIGILL"
 _LONGER = 120  # seconds

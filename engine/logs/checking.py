@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Int64
 from numpy.typing import NDArray
 
-from purecert.engine.bounds import MIN_ALPHA
-from purecert.engine.cohen_tsv import CohenRow
 from purecert.engine.errors import InputError
 from purecert.engine.logs.accuracy import CertifiedAccuracy, certified_accuracy
+from purecert.engine.logs.cohen_tsv import CohenRow
 from purecert.engine.logs.explaining import (
     CANDIDATE_ALPHA,
     CANDIDATE_N,
@@ -24,6 +23,7 @@ from purecert.engine.logs.fingerprint import Sampling
 from purecert.engine.logs.printing import candidate_readings
 from purecert.engine.logs.reading import PublicLog, contradictions
 from purecert.engine.logs.thinning import radii_of_counts, revival_probability, thinned
+from purecert.engine.statistics.bounds import MIN_ALPHA
 
 REPEATS = 100
 _LARGEST_N = 10_000_000  # every count's bound is computed

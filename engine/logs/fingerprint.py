@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
-from purecert.engine.bounds import certified_radius, clopper_pearson_lower
+from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 
 # In units of sigma. Our bounds lie up to 2e-12 below SciPy's, which is up to 2e-8 of a radius at the ceiling of 100,000
 # draws; neighbouring counts are further apart than twice this up to ten million draws.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from purecert.engine.cohen_tsv import CohenRow, read_cohen_tsv
 from purecert.engine.errors import InputError
+from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

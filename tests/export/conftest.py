@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from purecert.engine.datasets import Dataset, load_dataset
-from purecert.engine.plan import GraphInput, Plan, Precision
-from purecert.export.fuse import FusedModel
+from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.plans.plan import GraphInput, Plan, Precision
+from purecert.export.fusing.fuse import FusedModel
 from purecert.export.pipeline import ExportSpec, Origin, export_modules
 
 CLASSES = 10

@@ -11,11 +11,11 @@ import torch
 from click.testing import CliRunner, Result
 from torch import nn
 
-from purecert.engine.plan import read_plan
+from purecert.engine.plans.plan import read_plan
 from purecert.export.commands import export_command
-from purecert.train.checkpoints import Model, save_model
+from purecert.train.models.checkpoints import Model, save_model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 from support.commands import engine
 

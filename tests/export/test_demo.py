@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.datasets import load_dataset
-from purecert.engine.plan import Plan, read_plan
-from purecert.engine.trust import read_trusted
-from purecert.export.parity import DEFAULT_DRAWS, run_gate
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.plan import Plan, read_plan
+from purecert.engine.plans.trust import read_trusted
+from purecert.export.gate.parity import DEFAULT_DRAWS, run_gate
 
 _SIGMA = 0.5
 

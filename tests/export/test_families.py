@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from purecert.engine.datasets import load_dataset
-from purecert.export.fuse import fuse
+from purecert.engine.images.datasets import load_dataset
+from purecert.export.fusing.fuse import fuse
 from purecert.export.pipeline import ExportSpec, export_plan
-from purecert.train.checkpoints import Model
+from purecert.train.models.checkpoints import Model
 from support.small_models import CLASSIFIERS, PURIFIERS, trained_model
 
 _SIGMA = 0.12

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from purecert.engine.backends.onnx_probe import with_output
-from purecert.export.fuse import fuse, graph_inputs
-from purecert.export.graph import export_program, onnx_bytes
-from purecert.export.precision import to_half
-from purecert.train.checkpoints import Model
+from purecert.engine.plans.onnx_probe import with_output
+from purecert.export.fusing.fuse import fuse, graph_inputs
+from purecert.export.fusing.precision import to_half
+from purecert.export.graph.program import export_program, onnx_bytes
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 

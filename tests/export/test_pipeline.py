@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from purecert.engine.backends.base import Segment
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.datasets import Dataset
 from purecert.engine.errors import InputError
-from purecert.engine.plan import Plan, read_plan
-from purecert.export.fuse import FusedModel
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.plans.plan import Plan, read_plan
+from purecert.export.fusing.fuse import FusedModel
 from purecert.export.pipeline import ExportSpec, export_plan
-from purecert.train.checkpoints import Model
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 

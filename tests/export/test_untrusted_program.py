@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.datasets import Dataset
 from purecert.engine.errors import InputError
-from purecert.engine.plan import Plan, read_plan
-from purecert.engine.trust import tag_path
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.plans.plan import Plan, read_plan
+from purecert.engine.plans.trust import tag_path
 
 _REFUSED = r"loading it runs code from it, and it does not carry this machine's tag.*--trust-plan"
 

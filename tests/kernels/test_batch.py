@@ -10,13 +10,13 @@ from torch import Tensor
 
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS, BatchNoise, enqueue_votes
 from purecert.engine.backends.device.row_map import row_map
-from purecert.engine.backends.device.torch_array import TorchArray
-from purecert.engine.backends.device.torch_queue import HostQueue
+from purecert.engine.backends.packing import Piece
+from purecert.engine.backends.torch.array import TorchArray
+from purecert.engine.backends.torch.queue import HostQueue
 from purecert.engine.errors import BackendError
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import NoiseTable, extra_noise, smoothing_noise
-from purecert.engine.noise_torch import draw_row
-from purecert.engine.votes import Piece
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import NoiseTable, extra_noise, smoothing_noise
+from purecert.engine.noise.torch_rows import draw_row
 from support.noise_vectors import published_rows
 
 pytestmark = pytest.mark.usefixtures("kernels")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MODULES = {
-    "bench": "purecert.export.bench_command",
-    "doctor": "purecert.engine.doctor.command",
+    "bench": "purecert.export.bench.command",
+    "doctor": "purecert.engine.commands.doctor",
     "export": "purecert.export.commands",
-    "import": "purecert.train.import_command",
+    "import": "purecert.train.importing.command",
     "train": "purecert.train.commands",
 }
 _HIDE_NATIVE = "import sys; sys.modules['purecert._kernels'] = None; "
@@ -33,7 +33,7 @@ class Ended:
 
 def engine_arguments(name: str, *arguments: str | Path, hide_native: bool = False) -> list[str]:
     """Return the process arguments of ``engine-NAME arguments``; ``hide_native`` takes the native module away."""
-    module = _MODULES.get(name, "purecert.engine.commands")
+    module = _MODULES.get(name, "purecert.engine.commands.certify")
     code = f"from {module} import {name}_command; {name}_command(prog_name='engine-{name}')"
     program = (_HIDE_NATIVE if hide_native else "") + code
     return [sys.executable, "-c", program, *map(os.fspath, arguments)]

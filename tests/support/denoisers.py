@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiserConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.golden import randomise
 
 FAMILIES = ("song", "adm", "film", "ffdnet", "dncnn")

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 import tensorrt_rtx_bindings as real
 
-from purecert.engine.plan import Plan
+from purecert.engine.plans.plan import Plan
 from support.fake_cuda.kernels import StreamKernels
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from purecert.engine.canonical import canonical_json, sha256_hex
+from purecert.engine.files.canonical import canonical_json, sha256_hex
 
 
 def lines_of(run: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.datasets import Dataset
+from purecert.engine.images.datasets import Dataset
 
 
 class TouchWhenLoaded:

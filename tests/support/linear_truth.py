@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.certificates import Certificate, Outcome
-from purecert.engine.noise_inputs import total_variation
-from purecert.engine.plan import Plan
-from purecert.engine.procedures import certify
-from purecert.engine.scheduler import Job, Scheduler
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.noise.inputs import total_variation
+from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.choosing import certify
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.lines import Certificate, Outcome
+from purecert.engine.running.scheduler import Job, Scheduler
 from support.plans import linear_plan
 
 _SHAPE = (1, 2, 2)

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from purecert.engine.noise import NoisePath
+from purecert.engine.noise.rows import NoisePath
 
 PATHS: tuple[NoisePath, ...] = ("portable", "avx2", "avx512", "torch")
 
@@ -10,7 +10,7 @@ PATHS: tuple[NoisePath, ...] = ("portable", "avx2", "avx512", "torch")
 def missing_path(path: NoisePath) -> str | None:
     """Return why ``path`` cannot be tried here, as a reason to skip; None where it can.
 
-    Asked of the machine and not of ``purecert.engine.noise``, which is what is tested.
+    Asked of the machine and not of ``purecert.engine.noise.rows``, which is what is tested.
     """
     if path == "torch":
         return None if find_spec("torch") else "torch is not installed"

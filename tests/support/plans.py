@@ -8,8 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from purecert.engine.canonical import sha256_hex
-from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, SigmaGraph, write_plan
+from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, SigmaGraph, write_plan
 
 _OPSET = 20
 _IR_VERSION = 10

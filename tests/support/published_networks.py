@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from purecert.train.checkpoints import Model
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
-from purecert.train.networks.adm_unet import AdmUNetConfig
+from purecert.train.models.checkpoints import Model
+from purecert.train.networks.adm.unet import AdmUNetConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.song_unet import SongUNetConfig
+from purecert.train.networks.song.unet import SongUNetConfig
 from support.checkpoint_files import edm_tree, write_edm, write_flax, write_json, write_torch
 from support.golden import Golden, golden, shared
 

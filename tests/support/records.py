@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from purecert.engine.canonical import canonical_json, sha256_hex
-from purecert.engine.certificates import INVALID, Abstention, Certificate, Prediction, Row
-from purecert.engine.ledger import open_ledger
-from purecert.engine.plan import PLAN_SCHEMA, GraphInput, Parity, PlanRecord, SigmaGraph
-from purecert.engine.run_record import RUN_SCHEMA, BackendRecord, DataRecord, RunRecord
+from purecert.engine.files.canonical import canonical_json, sha256_hex
+from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Parity, PlanRecord, SigmaGraph
+from purecert.engine.records.ledger import open_ledger
+from purecert.engine.records.lines import INVALID, Abstention, Certificate, Prediction, Row
+from purecert.engine.records.run_record import RUN_SCHEMA, BackendRecord, DataRecord, RunRecord
 
 BACKEND = BackendRecord(
     name="onnxruntime",

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.noise_inputs import total_variation
-from purecert.engine.plan import Plan
-from purecert.engine.procedures import procedure_for
-from purecert.engine.scheduler import Finished, Job, Scheduler
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.noise.inputs import total_variation
+from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 
 def certify_images(

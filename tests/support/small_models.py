@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from purecert.engine.datasets import load_dataset
-from purecert.train.checkpoints import Model
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
+from purecert.engine.images.datasets import load_dataset
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import ExactPreprocessing, Preprocessing, PreprocessingConfig
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiserConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.networks.vit import Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
-from purecert.train.preprocessing import ExactPreprocessing, Preprocessing, PreprocessingConfig
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
 from purecert.train.purifiers.diffusion import DiffusionConfig, DiffusionPurifier

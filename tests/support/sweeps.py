@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from purecert.engine.errors import InputError
-from purecert.engine.ledger import open_ledger, read_run
+from purecert.engine.records.ledger import open_ledger, read_run
 from support.records import RUN, mixed_rows, write_run
 
 

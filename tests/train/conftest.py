@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from purecert.train.checkpoints import Model
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
-from purecert.train.preprocessing import Preprocessing, PreprocessingConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
-from purecert.train.schedules import NoiseRange
+from purecert.train.schedules.noise_levels import NoiseRange
 from support.golden import randomise
 
 

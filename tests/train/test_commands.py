@@ -5,7 +5,7 @@ from time import perf_counter
 
 import pytest
 
-from purecert.train.checkpoints import load_model
+from purecert.train.models.checkpoints import load_model
 from support.commands import engine
 
 

@@ -9,19 +9,19 @@ from typing import Any, Literal
 from torch import nn
 
 from purecert.engine.errors import InputError
-from purecert.train.checkpoints import Model
-from purecert.train.configuration import override, plain_config
-from purecert.train.fit import check_fit
 from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS, Classifier
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
-from purecert.train.kinds import PREPROCESSINGS, PURIFIERS
-from purecert.train.networks.adm_unet import AdmUNet
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.compatibility import check_fit
+from purecert.train.models.kinds import PREPROCESSINGS, PURIFIERS
+from purecert.train.networks.adm.unet import AdmUNet
 from purecert.train.networks.class_token import replace_classes_by_token
 from purecert.train.networks.film_unet import FilmUNet
-from purecert.train.networks.song_unet import SongUNet
+from purecert.train.networks.song.unet import SongUNet
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 from purecert.train.readers.json_files import read_object
+from purecert.train.strict.configuration import override, plain_config
 
 IDENTITY = "identity"
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import BackendError, InputError
-from purecert.train.configuration import build_config
 from purecert.train.importing.plain_weights import read_weights, without_prefix
+from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
-from purecert.train.preprocessing import PreprocessingConfig
 from purecert.train.readers.json_files import read_object
-from purecert.train.readers.vit_names import canonical_vit_state
-from purecert.train.strict_state import build_empty, load_strictly
+from purecert.train.readers.names.vit import canonical_vit_state
+from purecert.train.strict.configuration import build_config
+from purecert.train.strict.state import build_empty, load_strictly
 
 _NORMALISED = "1."  # in files of locuslab and of denoised-smoothing, where place 0 is the normalisation
 

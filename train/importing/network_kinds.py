@@ -8,19 +8,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
-from purecert.train.configuration import build_config, override, plain_config
 from purecert.train.importing.plain_weights import read_weights, without_prefix
-from purecert.train.networks.adm_presets import (
+from purecert.train.networks.adm.presets import (
     CONSISTENCY_IMAGENET64,
     CONSISTENCY_IMAGENET64_UNCONDITIONAL,
     GUIDED_DIFFUSION_256,
     IMPROVED_DIFFUSION_CIFAR10,
 )
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import UNSHUFFLE, Dncnn, Ffdnet, PlainDenoiserConfig
-from purecert.train.networks.song_presets import CONSISTENCY_CIFAR10, EDM_CIFAR10_VE, EDM_CIFAR10_VP
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.networks.song.presets import CONSISTENCY_CIFAR10, EDM_CIFAR10_VE, EDM_CIFAR10_VP
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.purifiers.diffusion import DiffusionConfig
 from purecert.train.purifiers.edm import OdeConfig
 from purecert.train.purifiers.gaussian import GaussianConfig
@@ -28,8 +27,9 @@ from purecert.train.purifiers.karras import KarrasConfig
 from purecert.train.readers.diffusers_files import read_diffusers
 from purecert.train.readers.edm_files import EdmArguments, read_edm
 from purecert.train.readers.flax_files import read_flax, train_state
-from purecert.train.readers.flax_names import song_unet_state
-from purecert.train.strict_state import build_empty, load_strictly
+from purecert.train.readers.names.flax import song_unet_state
+from purecert.train.strict.configuration import build_config, override, plain_config
+from purecert.train.strict.state import build_empty, load_strictly
 
 Overrides = Mapping[str, Any]  # fields of the network's configuration that differ from the published one
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 from purecert.engine.errors import InputError
-from purecert.train.networks.adm_unet import AdmUNet
+from purecert.train.networks.adm.unet import AdmUNet
 from purecert.train.networks.film_unet import FilmUNet
 
 Network = TypeVar("Network", AdmUNet, FilmUNet)

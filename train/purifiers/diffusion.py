@@ -6,8 +6,8 @@ from typing import final
 
 from torch import nn
 
-from purecert.train.beta_schedules import BetaSchedule, DiffusionRule, choose_step, noise_ratio
 from purecert.train.purifiers.base import OneStepPurifier, Step
+from purecert.train.schedules.betas import BetaSchedule, DiffusionRule, choose_step, noise_ratio
 
 _LAST_BETA_TIMES_STEPS = 20  # .02 at 1,000 steps, and so in proportion
 _EMBEDDED_STEPS = 1000  # the range of times to which rescaled networks map theirs

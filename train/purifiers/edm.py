@@ -9,7 +9,7 @@ from torch import nn
 
 from purecert.train.purifiers.base import ManyStepsPurifier, Step, apply_step
 from purecert.train.purifiers.karras import KarrasConfig, KarrasPurifier
-from purecert.train.schedules import NoiseRange
+from purecert.train.schedules.noise_levels import NoiseRange
 from purecert.train.shapes import FreshNoise, Image
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from purecert.train.purifiers.base import OneStepPurifier, Step, apply_step
-from purecert.train.schedules import NoiseRange, TimeRule, choose_time
+from purecert.train.schedules.noise_levels import NoiseRange, TimeRule, choose_time
 from purecert.train.shapes import Image, Times
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.configuration import build_config
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
-from purecert.train.readers.diffusers_names import adm_unet_state
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.readers.json_files import read_object
+from purecert.train.readers.names.diffusers import adm_unet_state
 from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
-from purecert.train.strict_state import build_empty
+from purecert.train.strict.configuration import build_config
+from purecert.train.strict.state import build_empty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

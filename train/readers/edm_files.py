@@ -8,9 +8,9 @@ from typing import Any, cast
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.readers.edm_stand_ins import EdmStandIns, HeldTensor, InertModule
-from purecert.train.readers.inert_pickles import load_inert
 from purecert.train.readers.opened import on_one_line, opened
+from purecert.train.readers.pickles.edm_stand_ins import EdmStandIns, HeldTensor, InertModule
+from purecert.train.readers.pickles.inert import load_inert
 
 _PICKLE_HEAD = b"\x80"  # of every binary pickle
 _MAX_DEPTH = 32  # of modules in modules; the published networks have 5

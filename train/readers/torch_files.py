@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
-from purecert.train.archives import load_plain
+from purecert.train.models.archives import load_plain
 from purecert.train.readers.opened import opened
+from purecert.train.readers.pickles.torch_claims import LEGACY_HEAD, ZIP_HEAD, check_legacy, check_zip
 from purecert.train.readers.plain_content import plain_content
-from purecert.train.readers.torch_claims import LEGACY_HEAD, ZIP_HEAD, check_legacy, check_zip
 
 
 def read_torch(path: Path) -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 from purecert.engine.backends.device.array import DeviceArray
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.errors import BackendError
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.noise_table import NoiseTable
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.table import NoiseTable
 
 EXTRA_COUNTS = 2  # beside the classes: rows without a finite logit, and labels that are no class
 

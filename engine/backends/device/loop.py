@@ -13,8 +13,8 @@ from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendCost, Ba
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
+from purecert.engine.backends.packing import packed_batches, static_batches
 from purecert.engine.errors import BackendError, CheckError, PurecertError
-from purecert.engine.votes import packed_batches, static_batches
 
 # Rows of a submission, in batches. While one submission runs, the host has this long to answer the procedures.
 BATCHES_PER_SUBMISSION = 8

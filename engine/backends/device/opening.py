@@ -10,8 +10,8 @@ from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
 from purecert.engine.backends.opened import Opened
 from purecert.engine.errors import PurecertError
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.plan import Plan
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.plan import Plan
 
 _SLOTS = 64  # images at once: where each asks for few draws, their rows together still fill a submission
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from purecert.engine.backends.device.array import DeviceArray, RawArray
-from purecert.engine.backends.device.batch_kernels import CudaKernels, cuda_kernels
 from purecert.engine.backends.device.gpu_driver import capability_of, load_driver
+from purecert.engine.backends.device.native import CudaKernels, cuda_kernels
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.graph import device_failure
 from purecert.engine.hardware import describe_cpu

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from purecert.engine.backends.device.array import DeviceArray
-from purecert.engine.backends.device.batch_kernels import BatchKernels
+from purecert.engine.backends.device.native import BatchKernels
 
 
 class DeviceQueue(ABC):

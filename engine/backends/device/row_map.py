@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt32
 from numpy.typing import NDArray
 
-from purecert.engine.votes import Piece
+from purecert.engine.backends.packing import Piece
 
 WORDS = 8  # of a piece, and of the head before the pieces
 

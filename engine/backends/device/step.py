@@ -14,8 +14,8 @@ from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.row_map import WORDS
 from purecert.engine.backends.graph import HostGraph
-from purecert.engine.noise_inputs import InputNoise
-from purecert.engine.plan import PlanRecord
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.plan import PlanRecord
 
 
 @final

@@ -1,1 +1,1 @@
-"""What touches a native library, each called in a process of its own (engine/doctor/process.py)."""
+"""What touches a native library, each called in a process of its own (engine/own_process.py)."""

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.backends.device.opening import open_device
-from purecert.engine.backends.device.torch_program import CompiledProgram, TorchProgram
-from purecert.engine.backends.device.torch_queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.backends.graph import HostGraph, input_buffers
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.opening import BackendOptions, checked_backend
-from purecert.engine.doctor import small_plan
+from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
+from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.doctor.machine import UnusableError
+from purecert.engine.doctor.probes import small_plan
 from purecert.engine.doctor.probes.batch import counted
-from purecert.engine.doctor.small_network import BIAS_64THS, CONVOLUTION
+from purecert.engine.doctor.probes.small_network import BIAS_64THS, CONVOLUTION
 from purecert.engine.hardware import describe_cpu
-from purecert.engine.noise_inputs import InputNoise, noise_of_inputs
-from purecert.engine.plan import Plan
+from purecert.engine.noise.inputs import InputNoise, noise_of_inputs
+from purecert.engine.plans.plan import Plan
 
 _REINSTALL = "reinstall PyTorch: pip install --force-reinstall torch"
 

@@ -6,6 +6,7 @@ import pytest
 
 from purecert.engine.bench.agreement import Agreement
 from purecert.engine.bench.cpu_peak import Peak
+from purecert.engine.bench.latency import latency_of
 from purecert.engine.bench.record import (
     BENCH_SCHEMA,
     Benchmark,
@@ -17,7 +18,6 @@ from purecert.engine.bench.record import (
     Speed,
     UnusableRow,
 )
-from purecert.engine.bench.statistics import latency_of
 
 _BASELINE = MeasuredRow(
     row=RowName(name="eager", variant="channels-last", is_baseline=True, batch=64),

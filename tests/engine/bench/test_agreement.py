@@ -10,8 +10,8 @@ from onnx import helper
 
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.bench.agreement import SEED, Draws, Labels, backend_labels, compare, noisy_rows
-from purecert.engine.noise import draw
-from purecert.engine.plan import Plan
+from purecert.engine.noise.rows import draw
+from purecert.engine.plans.plan import Plan
 from support.plans import LABEL_CONSTANTS, label_nodes, linear_plan, write_test_plan
 
 _SHAPE = (1, 4, 4)

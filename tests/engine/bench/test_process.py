@@ -10,8 +10,8 @@ import pytest
 
 from purecert.engine.bench import process
 from purecert.engine.bench.process import in_own_process, peak_memory
-from purecert.engine.datasets import load_dataset
 from purecert.engine.errors import BackendError, InputError, OutOfMemoryError
+from purecert.engine.images.datasets import load_dataset
 
 _MIB = 2**20
 

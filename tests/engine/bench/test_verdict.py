@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from purecert.engine.bench.agreement import Agreement
-from purecert.engine.bench.statistics import latency_of
+from purecert.engine.bench.latency import latency_of
 from purecert.engine.bench.timing import Timing
 from purecert.engine.bench.verdict import agreement_limit, reasons_against
 

@@ -17,8 +17,8 @@ from purecert.engine.doctor.facts import read_processor
 from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.notices import notices
 from purecert.engine.doctor.plan_check import check_plan
-from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE, Plan
-from purecert.engine.trust import write_trusted
+from purecert.engine.plans.plan import CACHE_DIRECTORY, PLAN_FILE, Plan
+from purecert.engine.plans.trust import write_trusted
 from support.doctors import report
 from support.machines import DRIVER, HEALTHY, Site, stub_driver
 from support.plans import linear_plan

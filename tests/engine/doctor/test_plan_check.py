@@ -9,8 +9,8 @@ import pytest
 
 from purecert.engine.doctor.plan_check import check_plan
 from purecert.engine.errors import InputError
-from purecert.engine.plan import CACHE_DIRECTORY, PLAN_FILE, Plan
-from purecert.engine.trust import tag_path, write_trusted
+from purecert.engine.plans.plan import CACHE_DIRECTORY, PLAN_FILE, Plan
+from purecert.engine.plans.trust import tag_path, write_trusted
 from support.plans import linear_plan
 
 

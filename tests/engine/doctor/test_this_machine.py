@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from purecert.engine.backends.opening import BACKENDS, BackendOptions, open_backend
-from purecert.engine.datasets import load_dataset
 from purecert.engine.doctor.examination import EXAMINATIONS, examine
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu
-from purecert.engine.plan import read_plan
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.plan import read_plan
 from support.commands import engine
 from support.doctors import doctor, report
 
@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, str], words
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from purecert.engine.doctor.command import doctor_command\n"
+        "from purecert.engine.commands.doctor import doctor_command\n"
         "try: doctor_command(['--help'])\n"
         "finally: print([m for m in ('torch', 'numpy', 'onnxruntime', 'scipy') if m in sys.modules])"
     )

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purecert.engine.certificates import Certificate, Row
-from purecert.engine.cohen_tsv import format_cohen_tsv
 from purecert.engine.errors import InputError
 from purecert.engine.logs.checking import LogCheck, Question, check_log
+from purecert.engine.logs.cohen_tsv import format_cohen_tsv
 from purecert.engine.logs.fingerprint import Sampling, fingerprint
 from purecert.engine.logs.reading import read_log
+from purecert.engine.records.lines import Certificate, Row
 from support.public_logs import HEADER, log_text, spread_counts
 
 _QUESTION = Question(radii=(0.0, 0.25))

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.noise_table import smoothing_noise
+from purecert.engine.noise.table import smoothing_noise
 from support.noise_audit.finding import Finding, largest, most_and_least
 from support.noise_audit.law import Law, clipped_law
 from support.noise_audit.source import NoiseSource

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.noise_table import NoiseTable, smoothing_noise
+from purecert.engine.noise.table import NoiseTable, smoothing_noise
 from support.noise_audit.finding import Finding, binomial, chi_square, normal
 from support.noise_audit.law import Law, clipped_law, pooled, unclipped_law
 from support.noise_audit.source import NoiseSource

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from purecert.engine.noise_table import smoothing_noise
+from purecert.engine.noise.table import smoothing_noise
 from support.noise_audit.finding import Finding, largest
 from support.noise_audit.law import clipped_law
 from support.noise_audit.source import NoiseSource

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.noise_table import NoiseTable
+from purecert.engine.noise.table import NoiseTable
 
 LOWEST, HIGHEST = -2048, 2047  # rows are clipped here (kernels/README.md)
 

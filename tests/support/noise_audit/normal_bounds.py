@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 
-from purecert.engine.noise_table import NoiseTable
+from purecert.engine.noise.table import NoiseTable
 
 _BITS = 192
 _ONE = 1 << _BITS

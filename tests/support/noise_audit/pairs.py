@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.noise_table import smoothing_noise
+from purecert.engine.noise.table import smoothing_noise
 from support.noise_audit.finding import Finding, chi_square
 from support.noise_audit.law import Law, clipped_law
 from support.noise_audit.source import NoiseSource

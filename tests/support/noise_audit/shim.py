@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.noise_table import NoiseTable, smoothing_noise
+from purecert.engine.noise.table import NoiseTable, smoothing_noise
 from support.noise_audit.law import HIGHEST, LOWEST
 from support.noise_audit.source import Segments
 

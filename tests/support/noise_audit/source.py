@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine import noise
-from purecert.engine.noise import NoisePath
-from purecert.engine.noise_table import NoiseTable
+from purecert.engine.noise import rows as noise
+from purecert.engine.noise.rows import NoisePath
+from purecert.engine.noise.table import NoiseTable
 
 Segments = list[tuple[int, int, int, int]]  # (image, phase, first draw, draws)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from purecert.engine.noise_table import extra_noise, smoothing_noise
+from purecert.engine.noise.table import extra_noise, smoothing_noise
 from support.noise_audit.correlations import ARRANGEMENTS, correlation_findings
 from support.noise_audit.counts import table_findings, wide_findings
 from support.noise_audit.finding import Finding

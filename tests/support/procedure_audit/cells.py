@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purecert.engine.bounds import clopper_pearson_lower
-from purecert.engine.certificates import Certificate
-from purecert.engine.procedures import certificate
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.procedures.choosing import certificate
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.lines import Certificate
+from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.truth import probability_below
 
 TRIALS = (100, 1_000, 10_000, 100_000)

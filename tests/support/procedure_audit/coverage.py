@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.bounds import clopper_pearson_lower
+from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.truth import binomial_tail
 
 ALPHAS = (0.05, 1e-3, 2e-6)

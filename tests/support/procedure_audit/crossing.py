@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.anytime import Thresholds
+from purecert.engine.statistics.anytime import Thresholds
 
 Integers = NDArray[np.int64]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.answering import AnswerRule
-from purecert.engine.anytime import Thresholds
-from purecert.engine.certificates import Certificate, Prediction
-from purecert.engine.procedures import certificate, early_prediction
-from purecert.engine.spec import SmoothingSpec
-from purecert.engine.stopping import stop_rule
+from purecert.engine.procedures.answering import AnswerRule
+from purecert.engine.procedures.choosing import certificate, early_prediction
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.records.lines import Certificate, Prediction
+from purecert.engine.statistics.anytime import Thresholds
 from support.procedure_audit.cells import Cell
 from support.procedure_audit.simulation import Tally
 from support.procedure_audit.truth import true_radius

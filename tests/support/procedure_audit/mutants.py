@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from purecert.engine.certificates import Abstention, Certificate, Outcome
-from purecert.engine.procedures import (
+from purecert.engine.procedures.choosing import (
     ESTIMATE,
     SELECT,
     Draw,
@@ -17,7 +16,8 @@ from purecert.engine.procedures import (
     prediction,
     top_class,
 )
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.lines import Abstention, Certificate, Outcome
 from support.procedure_audit.cells import Cell, cell_under_claim
 from support.procedure_audit.simulation import Steps, Tally, tally_certificates, tally_predictions
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.bounds import equal_odds_p_value
-from purecert.engine.certificates import Outcome, Prediction
-from purecert.engine.procedures import Counts, predict
-from purecert.engine.spec import SmoothingSpec
+from purecert.engine.procedures.choosing import Counts, predict
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.lines import Outcome, Prediction
+from purecert.engine.statistics.bounds import equal_odds_p_value
 
 _STEPS = 30  # probabilities are multiples of 1/30, so that halves, thirds and fifths are among them
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from purecert.engine.anytime import Thresholds
-from purecert.engine.bounds import clopper_pearson_lower
-from purecert.engine.certificates import Outcome
-from purecert.engine.procedures import ESTIMATE, SELECT, Counts, Draw, Procedure, certificate
-from purecert.engine.spec import SmoothingSpec, StopSpec
-from purecert.engine.stopping import final_lower, stop_rule
+from purecert.engine.procedures.choosing import ESTIMATE, SELECT, Counts, Draw, Procedure, certificate
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.stopping import final_lower, stop_rule
+from purecert.engine.records.lines import Outcome
+from purecert.engine.statistics.anytime import Thresholds
+from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.cells import Cell
 from support.procedure_audit.truth import probability_below
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from purecert.engine.console import EngineCommand
-from purecert.train.import_command import import_command
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
+from purecert.engine.commands.console import EngineCommand
+from purecert.train.importing.command import import_command
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import Ffdnet, PlainDenoiserConfig
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.checkpoint_files import write_json, write_torch
 from support.published_networks import write_classifier
 

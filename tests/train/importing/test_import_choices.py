@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from purecert.engine.errors import InputError
-from purecert.train.checkpoints import load_model
 from purecert.train.importing.assemble import Source
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.models.checkpoints import load_model
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.checkpoint_files import write_json, write_torch
 from support.golden import golden, table
 from support.published_networks import PUBLISHED, import_published, import_purifier, network_fields, write_published

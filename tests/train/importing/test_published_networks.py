@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
 from purecert.train.importing.network_kinds import NETWORK_KINDS
-from purecert.train.networks.adm_unet import AdmUNet
+from purecert.train.networks.adm.unet import AdmUNet
 from purecert.train.purifiers.base import OneStepPurifier, apply_step
 from support.checkpoint_files import (
     diffusers_state,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from purecert.train.checkpoints import Model, load_model, save_model
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
+from purecert.train.models.checkpoints import Model, load_model, save_model
 from support.golden import shared
 
 _RESNET = "data/weights/resnet56-4bfd9763.th"

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.export.fold import fold
-from purecert.export.fuse import fuse
-from purecert.train.checkpoints import Model, load_model, save_model
+from purecert.export.fusing.fold import fold
+from purecert.export.fusing.fuse import fuse
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
+from purecert.train.models.checkpoints import Model, load_model, save_model
 from support.checkpoint_files import parallel, write_safetensors, write_torch
 
 with warnings.catch_warnings():

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.checkpoints import Model, load_model, save_model
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
+from purecert.train.models.checkpoints import Model, load_model, save_model
 from support.checkpoint_files import write_json, write_safetensors, write_torch
 from support.golden import shared
 from support.vit_files import VIT_CLASSES, small_vit, write_vit

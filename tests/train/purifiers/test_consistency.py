@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.networks.song_unet import SongUNet
+from purecert.train.networks.song.unet import SongUNet
 from purecert.train.purifiers.base import FixedTimes, Purifier
 from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
 from purecert.train.purifiers.karras import KarrasConfig, denoise
-from purecert.train.schedules import NoiseRange
+from purecert.train.schedules.noise_levels import NoiseRange
 from support.denoisers import FAMILIES, AtLabel, KnownAnswer, Recorder, random_network, rounded
 from support.golden import golden
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.beta_schedules import BetaSchedule, DiffusionRule
 from purecert.train.purifiers.base import apply_step
 from purecert.train.purifiers.diffusion import DiffusionConfig, DiffusionPurifier
+from purecert.train.schedules.betas import BetaSchedule, DiffusionRule
 from support.denoisers import KnownAnswer, Recorder, random_network
 from support.golden import golden, table
 

@@ -11,7 +11,7 @@ from purecert.engine.errors import InputError
 from purecert.train.purifiers.base import FixedTimes
 from purecert.train.purifiers.edm import EdmPurifier, OdeConfig, OdePurifier
 from purecert.train.purifiers.karras import KarrasConfig
-from purecert.train.schedules import NoiseRange
+from purecert.train.schedules.noise_levels import NoiseRange
 from support.denoisers import FAMILIES, AtLabel, KnownAnswer, Recorder, random_network, rounded
 from support.golden import golden
 

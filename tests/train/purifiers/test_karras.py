@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from purecert.train.networks.song_unet import SongUNet
+from purecert.train.networks.song.unet import SongUNet
 from purecert.train.purifiers.karras import KarrasConfig, boundary_scales, denoise, denoise_each
-from purecert.train.schedules import NoiseRange
+from purecert.train.schedules.noise_levels import NoiseRange
 
 _CONFIG = KarrasConfig(levels=NoiseRange(t_max=4.0))
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.networks.adm_presets import CONSISTENCY_IMAGENET64
-from purecert.train.networks.adm_unet import AdmUNet, AdmUNetConfig
+from purecert.train.networks.adm.presets import CONSISTENCY_IMAGENET64
+from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.readers.diffusers_files import read_diffusers, read_diffusers_config
-from purecert.train.readers.diffusers_names import adm_unet_state
+from purecert.train.readers.names.diffusers import adm_unet_state
 
 _CONFIG: dict[str, Any] = {  # the form of openai/diffusers-cd_imagenet64_l2, but small
     "_class_name": "UNet2DModel",

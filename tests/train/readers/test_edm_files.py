@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
-from purecert.train.networks.song_unet import SongUNet, SongUNetConfig
+from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.readers.edm_files import EdmNetwork, read_edm
 from support.checkpoint_files import EasyDict, EdmModule, EdmObject, edm_tree, write_edm
 from support.golden import Golden, golden, shared

@@ -1,0 +1,1 @@
+"""The command line of the runtime, one file a command; `options.py` holds what several share."""

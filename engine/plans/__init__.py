@@ -1,0 +1,1 @@
+"""What a plan directory holds: its record, its ONNX bytes, and the cache of what this machine compiled."""

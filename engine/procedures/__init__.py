@@ -1,0 +1,1 @@
+"""How is an image answered for: the sampling plan, CERTIFY, PREDICT, and when the draws may stop."""

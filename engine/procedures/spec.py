@@ -1,0 +1,102 @@
+"""What to certify and how: the numbers that fix a run's statistics."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from purecert.engine.errors import InputError
+
+# A draw is addressed by 32 bits (kernels/README.md).
+MAX_DRAWS = 2**32 - 1
+# Beyond half, a "lower bound" would be wrong more often than right.
+MAX_ALPHA = 0.5
+# Bounds are exact down to 1e-100 (engine/statistics/bounds.py); parts of this still are.
+MIN_ALPHA = 1e-90
+
+Mode = Literal["certify", "predict"]
+StopRule = Literal["radii", "tolerance", "answer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopSpec:
+    """When to stop before all draws are drawn.
+
+    ``radii``: once every listed radius is certified or refuted. ``tolerance``: once the certified radius is within a
+    share of the largest that the draws leave possible. ``answer``: once the prediction is settled.
+
+    Raises:
+        InputError: A number is out of its range.
+    """
+
+    rule: StopRule
+    radii: tuple[float, ...] = ()  # in [0, 1] pixel units, increasing; of the rule "radii" only
+    tolerance: float | None = None  # of the rule "tolerance" only, in (0, 1)
+    alpha_final: float = 0.0  # the part of alpha for the exact bound after the last draw; the rest is for stopping
+    alpha_refute: float = 1e-3  # failure probability of giving a radius up: it costs a certificate, it makes none false
+
+    def __post_init__(self) -> None:
+        if self.rule == "radii":
+            is_increasing = all(low < high for low, high in zip(self.radii, self.radii[1:], strict=False))
+            is_valid = bool(self.radii) and is_increasing and all(0 <= r < math.inf for r in self.radii)
+            _require(is_valid, "increasing radii of at least 0 to stop at", list(self.radii))
+        if self.rule == "tolerance":
+            eta = self.tolerance
+            _require(eta is not None and 0 < eta < 1, "a tolerance in (0, 1)", eta)
+        _require(0 < self.alpha_refute < MAX_ALPHA, f"alpha of refutation in (0, {MAX_ALPHA})", self.alpha_refute)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmoothingSpec:
+    """The sampling plan of one certificate, or of one prediction.
+
+    Raises:
+        InputError: A number is out of its range.
+    """
+
+    mode: Mode
+    sigma: float  # noise std, in [0, 1] pixel units
+    n_select: int = 100  # draws that pick the class (n0); none where the class is given or all draws vote
+    n_estimate: int = 100_000  # fresh draws that bound its probability (n), at the most where `stop` says so
+    alpha: float = 1e-3  # failure probability of one certificate, all of it
+    stop: StopSpec | None = None  # None: exactly n_estimate draws
+    against_label: bool = False  # the class is the data's label: nothing is selected, and no other class is claimed
+
+    def __post_init__(self) -> None:
+        _require(self.sigma > 0 and math.isfinite(self.sigma), "sigma > 0 in [0, 1] pixel units", self.sigma)
+        _require(MIN_ALPHA <= self.alpha < MAX_ALPHA, f"alpha in [{MIN_ALPHA}, {MAX_ALPHA})", self.alpha)
+        _require(1 <= self.n_estimate <= MAX_DRAWS, f"n in [1, {MAX_DRAWS}]", self.n_estimate)
+        _require(1 <= self.n_select <= MAX_DRAWS, f"n0 in [1, {MAX_DRAWS}]", self.n_select)
+        if self.stop is not None:
+            rules = ("radii", "tolerance") if self.mode == "certify" else ("answer",)
+            _require(self.stop.rule in rules, f"a stopping rule of {self.mode}: {' or '.join(rules)}", self.stop.rule)
+            final = self.stop.alpha_final
+            is_part = final == 0 or MIN_ALPHA / 2 <= final < self.alpha
+            _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
+        if self.mode == "certify":
+            # alpha^(1/n) is the bound when every draw agrees; at 1/2 or below nothing can be certified.
+            can_certify = self.n_estimate * -math.log(2) < math.log(self.alpha)
+            _require(
+                can_certify, f"n > log2(1 / alpha) = {-math.log2(self.alpha):.1f} to certify anything", self.n_estimate
+            )
+        _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
+
+    @property
+    def selects(self) -> bool:
+        """Return whether draws of their own pick the class before others speak of it."""
+        is_voting = self.mode == "predict" and self.stop is None  # all draws vote at once
+        return not is_voting and not self.against_label
+
+    @property
+    def alpha_stop(self) -> float:
+        """Return the part of alpha that the bound which holds at every look may use."""
+        return self.alpha if self.stop is None else self.alpha - self.stop.alpha_final
+
+    @property
+    def max_rows(self) -> int:
+        """Return the draws of one image, at the most."""
+        return self.n_estimate + (self.n_select if self.selects else 0)
+
+
+def _require(condition: bool, expected: str, came: object) -> None:
+    if not condition:
+        raise InputError(f"expected {expected}, got {came}")

@@ -1,0 +1,155 @@
+"""When a certificate is settled: rules that see the counts of one image only, and stop without a loss of alpha.
+
+The bounds behind them hold at every number of draws at once (``engine/statistics/anytime.py``), so it does not matter
+when they are looked at, nor that they decide when to stop.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+from scipy import special
+
+from purecert.engine.errors import InputError
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.statistics.anytime import Thresholds, anytime_lower, anytime_upper
+from purecert.engine.statistics.bounds import clopper_pearson_lower
+
+# SciPy's normal distribution function is within 1e-14 relative: more is asked for.
+_SLACK = 1e-12
+# Radius 0 asks for more than one half: by so much that the certificate keeps a radius after rounding.
+_ABOVE_HALF = 1e-9
+
+
+class StopRule(ABC):
+    """Says of k successes in n draws whether more are needed."""
+
+    @abstractmethod
+    def remaining(self, k: int, n: int) -> int:
+        """Return how many draws it takes at the least until the rule can stop, whatever they show: 0 where it stops."""
+
+
+@lru_cache(maxsize=8)
+def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
+    """Return the rule of ``spec``, which has one.
+
+    Args:
+        spec: Sampling plan of a certificate.
+        tv: Total variation of one draw's noise from the ideal Gaussian: added to every probability asked for.
+
+    Raises:
+        InputError: No radius that is asked for can be reached with the spec's draws.
+    """
+    assert spec.stop is not None
+    if spec.stop.rule == "radii":
+        return RadiiRule(spec, tv)
+    return ToleranceRule(spec, tv)
+
+
+def threshold_of(radius: float, sigma: float, tv: float) -> float:
+    """Return the probability, rounded up, beyond which a class is certified out to ``radius``, under noise as drawn."""
+    ideal = max(float(special.ndtr(math.nextafter(radius, math.inf) / sigma)) * (1 + _SLACK), 0.5 + _ABOVE_HALF)
+    return min(1.0, math.nextafter(ideal + tv, 2.0))
+
+
+@final
+class RadiiRule(StopRule):
+    """Stops when every radius that can be reached at all is certified or refuted."""
+
+    def __init__(self, spec: SmoothingSpec, tv: float) -> None:
+        assert spec.stop is not None
+        radii = np.array([r for r in spec.stop.radii if _is_reachable(spec, threshold_of(r, spec.sigma, tv))])
+        if not radii.size:
+            raise InputError(
+                f"expected a radius that {spec.n_estimate} draws can certify at sigma {spec.sigma}, got "
+                f"{list(spec.stop.radii)}; ask for smaller radii, or for more draws"
+            )
+        self._radii = radii
+        self._certify = Thresholds([threshold_of(radius, spec.sigma, tv) for radius in radii], spec.alpha_stop)
+        # Refuted if U + tv < Phi(r / sigma): of failures, that is 1 - U > 1 - Phi + tv.
+        ideal = np.maximum(special.ndtr(radii / spec.sigma), 0.5)
+        most_failures = np.minimum((1 - ideal) * (1 + _SLACK) + tv + _SLACK, 1.0)
+        self._refute = Thresholds(most_failures, spec.stop.alpha_refute)
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """Return the listed radii that the draws can certify, if all agree."""
+        return tuple(float(radius) for radius in self._radii)
+
+    def remaining(self, k: int, n: int) -> int:
+        """The radii up to some one must be certified and the others refuted; the least is over where to part them."""
+        certify, refute = self._certify.least_draws(k, n), self._refute.least_draws(n - k, n)
+        # To certify the first j radii takes what the hardest of them takes, to refute the rest likewise.
+        certify_first = np.concatenate([[0], np.maximum.accumulate(certify)])
+        refute_rest = np.concatenate([np.maximum.accumulate(refute[::-1])[::-1], [0]])
+        return int(np.min(np.maximum(certify_first, refute_rest)))
+
+    def largest_certified(self, k: int, n: int) -> float:
+        """Return the largest listed radius that the counts certify; 0 where there is none."""
+        certified = self._radii[self._certify.shortfall(k, n) <= 0]
+        return float(certified.max(initial=0.0))
+
+    def not_given_up(self, k: int, n: int) -> list[float]:
+        """Return the listed radii within reach that the counts do not refute."""
+        return [float(radius) for radius in self._radii[self._refute.shortfall(n - k, n) > 0]]
+
+
+@final
+class ToleranceRule(StopRule):
+    """Stops when the certified radius is within a share of the largest that the draws leave possible, or there is none.
+
+    The upper bound decides only when to stop, so nothing that is claimed rests on it.
+    """
+
+    def __init__(self, spec: SmoothingSpec, tv: float) -> None:
+        assert spec.stop is not None
+        assert spec.stop.tolerance is not None
+        self._alpha, self._alpha_upper, self._share = spec.alpha_stop, spec.stop.alpha_refute, 1 - spec.stop.tolerance
+        self._tv = tv
+        self._exceeds, self._falls_short = Thresholds(0.5, self._alpha), Thresholds(0.5, self._alpha_upper)
+
+    def remaining(self, k: int, n: int) -> int:
+        """Before one half is exceeded, or undercut, nothing is settled; then the next draw may settle it."""
+        either = min(int(self._exceeds.least_draws(k, n)), int(self._falls_short.least_draws(n - k, n)))
+        return either or int(not self._is_settled(k, n))
+
+    def _is_settled(self, k: int, n: int) -> bool:
+        upper = float(anytime_upper(k, n, self._alpha_upper))
+        if upper <= 0.5:
+            return True
+        lower = float(anytime_lower(k, n, self._alpha)) - self._tv
+        # In units of sigma. While every draw agrees the upper bound is 1, whose radius is endless.
+        return lower > 0.5 and bool(special.ndtri(lower) >= self._share * special.ndtri(min(upper, 1.0)))
+
+
+def listed_radius(spec: SmoothingSpec, tv: float, k: int, n: int) -> float:
+    """Return the largest radius that the spec lists and the counts certify; 0 where there is none.
+
+    What is asked for and reached is certified to the last digit; the way back from a bound would round it down.
+    """
+    if spec.stop is None or spec.stop.rule != "radii":
+        return 0.0
+    rule = stop_rule(spec, tv)
+    assert isinstance(rule, RadiiRule)
+    largest = rule.largest_certified(k, n)
+    return math.nextafter(largest, math.inf) if largest else 0.0
+
+
+def final_lower(spec: SmoothingSpec, k: int, n: int) -> float:
+    """Return the lower bound on the class's probability that the counts at the end prove: the exact one of a fixed n,
+    or else the one that holds at every look; after the last draw of all, both, which share alpha.
+    """
+    if spec.stop is None:
+        return float(clopper_pearson_lower(k, n, spec.alpha))
+    lower = float(anytime_lower(k, n, spec.alpha_stop))
+    if spec.stop.alpha_final > 0 and n == spec.n_estimate:
+        lower = max(lower, float(clopper_pearson_lower(k, n, spec.stop.alpha_final)))
+    return lower
+
+
+def _is_reachable(spec: SmoothingSpec, threshold: float) -> bool:
+    """Return whether the probability can be exceeded if every draw agrees."""
+    n = spec.n_estimate
+    return threshold < 1 and final_lower(spec, n, n) > threshold

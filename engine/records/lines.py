@@ -1,0 +1,136 @@
+"""What one image's run ends in, and its line in the ledger."""
+
+import json
+import math
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import Any
+
+from purecert.engine.errors import InputError
+from purecert.engine.files.canonical import canonical_json, sha256_hex
+
+INVALID = "invalid"  # key of the rows whose logits were not all finite
+
+# Hexadecimal digits of the checksum kept in each line: 64 bits catch every accident.
+_CHECKSUM_DIGITS = 16
+# Room for the digits of any double, whatever precision the caller's decimal context has.
+_ALL_DIGITS = Context(prec=2000)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """The smoothed classifier answers ``predicted`` at every point closer than ``radius`` (L2, [0, 1] pixel units).
+
+    ``p_lower`` bounds the class's probability under noise; all three hold together with probability 1 - alpha.
+    """
+
+    predicted: int
+    p_lower: float
+    radius: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """The smoothed classifier's answer, right with probability 1 - alpha; it claims no radius."""
+
+    predicted: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """The draws did not settle the answer at this alpha."""
+
+
+Outcome = Certificate | Prediction | Abstention
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One image's line: what was asked, what was counted, what follows."""
+
+    index: int  # in the dataset, whatever the slice
+    label: int | None  # the dataset's label, None where it has none
+    outcome: Outcome
+    counts: tuple[dict[str, int], ...]  # per phase: class (as text) or "invalid" -> draws; zeros left out
+    looks: int = 1  # how often the draws that bound the class's probability were looked at
+
+    @property
+    def correct(self) -> bool:
+        """Return whether the run committed itself to the dataset's label."""
+        return not isinstance(self.outcome, Abstention) and self.outcome.predicted == self.label
+
+
+def format_radius(radius: float, decimals: int = 4) -> str:
+    """Return ``radius`` with ``decimals`` digits after the point, rounded down: print never claims more than proof."""
+    last_digit = Decimal((0, (1,), -decimals))
+    return f"{Decimal(radius).quantize(last_digit, rounding=ROUND_FLOOR, context=_ALL_DIGITS):f}"
+
+
+def encode_row(row: Row, run_digest: str) -> str:
+    """Return the ledger line of ``row`` without its newline, bound to its run and checksummed."""
+    body: dict[str, object] = {"index": row.index, "label": row.label, **_outcome_fields(row.outcome)}
+    body |= {"counts": list(row.counts), "looks": row.looks, "run": run_digest}
+    return canonical_json(body | {"check": _checksum(body)})
+
+
+def decode_row(line: str, run_digest: str) -> Row:
+    """Return the row of a ledger line.
+
+    Raises:
+        InputError: The line is not, byte for byte, one that ``encode_row`` wrote for this run.
+    """
+    try:
+        row = _row(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"expected a certificate line, found {line[:80]!r}") from error
+    # Comparing the text, not the numbers, also finds a digit that changed case or a float that changed spelling.
+    if encode_row(row, run_digest) != line:
+        raise InputError(f"line of image {row.index}: its checksum, its run or its form does not match; it was changed")
+    return row
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, object]:
+    match outcome:
+        case Certificate(predicted=predicted, p_lower=p_lower, radius=radius):
+            return {"outcome": "certified", "predicted": predicted, "p_lower": p_lower, "radius": radius}
+        case Prediction(predicted=predicted, p_value=p_value):
+            return {"outcome": "predicted", "predicted": predicted, "p_value": p_value}
+        case Abstention():
+            return {"outcome": "abstained"}
+
+
+def _row(body: Any) -> Row:
+    """Return the row of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
+    label = None if body["label"] is None else _integer(body["label"])
+    counts = tuple({key: _integer(count) for key, count in phase.items()} for phase in body["counts"])
+    looks = _integer(body["looks"])
+    return Row(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts, looks=looks)
+
+
+def _outcome(body: Any) -> Outcome:
+    match body["outcome"]:
+        case "certified":
+            p_lower, radius = _number(body["p_lower"]), _number(body["radius"])
+            return Certificate(predicted=_integer(body["predicted"]), p_lower=p_lower, radius=radius)
+        case "predicted":
+            return Prediction(predicted=_integer(body["predicted"]), p_value=_number(body["p_value"]))
+        case "abstained":
+            return Abstention()
+    raise ValueError(f"unknown outcome {body['outcome']!r:.80}")
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:  # a bool is an int to isinstance
+        raise TypeError(f"expected an integer, found {type(value).__name__}")
+    return value
+
+
+def _number(value: object) -> float:
+    if not (type(value) is float and math.isfinite(value)):
+        raise TypeError(f"expected a finite number, found {type(value).__name__}")
+    return value
+
+
+def _checksum(body: dict[str, object]) -> str:
+    return sha256_hex(canonical_json(body).encode())[:_CHECKSUM_DIGITS]

@@ -1,0 +1,1 @@
+"""What do runs claim, as tables, curves and JSON."""

@@ -1,0 +1,90 @@
+"""What to know of runs beside their table: what was claimed at which risk, how the draws ended, and the marks."""
+
+from collections.abc import Iterator, Sequence
+
+from purecert.engine.reports.stopping import Stopping
+from purecert.engine.reports.summary import Summary
+from purecert.engine.reports.text import NOT_SETTLED_NOTE, rounded_up, spread
+from purecert.engine.statistics.false_claims import any_of_all
+
+
+def notes(summary: Summary) -> Iterator[str]:
+    """Return a line for everything that a reader of the run's numbers must know."""
+    for note in _notes(summary):
+        yield f"- {summary.run}: {note}"
+
+
+def joint_notes(summaries: Sequence[Summary]) -> list[str]:
+    """Return what holds of all runs together; nothing of a single one, whose own line says it."""
+    if len(summaries) < 2:
+        return []
+    any_at_most = rounded_up(any_of_all(summary.false_claims for summary in summaries))
+    return [
+        f"- all runs: any false claim at all with probability at most {any_at_most}",
+        "- all runs: whoever takes the best run at a radius selects on these images, and must say so",
+    ]
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    claims, images = summary.false_claims, summary.images
+    what = "certificates" if summary.mode == "certify" else "predictions"
+    yield (
+        f"{summary.purifier} on {summary.backend} in {summary.executed_precision}; "
+        f"alpha {summary.alpha:.6g} each, so among {images} images at most {rounded_up(claims.expected_at_most)} false "
+        f"{what} are expected, and any at all with probability at most {rounded_up(claims.any_at_most)}"
+    )
+    if summary.correct is not None:
+        yield (
+            f"at least: with probability {1 - claims.rho:.10g} (rho {claims.rho:.6g}) at most {claims.number_at_most} "
+            f"of these {what} are false, which are taken off"
+        )
+    else:
+        yield "no labels, so no accuracy"
+    if summary.stopping is not None:
+        yield from _stopping_notes(summary, summary.stopping)
+    if summary.invalid_draws:
+        yield f"{summary.invalid_draws} of {summary.draws} draws were invalid (a logit was not finite)"
+    yield from summary.marks
+
+
+def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
+    yield f"mode {stopping.rule.rule}: {_rule(stopping)}; {_split(stopping)}"
+    yield (
+        f"{spread(summary.draws / summary.images)} draws an image on average, looked at {spread(stopping.mean_looks)} "
+        f"times; {stopping.ended_early} of {summary.images} images ended before all draws were drawn"
+    )
+    if stopping.alpha != summary.alpha:
+        yield (
+            f"the draws stopped as soon as alpha {stopping.alpha:.6g} sufficed, so at {summary.alpha:.6g} they leave "
+            f"much open; to certify at that, run with --alpha {summary.alpha:.6g}"
+        )
+    if stopping.out_of_reach:
+        listed = ", ".join(f"{radius:.10g}" for radius in stopping.out_of_reach)
+        yield f"out of reach of {summary.n_estimate} draws, and never asked for: {listed}"
+    if stopping.radii_asked:
+        settled = stopping.radii_asked - stopping.radii_undecided
+        yield (
+            f"of {stopping.radii_asked} radii of images {settled} were certified or given up, "
+            f"{stopping.radii_undecided} were undecided at the end and count as not certified"
+        )
+    if not all(point.is_settled for point in summary.certified_at):
+        yield NOT_SETTLED_NOTE
+
+
+def _rule(stopping: Stopping) -> str:
+    rule = stopping.rule
+    if rule.rule == "radii":
+        asked = (radius for radius in rule.radii if radius not in stopping.out_of_reach)
+        listed = ", ".join(f"{radius:.10g}" for radius in asked)
+        return f"stops when each radius of {listed} is certified or given up, so there is no average radius"
+    if rule.rule == "tolerance":
+        return f"stops when the radius is within {rule.tolerance:.4g} of the largest that the draws leave possible"
+    return "stops when the answer is settled"
+
+
+def _split(stopping: Stopping) -> str:
+    """Return how alpha is split."""
+    parts = [f"of alpha {stopping.alpha_stop:.6g} for stopping"]
+    if stopping.rule.alpha_final:
+        parts.append(f"{stopping.rule.alpha_final:.6g} for the bound after the last draw")
+    return f"{', '.join(parts)}; {stopping.rule.alpha_refute:.6g} more for giving up, which makes no claim false"

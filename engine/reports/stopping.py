@@ -1,0 +1,86 @@
+"""What a run that may stop early drew, and how much it settled before it ran out of draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from purecert.engine.noise.inputs import total_variation
+from purecert.engine.procedures.choosing import top_class
+from purecert.engine.procedures.spec import StopSpec
+from purecert.engine.procedures.stopping import RadiiRule, stop_rule
+from purecert.engine.records.counts import dense_counts
+from purecert.engine.records.lines import Certificate, Row
+from purecert.engine.records.run_record import RunRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopping:
+    """How a run stops, and what came of it. Means are over the finished images."""
+
+    rule: StopSpec
+    alpha: float  # of one image, at which the draws stopped
+    alpha_stop: float  # the part of alpha for the bound that holds at every look
+    mean_looks: float
+    ended_early: int  # images with fewer draws than they may have had
+    out_of_reach: tuple[float, ...]  # listed radii that not even draws which all agree certify: none is asked for
+    radii_asked: int  # images times the other listed radii; 0 where no radii are listed
+    radii_undecided: int  # of them, neither certified nor given up by the draws that there are
+
+
+def stopping_of(record: RunRecord, rows: Sequence[Row]) -> Stopping | None:
+    """Return how the run stopped; None where the number of draws is fixed, or no image is finished.
+
+    Args:
+        record: Of the run as its draws were made.
+        rows: With what they are now taken to prove, at that alpha or at a smaller one.
+
+    Raises:
+        InputError: The record lists radii of which none is within reach.
+    """
+    stop = record.stop
+    if stop is None or not rows:
+        return None
+    most, rule = record.spec.max_rows, _radii_rule(record)
+    radii = rule.radii if rule else ()
+    return Stopping(
+        rule=stop,
+        alpha=record.alpha,
+        alpha_stop=record.spec.alpha_stop,
+        mean_looks=sum(row.looks for row in rows) / len(rows),
+        ended_early=sum(draws_of(row) < most for row in rows),
+        out_of_reach=tuple(radius for radius in stop.radii if radius not in radii),
+        radii_asked=len(radii) * len(rows),
+        radii_undecided=sum(_undecided_of(rule, record, row) for row in rows) if rule else 0,
+    )
+
+
+def draws_of(row: Row) -> int:
+    """Return how many draws an image took, of both phases."""
+    return sum(sum(phase.values()) for phase in row.counts)
+
+
+def class_counted(record: RunRecord, row: Row) -> int | None:
+    """Return the class that the draws of the last phase speak of; None where no valid draw named one."""
+    return row.label if record.against_label else top_class(dense_counts(row.counts[0], record.classes))
+
+
+def reaches(radius: float, asked: float) -> bool:
+    """Return whether ``radius`` is at least ``asked`` as it is written (the double nearest to 0.3 lies below 0.3)."""
+    return Decimal(radius) >= Decimal(repr(asked))
+
+
+def _radii_rule(record: RunRecord) -> RadiiRule | None:
+    if record.stop is None or record.stop.rule != "radii":
+        return None
+    rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
+    assert isinstance(rule, RadiiRule)
+    return rule
+
+
+def _undecided_of(rule: RadiiRule, record: RunRecord, row: Row) -> int:
+    top = class_counted(record, row)
+    if top is None:
+        return 0
+    counts = dense_counts(row.counts[-1], record.classes)
+    reached = row.outcome.radius if isinstance(row.outcome, Certificate) else -1.0
+    return sum(not reaches(reached, radius) for radius in rule.not_given_up(int(counts[top]), int(counts.sum())))

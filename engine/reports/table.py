@@ -1,0 +1,79 @@
+"""The report of several runs: a table a mode, then what to know of each run and of all."""
+
+from collections.abc import Sequence
+
+from purecert.engine.records.lines import format_radius
+from purecert.engine.reports.markdown import markdown_table
+from purecert.engine.reports.notes import joint_notes, notes
+from purecert.engine.reports.summary import Summary
+from purecert.engine.reports.text import UNKNOWN, marked_share, share, spread
+
+AT_LEAST = "at least"  # stands for the run in the line that takes the false claims off
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """Return one table a mode with two lines a run, in Markdown that reads as plain text, then what to know of each.
+
+    The second line is what is left if as many claims are false as may be. Shares are rounded down to 0.1 %, radii to 4
+    decimals; bounds on false claims are rounded up. No best of several runs is shown: chosen on these images, its
+    accuracy would claim too much (``engine/reports/best_sigma.py`` has it on request).
+    """
+    return "\n\n".join(
+        [*tables(summaries), "\n".join([note for run in summaries for note in notes(run)] + joint_notes(summaries))]
+    )
+
+
+def tables(summaries: Sequence[Summary]) -> list[str]:
+    """Return the tables alone."""
+    certify = [summary for summary in summaries if summary.mode == "certify"]
+    predict = [summary for summary in summaries if summary.mode == "predict"]
+    return ([_certify_table(certify)] if certify else []) + ([_predict_table(predict)] if predict else [])
+
+
+def _certify_table(summaries: Sequence[Summary]) -> str:
+    radii = sorted({point.radius for summary in summaries for point in summary.certified_at})
+    heading = [*(f"r >= {radius:.10g}" for radius in radii), "avg radius", "abstained"]
+    lines = [line for summary in summaries for line in _certify_lines(summary, radii)]
+    return _with_identity(summaries, heading, lines)
+
+
+def _certify_lines(summary: Summary, radii: Sequence[float]) -> list[list[str]]:
+    points = {point.radius: point for point in summary.certified_at}
+    certified, at_least = [], []
+    for radius in radii:
+        point = points.get(radius)
+        if point is None:
+            certified.append(UNKNOWN)
+            at_least.append(UNKNOWN)
+            continue
+        certified.append(marked_share(point.images, summary.images, is_settled=point.is_settled))
+        at_least.append(marked_share(point.images_at_least, summary.images, is_settled=point.is_settled))
+    average = UNKNOWN if summary.average_radius is None else format_radius(summary.average_radius)
+    return [[*certified, average, share(summary.abstained, summary.images)], [*at_least, UNKNOWN, UNKNOWN]]
+
+
+def _predict_table(summaries: Sequence[Summary]) -> str:
+    lines = []
+    for run in summaries:
+        lines.append([share(run.correct, run.images), share(run.abstained, run.images)])
+        lines.append([share(run.correct_at_least, run.images), UNKNOWN])
+    return _with_identity(summaries, ["accuracy", "abstained"], lines)
+
+
+def _with_identity(summaries: Sequence[Summary], heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of ``lines``, two a run, behind the columns that say which run it is."""
+    shows_draws = any(summary.stopping for summary in summaries)
+    stopping = ["mode", "draws"] if shows_draws else []
+    rows = [["run", "data", "sigma", "n", *stopping, "images", *heading]]
+    for summary, first, second in zip(summaries, lines[::2], lines[1::2], strict=True):
+        drawn = _drawn(summary) if shows_draws else []
+        identity = [summary.run, summary.data, f"{summary.sigma}", f"{summary.n_estimate}", *drawn, f"{summary.images}"]
+        rows.append([*identity, *first])
+        rows.append([AT_LEAST, *[""] * (len(identity) - 1), *second])
+    return "\n".join(markdown_table(rows))
+
+
+def _drawn(summary: Summary) -> list[str]:
+    """Return the mode, and the mean draws of an image."""
+    mode = "fixed" if summary.stopping is None else summary.stopping.rule.rule
+    return [mode, spread(summary.draws / summary.images) if summary.images else UNKNOWN]

@@ -1,0 +1,1 @@
+"""A plan and images in, a run directory out."""

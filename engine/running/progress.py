@@ -1,0 +1,54 @@
+"""A run's progress on a terminal: images, samples per second, certified accuracy, time left."""
+
+import sys
+from time import monotonic
+from typing import TextIO
+
+from purecert.engine.records.lines import Row
+from purecert.engine.running.run import Progress
+
+_REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
+
+
+class TerminalProgress(Progress):
+    """One line on ``stream`` (by default stderr), redrawn in place; silent where that is no terminal."""
+
+    def __init__(
+        self, images: int, rows_per_image: int, stream: TextIO | None = None, *, certifies: bool = True
+    ) -> None:
+        """Show the progress of ``images`` images of ``rows_per_image`` draws each; ``certifies`` names the accuracy."""
+        chosen = sys.stderr if stream is None else stream  # None even so where stderr is closed
+        self._terminal = chosen if chosen is not None and chosen.isatty() else None
+        self._images, self._rows_per_image = images, rows_per_image
+        self._began, self._drawn, self._width = monotonic(), 0.0, 0
+        self._measure = "certified accuracy" if certifies else "accuracy"
+        self._earlier = 0  # images that were finished before a resumed run went on
+        self._done = self._labelled = self._correct = self._rows = 0
+
+    def rows(self, count: int) -> None:
+        """Hear that ``count`` more rows were counted."""
+        self._rows += count
+        if self._terminal and monotonic() - self._drawn > _REDRAW_SECONDS:
+            self._draw(self._terminal)
+
+    def image(self, row: Row) -> None:
+        """Hear that one more image is finished: before the run was resumed, if no row has been counted yet."""
+        if not self._rows:
+            self._earlier += 1
+            self._began = monotonic()
+        self._done += 1
+        self._labelled += row.label is not None
+        self._correct += row.correct  # certified accuracy at radius 0
+        if self._terminal and self._done == self._images:
+            self._draw(self._terminal, end="\n")
+
+    def _draw(self, terminal: TextIO, end: str = "") -> None:
+        self._drawn = monotonic()
+        rate = self._rows / max(self._drawn - self._began, 1e-9)
+        rows_left = (self._images - self._earlier) * self._rows_per_image - self._rows
+        accuracy = f"{self._correct / self._labelled:.1%}" if self._labelled else "-"
+        left = f"{rows_left / rate:.0f}" if rate else "-"
+        line = f"{self._done}/{self._images} images  {rate:,.0f} samples/s  {self._measure} {accuracy}  {left} s left"
+        terminal.write("\r" + line.ljust(self._width) + end)  # blanks over what a longer line left behind
+        terminal.flush()
+        self._width = len(line)

@@ -1,0 +1,1 @@
+"""What do counts prove: bounds, radii, and how many claims may be false."""

@@ -1,0 +1,1 @@
+"""Is a run what it says it is."""

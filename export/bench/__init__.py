@@ -1,0 +1,1 @@
+"""How fast is a plan here, beside the eager loop: what `engine-bench` measures."""

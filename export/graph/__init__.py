@@ -1,0 +1,1 @@
+"""One fused module as an exported program and an ONNX graph, and which graphs are refused."""

@@ -1,0 +1,52 @@
+"""The compiler that PyTorch calls: tried before it is relied on."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
+
+_SECONDS = 60.0
+_needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to try")
+
+
+def _compiler(folder: Path, line: str) -> str:
+    program = folder / "c++"
+    program.write_text(f"#!/bin/sh\n{line}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@_needs_gcc
+def test_a_compiler_that_shares_its_runtime_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++")
+    assert find_compiler(_SECONDS) == "g++"
+
+
+@_needs_gcc
+def test_a_compiler_that_copies_its_runtime_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", _compiler(tmp_path, 'exec g++ "$@" -static-libstdc++'))
+    found = find_compiler(_SECONDS)
+    assert isinstance(found, CompilerFault)
+    assert "a copy of its runtime into every library" in found.reason
+    assert "name another compiler in CXX" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("echo no such flag >&2; exit 1", "does not compile: no such flag"), ("exec sleep 5", "did not end within 0.1 s")],
+)
+def test_a_compiler_that_fails_is_named(line: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", _compiler(tmp_path, line))
+    found = find_compiler(0.1 if "sleep" in line else _SECONDS)
+    assert isinstance(found, CompilerFault)
+    assert words in found.reason
+    assert "install a C++ compiler" in found.remedy
+
+
+def test_an_absent_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    found = find_compiler(_SECONDS)
+    assert isinstance(found, CompilerFault)
+    assert "/nowhere/c++ cannot be started" in found.reason

@@ -1,0 +1,299 @@
+"""A run directory is a prefix of the whole run at every moment, and says so when it is anything else."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from purecert.engine.errors import InputError
+from purecert.engine.procedures.spec import StopSpec
+from purecert.engine.records.ledger import clear_run, open_ledger, read_run, stored_seed
+from purecert.engine.records.lines import Row
+from purecert.engine.records.run_record import RunRecord
+from support.records import BACKEND, DATA, RUN, certified, mixed_rows, write_run
+
+_HERE: dict[str, object] = {"plan": "/plan", "data": "digits:test", "data_dir": None}
+
+
+def _python(program: str, *arguments: str | Path) -> str:
+    """Return what ``program`` prints in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", f"import sys\n{program}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    rows = mixed_rows(7)
+    write_run(tmp_path / "some" / "run", rows)
+    run = read_run(tmp_path / "some" / "run")
+    assert (run.record, run.rows) == (RUN, tuple(rows))
+
+
+def test_run_json_is_whole_before_any_row_is_there(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, _HERE):
+        assert read_run(tmp_path).record == RUN
+        assert (tmp_path / "certificates.jsonl").read_bytes() == b""
+        assert json.loads((tmp_path / "invocation.json").read_text()) == _HERE
+
+
+def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[int, int]] = []
+
+    def spy(handle: int, fsync: object = os.fsync) -> None:
+        fsync(handle)  # type: ignore[operator]  # the real one
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+
+    with open_ledger(tmp_path, RUN, _HERE) as ledger:
+        monkeypatch.setattr(os, "fsync", spy)
+        for count, row in enumerate(mixed_rows(4), 1):
+            ledger.append(row, seconds=1.0)
+            file = (tmp_path / "certificates.jsonl").stat()
+            assert synced[-1] == (file.st_ino, file.st_size)
+            assert len(read_run(tmp_path).rows) == count
+
+
+def test_seconds_stay_out_of_the_certificates(tmp_path: Path) -> None:
+    for name, seconds in (("fast", 0.001), ("slow", 1000.0)):
+        with open_ledger(tmp_path / name, RUN, {"name": name}) as ledger:
+            ledger.append(certified(0), seconds)
+    assert _result(tmp_path / "fast") == _result(tmp_path / "slow")
+    assert json.loads((tmp_path / "slow" / "timings.jsonl").read_text()) == {"index": 0, "seconds": 1000.0}
+
+
+def _result(run: Path) -> tuple[bytes, bytes]:
+    return (run / "run.json").read_bytes(), (run / "certificates.jsonl").read_bytes()
+
+
+def test_a_run_cut_after_any_byte_is_continued_to_the_same_bytes(tmp_path: Path) -> None:
+    cuts = _python("from support.sweeps import *; print(cut_after_every_byte(Path(sys.argv[1]), 20))", tmp_path)
+    assert int(cuts) == (tmp_path / "certificates.jsonl").stat().st_size + 1
+
+
+def test_torn_timings_are_dropped_and_never_stop_a_resume(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(2))
+    timings = tmp_path / "timings.jsonl"
+    timings.write_bytes(timings.read_bytes() + b'{"index":14,"sec')
+    write_run(tmp_path, mixed_rows(3)[2:])
+    assert [json.loads(line)["index"] for line in timings.read_text().splitlines()] == [0, 7, 14]
+
+
+@pytest.mark.parametrize(("name", "rows"), [("certificates.jsonl", 3), ("run.json", 1)])
+def test_every_changed_bit_is_found(tmp_path: Path, name: str, rows: int) -> None:
+    write_run(tmp_path, mixed_rows(rows))
+    before = (tmp_path / name).read_bytes()
+    changes = _python(
+        "from support.sweeps import *; print(change_every_bit(Path(sys.argv[1]), sys.argv[2]))", tmp_path, name
+    )
+    assert int(changes) == 8 * len(before)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_changed_line_stops_a_resume_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = write_run(tmp_path, mixed_rows(3))
+    damaged = path.read_bytes().replace(b'"index":7', b'"index":8') + b'{"index":'
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"certificates.jsonl:2: line of image 8: .* it was changed"):
+        write_run(tmp_path, mixed_rows(4)[3:])
+    assert path.read_bytes() == damaged
+
+
+def test_lines_in_another_runs_ledger_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", mixed_rows(2))
+    write_run(tmp_path / "two", [], replace(RUN, alpha=0.01))
+    (tmp_path / "two" / "certificates.jsonl").write_bytes((tmp_path / "one" / "certificates.jsonl").read_bytes())
+    with pytest.raises(InputError, match="its run"):
+        read_run(tmp_path / "two")
+
+
+def test_rows_follow_run_json_as_it_lies_there(tmp_path: Path) -> None:
+    """The digest in a line is of the file's bytes, also where an editor or another version spaced them otherwise."""
+    write_run(tmp_path, [])
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)))
+    write_run(tmp_path, mixed_rows(2))
+    assert len(read_run(tmp_path).rows) == 2
+
+
+def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
+    path = write_run(tmp_path, mixed_rows(2))
+    before = path.read_bytes()
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InputError, match=r"expected run.json beside certificates.jsonl, found none"):
+        write_run(tmp_path, mixed_rows(1))
+    assert path.read_bytes() == before
+    assert not (tmp_path / "run.json").exists()
+
+
+_OTHER = {
+    "schema": "purecert.run/0",
+    "purecert": "9.9.9",
+    "mode": "predict",
+    "sigma": 0.25,
+    "n_select": 101,
+    "n_estimate": 1001,
+    "alpha": 0.002,
+    "stop": StopSpec(rule="radii", radii=(0.5,)),
+    "against_label": True,
+    "seed": 5,
+    "seed_given": True,
+    "plan": "c" * 64,
+    "precision": "fp16",
+    "parity_reduced": True,
+    "purifier": "two steps",
+    "time_rule": "sigma",
+    "t": -0.5,
+    "classes": 11,
+    "noise_elements": (784,),
+    "data": {
+        "name": "digits:train",
+        "images": 21,
+        "fingerprint": "e" * 64,
+        "quantised": True,
+        "classes": 9,
+    },
+    "backend": {
+        "name": "torch",
+        "executed_precision": "fp16",
+        "versions": {"onnxruntime": "1.2.4"},
+        "graph": "b" * 64,
+        "nodes": {"CPUExecutionProvider": 7},
+        "trusted": True,
+        "hardware": "another processor",
+        "threads": 3,
+        "batch": 65,
+        "placement": "static",
+        "probed": "labels",
+        "probe_rows": 1025,
+        "gated": False,
+    },
+}
+_CHANGES = {
+    f"{name}.{inner}" if isinstance(value, dict) else name: (name, inner, inner_value)
+    for name, value in _OTHER.items()
+    for inner, inner_value in (value.items() if isinstance(value, dict) else [(None, value)])
+}
+
+
+def test_the_changes_below_are_of_every_field() -> None:
+    expected = [field.name for field in fields(RunRecord) if not is_dataclass(getattr(RUN, field.name))]
+    expected += [f"data.{field.name}" for field in fields(DATA)]
+    expected += [f"backend.{field.name}" for field in fields(BACKEND)]
+    assert sorted(_CHANGES) == sorted(expected)
+
+
+@pytest.mark.parametrize("change", [name for name in _CHANGES if name != "schema"])
+def test_a_resume_as_another_run_is_refused_and_the_difference_named(tmp_path: Path, change: str) -> None:
+    name, inner, value = _CHANGES[change]
+    asked = replace(RUN, **{name: value if inner is None else replace(getattr(RUN, name), **{inner: value})})  # type: ignore[arg-type]  # by name
+    path = write_run(tmp_path, mixed_rows(2))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=rf"begun with {change} = .*, asked to resume with .*; resume with the same"):
+        write_run(tmp_path, mixed_rows(3)[2:], asked)
+    assert path.read_bytes() == before
+
+
+# --- one writer at a time
+
+
+def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}) as ledger:
+        ledger.append(certified(0), 1.0)
+        with pytest.raises(InputError, match="another process is writing"):
+            write_run(tmp_path, [certified(1)])
+        with pytest.raises(InputError, match="another process is writing"):
+            clear_run(tmp_path)
+        ledger.append(certified(1), 1.0)
+    assert [row.index for row in read_run(tmp_path).rows] == [0, 1]
+    write_run(tmp_path, [certified(2)])
+
+
+_SECOND_WRITER = """
+from pathlib import Path
+from purecert.engine.errors import InputError
+from support.records import certified, write_run
+try:
+    write_run(Path(sys.argv[1]), [certified(9)])
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_writer_in_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}):
+        assert "another process is writing to this run; wait" in _python(_SECOND_WRITER, tmp_path)
+    assert _python(_SECOND_WRITER, tmp_path) == ""
+    assert [row.index for row in read_run(tmp_path).rows] == [9]
+
+
+def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, RUN, {}) as ledger:
+        ledger.append(certified(0), 1.0)
+        assert read_run(tmp_path).rows == (certified(0),)
+        assert stored_seed(tmp_path) == (RUN.seed, False)
+
+
+# --- a full disk
+
+_FULL_DISK = """
+import json, resource
+from pathlib import Path
+from purecert.engine.records.ledger import open_ledger
+from support.records import RUN, mixed_rows
+
+directory, rows = Path(sys.argv[1]), mixed_rows(4)
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+ends = {}
+for limit in range(0, int(sys.argv[2]), 41):
+    run, ended = directory / str(limit), "done"
+    try:
+        with open_ledger(run, RUN, {}) as ledger:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            for row in rows:
+                ledger.append(row, 1.0)
+    except OSError as error:
+        ended = type(error).__name__
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    ends[limit] = ended
+print(json.dumps(ends))
+"""
+
+
+def test_a_failing_write_ends_the_run_and_leaves_a_prefix_that_resume_completes(tmp_path: Path) -> None:
+    rows = mixed_rows(4)
+    whole = write_run(tmp_path / "whole", rows).read_bytes()
+    ends = json.loads(_python(_FULL_DISK, tmp_path, str(len(whole) + 41)))
+    assert len(ends) > 10
+    for limit, ended in ends.items():
+        run = tmp_path / limit
+        assert ended == ("OSError" if int(limit) < len(whole) else "done")
+        written = (run / "certificates.jsonl").read_bytes()
+        assert written == whole[: int(limit)]
+        complete = written.count(b"\n")
+        assert read_run(run).rows == tuple(rows[:complete])
+        write_run(run, rows[complete:])
+        assert (run / "certificates.jsonl").read_bytes() == whole
+
+
+def test_a_run_directory_is_made_of_ordinary_files(tmp_path: Path) -> None:
+    write_run(tmp_path, mixed_rows(1))
+    assert all(stat.S_ISREG(path.lstat().st_mode) for path in tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run.json",
+        "certificates.jsonl",
+        "timings.jsonl",
+        "invocation.json",
+        "lock",
+    }
+
+
+def test_rows_of_every_kind_are_among_the_test_rows() -> None:
+    """What the tests above claim of rows, they claim of every kind."""
+    rows: list[Row] = mixed_rows(20)
+    assert {type(row.outcome).__name__ for row in rows} == {"Certificate", "Abstention", "Prediction"}
+    assert {row.label is None for row in rows} == {True, False}

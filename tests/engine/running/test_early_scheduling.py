@@ -1,0 +1,96 @@
+"""Images that end at different times in one scheduler: none is lost, none asks in vain, batches stay full."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.running.scheduler import Finished, Job, Scheduler, Usage
+from support.faulty_backend import FaultyBackend
+from support.simulated_graph import SimulatedGraph
+
+_RADII = StopSpec(rule="radii", radii=(0.25, 0.5), alpha_final=5e-4)
+_SPEC = SmoothingSpec(mode="certify", sigma=0.5, n_estimate=2_000, stop=_RADII)
+_SPECS = {
+    "radii": _SPEC,
+    "tolerance": replace(_SPEC, stop=StopSpec(rule="tolerance", tolerance=0.1, alpha_final=5e-4)),
+    "against label": replace(_SPEC, against_label=True),
+    "predict early": replace(_SPEC, mode="predict", stop=StopSpec(rule="answer")),
+}
+_NO_PIXELS = np.zeros((1, 1, 1), np.uint8)
+
+
+def _laws(images: int) -> NDArray[np.float64]:
+    """Return laws of class 0 from hopeless to certain, so that images need from dozens of draws to all."""
+    p = np.linspace(0.3, 1, images)
+    return np.stack([p, 1 - p, np.zeros(images)], axis=1)
+
+
+def _run(images: int, batch: int, slots: int, *, static: bool = False) -> tuple[list[Finished], Usage]:
+    backend = SimulatedGraph(_laws(images), seed=1, batch=batch, slots=slots, static=static)
+    scheduler = Scheduler(backend)
+    jobs = (Job(image_index=i, pixels=_NO_PIXELS, procedure=procedure_for(_SPEC, 0.0)) for i in range(images))
+    return list(scheduler.run(jobs)), scheduler.usage
+
+
+def _seen(ends: list[Finished]) -> list[tuple[object, ...]]:
+    return [
+        (end.image_index, end.outcome, end.looks, {phase: votes.tolist() for phase, votes in end.counts.items()})
+        for end in ends
+    ]
+
+
+@pytest.mark.parametrize("slots", [1, 4, 256])
+@pytest.mark.parametrize("batch", [64, 512])
+def test_no_image_is_lost_and_none_sees_the_batching(slots: int, batch: int) -> None:
+    """With few slots and large batches all images under way end in one submission, and others must still follow."""
+    ends, _ = _run(40, batch, slots)
+    assert [end.image_index for end in ends] == list(range(40))
+    assert _seen(ends) == _seen(_run(40, 100, 7)[0])
+
+
+@pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)
+def test_a_lost_submission_is_drawn_again_and_no_image_sees_it(spec: SmoothingSpec) -> None:
+    """Looks and outcomes are those of a run without a fault."""
+    failing = [1, 5, 20]
+    lossy, submissions = _run_losing(spec, failing)
+    assert submissions > max(failing)
+    assert _seen(lossy) == _seen(_run_losing(spec, [])[0])
+
+
+def _run_losing(spec: SmoothingSpec, failing: Sequence[int]) -> tuple[list[Finished], int]:
+    """Return the ends, and how many submissions it took."""
+    backend = FaultyBackend(SimulatedGraph(_laws(40), seed=1, batch=64, slots=8), failing)
+    jobs = (Job(image_index=i, pixels=_NO_PIXELS, procedure=procedure_for(spec, 0.0, 0)) for i in range(40))
+    return list(Scheduler(backend).run(jobs)), backend.submissions
+
+
+def test_images_take_turns_where_the_place_matters_and_see_the_same() -> None:
+    assert _seen(_run(40, 64, 16, static=True)[0]) == _seen(_run(40, 64, 16)[0])
+
+
+def test_images_end_at_different_times() -> None:
+    draws = [int(end.counts[1].sum()) for end in _run(40, 64, 16)[0]]
+    assert min(draws) < 100
+    assert max(draws) == 2_000
+
+
+def test_nothing_is_drawn_that_was_not_counted() -> None:
+    """A procedure asks for what it will look at, so no draw is in flight when it stops."""
+    ends, usage = _run(40, 64, 16)
+    assert usage.rows == sum(int(votes.sum()) for end in ends for votes in end.counts.values())
+
+
+def test_at_most_a_tenth_of_all_rows_is_needless_at_batch_512() -> None:
+    _, usage = _run(400, 512, 256)
+    assert usage.needless_share <= 0.1
+
+
+def test_usage_adds_up_over_sessions() -> None:
+    one, two = Usage(rows=90, padding=10, in_vain=5), Usage(rows=60, padding=40, in_vain=0)
+    assert one + two == Usage(rows=150, padding=50, in_vain=5)
+    assert (one + two).needless_share == pytest.approx(55 / 200)

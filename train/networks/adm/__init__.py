@@ -1,0 +1,1 @@
+"""The ADM network family: blocks, the network, the published presets."""

@@ -1,0 +1,1 @@
+"""The SongUNet network family: blocks, the network, the published presets."""

@@ -1,0 +1,1 @@
+"""Pickles taken as data: nothing that a file names is ever run."""

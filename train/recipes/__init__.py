@@ -1,0 +1,1 @@
+"""Trainings with every number of theirs, one recipe a file."""

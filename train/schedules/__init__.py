@@ -1,0 +1,1 @@
+"""Which noise levels: grids, betas and targets, as the papers state them."""

@@ -1,0 +1,1 @@
+"""Configurations and weights that must fit exactly, key by key."""
