@@ -21,8 +21,8 @@ from scipy import special
 
 from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
 from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.outcomes import Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.records.lines import Certificate, Outcome
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 

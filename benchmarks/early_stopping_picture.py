@@ -22,7 +22,8 @@ from provenance import provenance, write_result
 from scipy import special
 
 from purecert.engine.logs.cohen_tsv import read_cohen_tsv
-from purecert.engine.procedures.choosing import Procedure, procedure_for
+from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.drawing import Procedure
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import stop_rule
 from purecert.engine.reports.chart_style import chart_style

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.images.datasets import load_dataset
-from purecert.engine.procedures.choosing import certify
-from purecert.engine.records.lines import Outcome
+from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.outcomes import Outcome
 from purecert.export.bench.jobs import Variant
 
 if TYPE_CHECKING:

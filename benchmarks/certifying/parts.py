@@ -24,11 +24,11 @@ from purecert.engine.bench.timing import ESTIMATION_PHASE
 from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan, read_plan
-from purecert.engine.procedures.choosing import certify
+from purecert.engine.procedures.certify import certify
 from purecert.engine.records.counts import sparse_counts
 from purecert.engine.records.ledger import open_ledger
 from purecert.engine.records.lines import Row
-from purecert.engine.records.recording import make_record
+from purecert.engine.records.run_record import make_record
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _WARM_UPS, _REPEATS = 20, 300  # of what every batch needs

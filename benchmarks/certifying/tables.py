@@ -10,7 +10,7 @@ from certifying.outside import Outside
 from certifying.same_votes import LEVEL
 
 from purecert.engine.bench.table import rounded_down, rounded_up
-from purecert.engine.reports.markdown import markdown_table
+from purecert.engine.reports.text import markdown_table
 
 _MIB = 2**20
 

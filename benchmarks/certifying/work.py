@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Abstention, Certificate, Outcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from purecert.engine.bench.record import ESTIMATION_DRAWS, Benchmark, MeasuredRow, UnusableRow
-from purecert.engine.reports.markdown import markdown_table
+from purecert.engine.reports.text import markdown_table
 
 _DIGITS = 3
 _UNKNOWN = "-"

@@ -12,8 +12,10 @@ from typing import NoReturn
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import write_atomically
+from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.records.ledger import TIMINGS_FILE, Run
-from purecert.engine.records.lines import Abstention, Certificate, Row, format_radius
+from purecert.engine.records.lines import Row
+from purecert.engine.reports.text import format_radius
 
 COHEN_FILE = "cohen.tsv"
 _ABSTAINED = -1  # Cohen's mark of an abstention, whose radius is 0.0

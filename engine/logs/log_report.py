@@ -11,8 +11,7 @@ from purecert.engine.logs.accuracy import CertifiedAccuracy, best_at_each_radius
 from purecert.engine.logs.checking import REPEATS, LogCheck, Question, counted_rows
 from purecert.engine.logs.explaining import CANDIDATE_ALPHA, CANDIDATE_N, TELLING_ODDS, Explanation
 from purecert.engine.logs.fingerprint import TOLERANCE, Sampling
-from purecert.engine.records.lines import format_radius
-from purecert.engine.reports.markdown import markdown_table
+from purecert.engine.reports.text import format_radius, markdown_table
 
 _SHOWN_ROWS = 10
 _SHOWN_SETTINGS = 5

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.answering import AnswerRule
-from purecert.engine.procedures.choosing import Counts, certificate, early_prediction, prediction, top_class
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.drawing import Counts, top_class
+from purecert.engine.procedures.outcomes import Abstention, Outcome
+from purecert.engine.procedures.predict import early_prediction, prediction
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.procedures.stopping import stop_rule
-from purecert.engine.records.lines import Abstention, Outcome
 
 
 def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: int | None) -> Outcome:

@@ -24,16 +24,24 @@ _ABOVE_HALF = 1e-9
 
 
 class StopRule(ABC):
-    """Says of k successes in n draws whether more are needed."""
+    """Says of k successes in n draws whether more are needed, and what they prove where the draws end."""
 
     @abstractmethod
     def remaining(self, k: int, n: int) -> int:
         """Return how many draws it takes at the least until the rule can stop, whatever they show: 0 where it stops."""
 
+    @abstractmethod
+    def p_lower(self, k: int, n: int) -> float:
+        """Return the lower bound on the class's probability, under noise as drawn, that counts at the end prove."""
+
+    def listed_radius(self, k: int, n: int) -> float:
+        """Return the largest radius, of those listed, that the counts certify; 0 where there is none."""
+        return 0.0
+
 
 @lru_cache(maxsize=8)
 def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
-    """Return the rule of ``spec``, which has one.
+    """Return the rule of ``spec``.
 
     Args:
         spec: Sampling plan of a certificate.
@@ -42,7 +50,8 @@ def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
     Raises:
         InputError: No radius that is asked for can be reached with the spec's draws.
     """
-    assert spec.stop is not None
+    if spec.stop is None:
+        return FixedRule(spec)
     if spec.stop.rule == "radii":
         return RadiiRule(spec, tv)
     return ToleranceRule(spec, tv)
@@ -52,6 +61,20 @@ def threshold_of(radius: float, sigma: float, tv: float) -> float:
     """Return the probability, rounded up, beyond which a class is certified out to ``radius``, under noise as drawn."""
     ideal = max(float(special.ndtr(math.nextafter(radius, math.inf) / sigma)) * (1 + _SLACK), 0.5 + _ABOVE_HALF)
     return min(1.0, math.nextafter(ideal + tv, 2.0))
+
+
+@final
+class FixedRule(StopRule):
+    """Stops after n draws, as published: one look, at the exact bound of a number of draws fixed in advance."""
+
+    def __init__(self, spec: SmoothingSpec) -> None:
+        self._n, self._alpha = spec.n_estimate, spec.alpha
+
+    def remaining(self, k: int, n: int) -> int:
+        return self._n - n
+
+    def p_lower(self, k: int, n: int) -> float:
+        return float(clopper_pearson_lower(k, n, self._alpha))
 
 
 @final
@@ -66,7 +89,7 @@ class RadiiRule(StopRule):
                 f"expected a radius that {spec.n_estimate} draws can certify at sigma {spec.sigma}, got "
                 f"{list(spec.stop.radii)}; ask for smaller radii, or for more draws"
             )
-        self._radii = radii
+        self._radii, self._spec = radii, spec
         self._certify = Thresholds([threshold_of(radius, spec.sigma, tv) for radius in radii], spec.alpha_stop)
         # Refuted if U + tv < Phi(r / sigma): of failures, that is 1 - U > 1 - Phi + tv.
         ideal = np.maximum(special.ndtr(radii / spec.sigma), 0.5)
@@ -86,10 +109,14 @@ class RadiiRule(StopRule):
         refute_rest = np.concatenate([np.maximum.accumulate(refute[::-1])[::-1], [0]])
         return int(np.min(np.maximum(certify_first, refute_rest)))
 
-    def largest_certified(self, k: int, n: int) -> float:
-        """Return the largest listed radius that the counts certify; 0 where there is none."""
+    def p_lower(self, k: int, n: int) -> float:
+        return _early_p_lower(self._spec, k, n)
+
+    def listed_radius(self, k: int, n: int) -> float:
+        # What is asked for and reached is certified to the last digit; the way back from a bound would round it down.
         certified = self._radii[self._certify.shortfall(k, n) <= 0]
-        return float(certified.max(initial=0.0))
+        largest = float(certified.max(initial=0.0))
+        return math.nextafter(largest, math.inf) if largest else 0.0
 
     def not_given_up(self, k: int, n: int) -> list[float]:
         """Return the listed radii within reach that the counts do not refute."""
@@ -107,13 +134,16 @@ class ToleranceRule(StopRule):
         assert spec.stop is not None
         assert spec.stop.tolerance is not None
         self._alpha, self._alpha_upper, self._share = spec.alpha_stop, spec.stop.alpha_refute, 1 - spec.stop.tolerance
-        self._tv = tv
+        self._tv, self._spec = tv, spec
         self._exceeds, self._falls_short = Thresholds(0.5, self._alpha), Thresholds(0.5, self._alpha_upper)
 
     def remaining(self, k: int, n: int) -> int:
         """Before one half is exceeded, or undercut, nothing is settled; then the next draw may settle it."""
         either = min(int(self._exceeds.least_draws(k, n)), int(self._falls_short.least_draws(n - k, n)))
         return either or int(not self._is_settled(k, n))
+
+    def p_lower(self, k: int, n: int) -> float:
+        return _early_p_lower(self._spec, k, n)
 
     def _is_settled(self, k: int, n: int) -> bool:
         upper = float(anytime_upper(k, n, self._alpha_upper))
@@ -124,25 +154,9 @@ class ToleranceRule(StopRule):
         return lower > 0.5 and bool(special.ndtri(lower) >= self._share * special.ndtri(min(upper, 1.0)))
 
 
-def listed_radius(spec: SmoothingSpec, tv: float, k: int, n: int) -> float:
-    """Return the largest radius that the spec lists and the counts certify; 0 where there is none.
-
-    What is asked for and reached is certified to the last digit; the way back from a bound would round it down.
-    """
-    if spec.stop is None or spec.stop.rule != "radii":
-        return 0.0
-    rule = stop_rule(spec, tv)
-    assert isinstance(rule, RadiiRule)
-    largest = rule.largest_certified(k, n)
-    return math.nextafter(largest, math.inf) if largest else 0.0
-
-
-def final_lower(spec: SmoothingSpec, k: int, n: int) -> float:
-    """Return the lower bound on the class's probability that the counts at the end prove: the exact one of a fixed n,
-    or else the one that holds at every look; after the last draw of all, both, which share alpha.
-    """
-    if spec.stop is None:
-        return float(clopper_pearson_lower(k, n, spec.alpha))
+def _early_p_lower(spec: SmoothingSpec, k: int, n: int) -> float:
+    """Return the bound that holds at every look; after the last draw of all, the exact one too: they share alpha."""
+    assert spec.stop is not None
     lower = float(anytime_lower(k, n, spec.alpha_stop))
     if spec.stop.alpha_final > 0 and n == spec.n_estimate:
         lower = max(lower, float(clopper_pearson_lower(k, n, spec.stop.alpha_final)))
@@ -152,4 +166,4 @@ def final_lower(spec: SmoothingSpec, k: int, n: int) -> float:
 def _is_reachable(spec: SmoothingSpec, threshold: float) -> bool:
     """Return whether the probability can be exceeded if every draw agrees."""
     n = spec.n_estimate
-    return threshold < 1 and final_lower(spec, n, n) > threshold
+    return threshold < 1 and _early_p_lower(spec, n, n) > threshold

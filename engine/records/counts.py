@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
+from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.spec import MAX_DRAWS
-from purecert.engine.records.lines import INVALID
+from purecert.engine.records.lines import INVALID, Row
+from purecert.engine.records.run_record import RunRecord
 
 
 def sparse_counts(counts: NDArray[np.int64]) -> dict[str, int]:
@@ -31,3 +33,13 @@ def dense_counts(counts: Mapping[str, int], classes: int) -> NDArray[np.int64]:
             )
         dense[columns[key]] = count
     return dense
+
+
+def draws_of(row: Row) -> int:
+    """Return how many draws an image took, of both phases."""
+    return sum(sum(phase.values()) for phase in row.counts)
+
+
+def class_counted(record: RunRecord, row: Row) -> int | None:
+    """Return the class that the draws of the last phase speak of; None where no valid draw named one."""
+    return row.label if record.against_label else top_class(dense_counts(row.counts[0], record.classes))

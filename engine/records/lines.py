@@ -1,48 +1,18 @@
-"""What one image's run ends in, and its line in the ledger."""
+"""One image's line in the ledger: what was asked, what was counted, what follows; bound to its run, and checksummed."""
 
 import json
 import math
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
 
 INVALID = "invalid"  # key of the rows whose logits were not all finite
 
 # Hexadecimal digits of the checksum kept in each line: 64 bits catch every accident.
 _CHECKSUM_DIGITS = 16
-# Room for the digits of any double, whatever precision the caller's decimal context has.
-_ALL_DIGITS = Context(prec=2000)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Certificate:
-    """The smoothed classifier answers ``predicted`` at every point closer than ``radius`` (L2, [0, 1] pixel units).
-
-    ``p_lower`` bounds the class's probability under noise; all three hold together with probability 1 - alpha.
-    """
-
-    predicted: int
-    p_lower: float
-    radius: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """The smoothed classifier's answer, right with probability 1 - alpha; it claims no radius."""
-
-    predicted: int
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Abstention:
-    """The draws did not settle the answer at this alpha."""
-
-
-Outcome = Certificate | Prediction | Abstention
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +29,6 @@ class Row:
     def correct(self) -> bool:
         """Return whether the run committed itself to the dataset's label."""
         return not isinstance(self.outcome, Abstention) and self.outcome.predicted == self.label
-
-
-def format_radius(radius: float, decimals: int = 4) -> str:
-    """Return ``radius`` with ``decimals`` digits after the point, rounded down: print never claims more than proof."""
-    last_digit = Decimal((0, (1,), -decimals))
-    return f"{Decimal(radius).quantize(last_digit, rounding=ROUND_FLOOR, context=_ALL_DIGITS):f}"
 
 
 def encode_row(row: Row, run_digest: str) -> str:

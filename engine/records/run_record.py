@@ -1,7 +1,11 @@
 """run.json: everything that fixes a run's result, and nothing else (no time, no host, no path)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
+import purecert
+from purecert.engine.backends.base import BackendInfo
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.spec import Mode, SmoothingSpec, StopSpec
 
 RUN_SCHEMA = "purecert.run/3"
@@ -67,3 +71,42 @@ class RunRecord:
     def spec(self) -> SmoothingSpec:
         """Return the sampling plan of this run."""
         return SmoothingSpec(**{field.name: getattr(self, field.name) for field in fields(SmoothingSpec)})
+
+
+def make_record(
+    plan: Plan, dataset: Dataset, spec: SmoothingSpec, info: BackendInfo, *, seed: int, seed_given: bool
+) -> RunRecord:
+    """Return the record of a run of ``plan`` on ``dataset``.
+
+    Raises:
+        InputError: The plan holds no graph of the spec's sigma.
+    """
+    parity = plan.record.parity
+    gated = any(
+        (measured.backend, measured.executed_precision) == (info.name, info.executed_precision)
+        and (not measured.files or info.graph in measured.files)
+        for measured in parity
+    )
+    return RunRecord(
+        schema=RUN_SCHEMA,
+        purecert=purecert.__version__,
+        **{field.name: getattr(spec, field.name) for field in fields(spec)},
+        seed=seed,
+        seed_given=seed_given,
+        plan=plan.digest,
+        precision=plan.record.precision,
+        parity_reduced=any(measured.reduced for measured in parity),
+        purifier=plan.record.purifier,
+        time_rule=plan.record.time_rule,
+        t=plan.graph(spec.sigma).t,
+        classes=plan.record.classes,
+        noise_elements=plan.noise_elements,
+        data=DataRecord(
+            name=dataset.name,
+            images=len(dataset),
+            fingerprint=dataset.fingerprint,
+            quantised=dataset.quantised,
+            classes=dataset.classes,
+        ),
+        backend=BackendRecord(**asdict(info), gated=gated),
+    )

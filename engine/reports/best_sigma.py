@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.records.ledger import Run
-from purecert.engine.reports.markdown import markdown_table
 from purecert.engine.reports.summary import certified_images, is_settled
-from purecert.engine.reports.text import NOT_SETTLED_NOTE, marked_share
+from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, false_claims
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from purecert.engine.errors import InputError
 from purecert.engine.noise.inputs import total_variation
-from purecert.engine.procedures.choosing import certificate
-from purecert.engine.records.counts import dense_counts
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.records.counts import class_counted, dense_counts
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention, Certificate, Outcome, Prediction, Row
+from purecert.engine.records.lines import Row
 from purecert.engine.records.run_record import RunRecord
-from purecert.engine.reports.stopping import class_counted
 
 
 def claims_of(runs: Sequence[Run]) -> int:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
+from purecert.engine.noise.inputs import total_variation
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.procedures.stopping import final_lower
+from purecert.engine.procedures.stopping import stop_rule
 from purecert.engine.records.ledger import Run
 from purecert.engine.reports.chart_style import chart_style
-from purecert.engine.reports.stopping import reaches
 from purecert.engine.reports.summary import correct_radii
+from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def curve_of(run: Run) -> Curve:
             f"{run.directory}: expected finished images with labels, found none; finish it or leave it out"
         )
     radii = _drawn_radii(run)
-    p_lower = final_lower(record.spec, record.n_estimate, record.n_estimate)  # where every draw agrees
+    rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
+    p_lower = rule.p_lower(record.n_estimate, record.n_estimate)  # where every draw agrees
     certified = np.append(np.arange(len(radii), -1, -1), 0)
     return Curve(
         name=f"{_shorten(name)} (sigma {record.sigma}{_listed_note(record.stop)})",

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from purecert.engine.noise.inputs import total_variation
-from purecert.engine.procedures.choosing import top_class
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.stopping import RadiiRule, stop_rule
-from purecert.engine.records.counts import dense_counts
-from purecert.engine.records.lines import Certificate, Row
+from purecert.engine.records.counts import class_counted, dense_counts, draws_of
+from purecert.engine.records.lines import Row
 from purecert.engine.records.run_record import RunRecord
+from purecert.engine.reports.text import reaches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,21 +52,6 @@ def stopping_of(record: RunRecord, rows: Sequence[Row]) -> Stopping | None:
         radii_asked=len(radii) * len(rows),
         radii_undecided=sum(_undecided_of(rule, record, row) for row in rows) if rule else 0,
     )
-
-
-def draws_of(row: Row) -> int:
-    """Return how many draws an image took, of both phases."""
-    return sum(sum(phase.values()) for phase in row.counts)
-
-
-def class_counted(record: RunRecord, row: Row) -> int | None:
-    """Return the class that the draws of the last phase speak of; None where no valid draw named one."""
-    return row.label if record.against_label else top_class(dense_counts(row.counts[0], record.classes))
-
-
-def reaches(radius: float, asked: float) -> bool:
-    """Return whether ``radius`` is at least ``asked`` as it is written (the double nearest to 0.3 lies below 0.3)."""
-    return Decimal(radius) >= Decimal(repr(asked))
 
 
 def _radii_rule(record: RunRecord) -> RadiiRule | None:

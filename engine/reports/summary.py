@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
+from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.procedures.spec import Mode
+from purecert.engine.records.counts import draws_of
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import INVALID, Abstention, Certificate, Row
+from purecert.engine.records.lines import INVALID, Row
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.marks import marks_of
-from purecert.engine.reports.stopping import Stopping, draws_of, reaches, stopping_of
+from purecert.engine.reports.stopping import Stopping, stopping_of
+from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
 
 DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)

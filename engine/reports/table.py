@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from purecert.engine.records.lines import format_radius
-from purecert.engine.reports.markdown import markdown_table
 from purecert.engine.reports.notes import joint_notes, notes
 from purecert.engine.reports.summary import Summary
-from purecert.engine.reports.text import UNKNOWN, marked_share, share, spread
+from purecert.engine.reports.text import UNKNOWN, format_radius, markdown_table, marked_share, share, spread
 
 AT_LEAST = "at least"  # stands for the run in the line that takes the false claims off
 

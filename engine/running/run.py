@@ -21,8 +21,7 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.counts import sparse_counts
 from purecert.engine.records.ledger import Run, check_output, clear_run, open_ledger, read_run, stored_seed
 from purecert.engine.records.lines import Row
-from purecert.engine.records.recording import make_record
-from purecert.engine.records.run_record import RunRecord
+from purecert.engine.records.run_record import RunRecord, make_record
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _SEED_BITS = 64

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, Segment
 from purecert.engine.backends.packing import batches_of
 from purecert.engine.errors import BackendError
-from purecert.engine.procedures.choosing import ESTIMATE, Counts, Draw, Procedure
-from purecert.engine.records.lines import Outcome
+from purecert.engine.noise.contract import ESTIMATE
+from purecert.engine.procedures.drawing import Counts, Draw, Procedure
+from purecert.engine.procedures.outcomes import Outcome
 
 _IN_FLIGHT = 2
 
@@ -203,7 +204,7 @@ class Scheduler:
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         index, last = active.job.image_index, active.draw
-        self._in_vain += last.count - (last.count if last.least is None else last.least)
+        self._in_vain += last.spare
         self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts, looks=active.looks)
         self._active.remove(active)
         self._free.append(active.slot)

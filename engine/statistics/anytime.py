@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from purecert.engine.statistics.require import require
+from purecert.engine.statistics.bounds import require
 
 _LN_PRIOR = math.log(math.pi)  # lnB(1/2, 1/2)
 # SciPy's logarithms of gamma functions are right to a few units in the last place of n ln n, and the sum loses what

@@ -36,8 +36,8 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
         ValueError: An argument is outside its range.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
-    _require(bool(np.all((n >= 1) & (k >= 0) & (k <= n) & np.isfinite(n))), "0 <= successes <= trials and trials >= 1")
-    _require(MIN_ALPHA <= alpha < 1, f"alpha in [{MIN_ALPHA}, 1), got {alpha}")
+    require(bool(np.all((n >= 1) & (k >= 0) & (k <= n) & np.isfinite(n))), "0 <= successes <= trials and trials >= 1")
+    require(MIN_ALPHA <= alpha < 1, f"alpha in [{MIN_ALPHA}, 1), got {alpha}")
     # Without a success the bound is 0; 1 stands in for k there, where the quantile has no meaning.
     a = np.asarray(np.maximum(k, 1))
     quantile = _beta_quantile(a, np.asarray(n - a + 1), alpha)
@@ -51,7 +51,7 @@ def subtract_budget(p_lower: ArrayLike, tv: float) -> Floats:
         p_lower: Lower bound on a class's probability under the noise as drawn.
         tv: Total variation per draw (``NoiseTable.tv_budget``), in [0, 1].
     """
-    _require(0 <= tv <= 1, f"tv in [0, 1], got {tv}")
+    require(0 <= tv <= 1, f"tv in [0, 1], got {tv}")
     return np.asarray(np.maximum(np.nextafter(np.asarray(p_lower, np.float64) - tv, -np.inf), 0.0))
 
 
@@ -68,8 +68,8 @@ def certified_radius(sigma: float, p_lower: ArrayLike) -> Floats:
         ValueError: An argument is outside its range.
     """
     p = np.asarray(p_lower, np.float64)
-    _require(bool(np.all((p >= 0) & (p < 1))), "p_lower in [0, 1)")
-    _require(sigma > 0 and math.isfinite(sigma), f"sigma > 0, got {sigma}")
+    require(bool(np.all((p >= 0) & (p < 1))), "p_lower in [0, 1)")
+    require(sigma > 0 and math.isfinite(sigma), f"sigma > 0, got {sigma}")
     return np.where(p > 0.5, sigma * special.ndtri(np.maximum(p, 0.5)) * (1 - _SLACK), 0.0)
 
 
@@ -83,7 +83,7 @@ def equal_odds_p_value(top: int, runner_up: int) -> float:
         top: Votes of the leading class, at least ``runner_up``.
         runner_up: Votes of the next.
     """
-    _require(0 <= runner_up <= top, f"0 <= runner_up <= top, got {runner_up} and {top}")
+    require(0 <= runner_up <= top, f"0 <= runner_up <= top, got {runner_up} and {top}")
     if top == runner_up:
         return 1.0
     # P(Binomial(n, 1/2) >= top) = I_{1/2}(top, n - top + 1)
@@ -110,6 +110,7 @@ def _beta_quantile(a: Floats, b: Floats, alpha: float) -> Floats:
     return np.asarray(np.where(np.isfinite(refined), refined, 0.0))
 
 
-def _require(condition: bool, expected: str) -> None:
+def require(condition: bool, expected: str) -> None:
+    """Raise ``ValueError``, saying what was expected, unless ``condition`` holds."""
     if not condition:
         raise ValueError(f"expected {expected}")

@@ -11,16 +11,18 @@ from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.contract import ESTIMATE, SELECT
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.choosing import ESTIMATE, SELECT, Draw, Procedure, procedure_for
+from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.conclusions import conclude
+from purecert.engine.procedures.drawing import Draw, Procedure
+from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.counts import dense_counts, sparse_counts
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Outcome, Row
-from purecert.engine.records.recording import make_record
-from purecert.engine.records.run_record import RunRecord
+from purecert.engine.records.lines import Row
+from purecert.engine.records.run_record import RunRecord, make_record
 from purecert.engine.running.run import label_of
 from purecert.engine.running.scheduler import Job, Scheduler
 

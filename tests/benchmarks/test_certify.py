@@ -13,8 +13,8 @@ import pytest
 from purecert.engine.bench.agreement import Draws
 from purecert.engine.bench.measure import Task
 from purecert.engine.plans.plan import GraphInput, Plan, read_plan
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 from purecert.train.models.checkpoints import demo_model_path
 from support.plans import linear_plan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purecert.engine.records.lines import Abstention, Certificate
+from purecert.engine.procedures.outcomes import Abstention, Certificate
 
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.choosing import certify
+from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.outcomes import Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate, Outcome
 from purecert.engine.running.scheduler import Job, Scheduler
 from support.plans import linear_plan
 

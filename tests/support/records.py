@@ -7,8 +7,9 @@ from pathlib import Path
 
 from purecert.engine.files.canonical import canonical_json, sha256_hex
 from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Parity, PlanRecord, SigmaGraph
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.records.ledger import open_ledger
-from purecert.engine.records.lines import INVALID, Abstention, Certificate, Prediction, Row
+from purecert.engine.records.lines import INVALID, Row
 from purecert.engine.records.run_record import RUN_SCHEMA, BackendRecord, DataRecord, RunRecord
 
 BACKEND = BackendRecord(

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
 from purecert.engine.procedures.spec import Mode
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention, Certificate, Outcome, Row
+from purecert.engine.records.lines import Row
 from purecert.engine.records.run_record import RunRecord
 from support.records import DATA, RUN
 

@@ -14,8 +14,9 @@ from scipy import special
 
 from purecert.engine.errors import InputError
 from purecert.engine.logs.cohen_tsv import CohenRow, format_cohen_tsv, parse_cohen_tsv, read_cohen_tsv, write_cohen_tsv
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.records.ledger import open_ledger, read_run
-from purecert.engine.records.lines import Abstention, Certificate, Prediction, Row
+from purecert.engine.records.lines import Row
 from support.written_runs import written_record, written_run
 
 _LOGS = Path(__file__).parents[4] / "shared" / "data" / "logs"

@@ -11,7 +11,8 @@ from purecert.engine.logs.checking import LogCheck, Question, check_log
 from purecert.engine.logs.cohen_tsv import format_cohen_tsv
 from purecert.engine.logs.fingerprint import Sampling, fingerprint
 from purecert.engine.logs.reading import read_log
-from purecert.engine.records.lines import Certificate, Row
+from purecert.engine.procedures.outcomes import Certificate
+from purecert.engine.records.lines import Row
 from support.public_logs import HEADER, log_text, spread_counts
 
 _QUESTION = Question(radii=(0.0, 0.25))

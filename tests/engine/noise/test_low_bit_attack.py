@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.outcomes import Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate, Outcome
 from support.plans import write_test_plan
 from support.runs import certify_images
 

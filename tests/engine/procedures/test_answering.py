@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from purecert.engine.procedures.answering import AnswerRule
-from purecert.engine.procedures.choosing import early_prediction
+from purecert.engine.procedures.outcomes import Abstention
+from purecert.engine.procedures.predict import early_prediction
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.records.lines import Abstention
 from purecert.engine.statistics.anytime import anytime_lower, log_e
 
 _SPEC = SmoothingSpec(mode="predict", sigma=0.5, n_estimate=1_000, alpha=1e-3, stop=StopSpec(rule="answer"))

@@ -5,9 +5,11 @@ import pytest
 from scipy import stats
 
 from purecert.engine.errors import InputError
-from purecert.engine.procedures.choosing import Draw, Procedure, certify, predict
+from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.drawing import Draw, Procedure
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.procedures.predict import predict
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Abstention, Certificate, Outcome, Prediction
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 
 _SPEC = SmoothingSpec(mode="certify", sigma=0.5, n_select=100, n_estimate=1000, alpha=1e-3)

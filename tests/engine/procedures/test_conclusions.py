@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from purecert.engine.errors import InputError
-from purecert.engine.procedures.choosing import Counts, procedure_for
+from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.conclusions import conclude
+from purecert.engine.procedures.drawing import Counts
+from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.records.lines import Outcome
 
 _CERTIFY = SmoothingSpec(mode="certify", sigma=0.5, n_select=20, n_estimate=300, alpha=1e-3)
 _RADII = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from purecert.engine.procedures.choosing import certify
+from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.records.lines import Certificate
 from support.procedure_audit.every_draw import (
     answers_to_a_tie,
     ends,

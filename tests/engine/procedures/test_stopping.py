@@ -10,8 +10,7 @@ from purecert.engine.procedures.stopping import (
     RadiiRule,
     StopRule,
     ToleranceRule,
-    final_lower,
-    listed_radius,
+    stop_rule,
     threshold_of,
 )
 from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
@@ -69,11 +68,12 @@ def test_radii_beyond_every_draw_are_left_out_and_none_that_can_be_reached_is_an
 
 
 def test_a_listed_radius_that_is_certified_is_claimed_to_the_last_digit() -> None:
-    claimed = listed_radius(_RADII_SPEC, 0.0, 9_900, 10_000)
+    rule = stop_rule(_RADII_SPEC, 0.0)
+    claimed = rule.listed_radius(9_900, 10_000)
     assert claimed == np.nextafter(1.0, 2.0)
     assert float(anytime_lower(9_900, 10_000, 5e-4)) > special.ndtr(claimed / 0.5)
-    assert listed_radius(_RADII_SPEC, 0.0, 5_000, 10_000) == 0
-    assert listed_radius(_TOLERANCE_SPEC, 0.0, 9_900, 10_000) == 0
+    assert rule.listed_radius(5_000, 10_000) == 0
+    assert stop_rule(_TOLERANCE_SPEC, 0.0).listed_radius(9_900, 10_000) == 0
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.25, 1.0])
@@ -83,5 +83,6 @@ def test_a_threshold_is_above_the_probability_that_the_radius_needs(radius: floa
 
 
 def test_the_exact_bound_speaks_after_the_last_draw_alone() -> None:
-    assert final_lower(_RADII_SPEC, 9_000, 10_000) == float(clopper_pearson_lower(9_000, 10_000, 5e-4))
-    assert final_lower(_RADII_SPEC, 8_999, 9_999) == float(anytime_lower(8_999, 9_999, 5e-4))
+    rule = stop_rule(_RADII_SPEC, _TV)
+    assert rule.p_lower(9_000, 10_000) == float(clopper_pearson_lower(9_000, 10_000, 5e-4))
+    assert rule.p_lower(8_999, 9_999) == float(anytime_lower(8_999, 9_999, 5e-4))

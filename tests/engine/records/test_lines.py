@@ -11,16 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.lines import (
-    INVALID,
-    Abstention,
-    Certificate,
-    Prediction,
-    Row,
-    decode_row,
-    encode_row,
-    format_radius,
-)
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
+from purecert.engine.records.lines import INVALID, Row, decode_row, encode_row
+from purecert.engine.reports.text import format_radius
 from support.records import certified, forged, mixed_rows
 
 _RUN = "0123456789abcdef" * 4

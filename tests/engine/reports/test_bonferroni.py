@@ -6,9 +6,10 @@ from pathlib import Path
 import mpmath
 import pytest
 
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention, Certificate, Prediction, Row
+from purecert.engine.records.lines import Row
 from purecert.engine.reports.bonferroni import at_shared_alpha
 from support.written_runs import outcome_row, written_record, written_run
 

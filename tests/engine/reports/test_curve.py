@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from purecert.engine.errors import BackendError, InputError
+from purecert.engine.procedures.outcomes import Abstention
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention
 from purecert.engine.reports.curve import curve_of, plot
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention, Certificate, Outcome, Row
+from purecert.engine.records.lines import Row
 from purecert.engine.reports.bonferroni import at_shared_alpha
 from purecert.engine.reports.curve import curve_of
 from purecert.engine.reports.summary import summarise

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
 from purecert.engine.logs.cohen_tsv import read_cohen_tsv
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Abstention, Certificate, Prediction, Row
+from purecert.engine.records.lines import Row
 from purecert.engine.reports.summary import Summary, summarise, summary_json
 from purecert.engine.reports.table import AT_LEAST, table
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from purecert.engine.records.lines import Abstention, Prediction
+from purecert.engine.procedures.outcomes import Abstention, Prediction
 from purecert.engine.running.progress import TerminalProgress
 from support.records import certified
 

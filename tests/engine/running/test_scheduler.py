@@ -13,7 +13,7 @@ from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.noise.rows import draw
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.choosing import certify
+from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.running.scheduler import Job, Scheduler
 from support.faulty_backend import FaultyBackend

@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from purecert.engine.records.lines import format_radius
+from purecert.engine.reports.text import format_radius
 from purecert.engine.statistics.bounds import (
     certified_radius,
     clopper_pearson_lower,

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from purecert.engine.noise.inputs import total_variation
-from purecert.engine.procedures.choosing import certificate, top_class
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.drawing import top_class
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.records.counts import dense_counts
 from purecert.engine.records.ledger import read_run
-from purecert.engine.records.lines import Certificate
 from support.commands import engine
 from support.forgery import lines_of, reseal, seal
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from purecert.engine.procedures.choosing import certificate
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.truth import probability_below
 

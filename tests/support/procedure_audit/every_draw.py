@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.procedures.answering import AnswerRule
-from purecert.engine.procedures.choosing import certificate, early_prediction
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.outcomes import Certificate, Prediction
+from purecert.engine.procedures.predict import early_prediction
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.procedures.stopping import stop_rule
-from purecert.engine.records.lines import Certificate, Prediction
 from purecert.engine.statistics.anytime import Thresholds
 from support.procedure_audit.cells import Cell
 from support.procedure_audit.simulation import Tally

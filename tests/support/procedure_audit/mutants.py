@@ -5,19 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from purecert.engine.procedures.choosing import (
-    ESTIMATE,
-    SELECT,
-    Draw,
-    Procedure,
-    certificate,
-    certify,
-    predict,
-    prediction,
-    top_class,
-)
+from purecert.engine.noise.contract import ESTIMATE, SELECT
+from purecert.engine.procedures.certify import certificate, certify
+from purecert.engine.procedures.drawing import Draw, Procedure, top_class
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
+from purecert.engine.procedures.predict import predict, prediction
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Abstention, Certificate, Outcome
 from support.procedure_audit.cells import Cell, cell_under_claim
 from support.procedure_audit.simulation import Steps, Tally, tally_certificates, tally_predictions
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.procedures.choosing import Counts, predict
+from purecert.engine.procedures.drawing import Counts
+from purecert.engine.procedures.outcomes import Outcome, Prediction
+from purecert.engine.procedures.predict import predict
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Outcome, Prediction
 from purecert.engine.statistics.bounds import equal_odds_p_value
 
 _STEPS = 30  # probabilities are multiples of 1/30, so that halves, thirds and fifths are among them

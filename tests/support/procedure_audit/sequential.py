@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from purecert.engine.procedures.choosing import ESTIMATE, SELECT, Counts, Draw, Procedure, certificate
+from purecert.engine.noise.contract import ESTIMATE, SELECT
+from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.drawing import Counts, Draw, Procedure
+from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.procedures.stopping import final_lower, stop_rule
-from purecert.engine.records.lines import Outcome
+from purecert.engine.procedures.stopping import stop_rule
 from purecert.engine.statistics.anytime import Thresholds
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.cells import Cell
@@ -32,7 +34,7 @@ def certifying_spec(rule: str, alpha: float, n: int) -> SmoothingSpec:
 def sequential_cells(spec: SmoothingSpec) -> list[Cell]:
     """Return images at one half, a hair under each listed radius, and a hair under a claim of the last look."""
     tops = [probability_below(radius, spec.sigma) for radius in _RADII[1:]]
-    last = math.nextafter(final_lower(spec, round(0.9 * spec.n_estimate), spec.n_estimate), 0)
+    last = math.nextafter(stop_rule(spec, 0.0).p_lower(round(0.9 * spec.n_estimate), spec.n_estimate), 0)
     named = {f"under radius {radius}": (p, 1 - p, 0.0) for radius, p in zip(_RADII[1:], tops, strict=True)}
     named |= {"one half": _HALF, "one half, 20 % invalid": (0.5, 0.3, 0.2), "under the last claim": (last, 1 - last, 0)}
     return [Cell(name=name, spec=spec, probabilities=p) for name, p in named.items()]

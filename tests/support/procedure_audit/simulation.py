@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from purecert.engine.procedures.choosing import Counts, Draw, Procedure, certify, predict
+from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.drawing import Counts, Draw, Procedure
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.procedures.predict import predict
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Abstention, Certificate, Outcome, Prediction
 from support.procedure_audit.cells import Cell
 from support.procedure_audit.truth import false_claim_probability, true_radius
 

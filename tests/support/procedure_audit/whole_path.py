@@ -14,8 +14,8 @@ import numpy as np
 from onnx import helper
 
 from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Abstention, Certificate
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 from support.linear_truth import certify_images
 from support.plans import LABEL_CONSTANTS, label_nodes, write_test_plan

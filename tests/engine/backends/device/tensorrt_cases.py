@@ -28,9 +28,9 @@ from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.plans.trust import is_of_this_machine
 from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate
-from purecert.engine.records.recording import make_record
+from purecert.engine.records.run_record import make_record
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 from purecert.export.fusing.fuse import fuse
 from purecert.export.gate.engines import gate_engines

@@ -23,8 +23,8 @@ from purecert.engine.images.datasets import load_dataset
 from purecert.engine.noise.inputs import noise_of_inputs, total_variation
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.lines import Certificate
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _SEED, _SIGMA, _BATCH = 2**63 + 5, 0.5, 32

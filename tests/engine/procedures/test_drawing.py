@@ -2,14 +2,13 @@
 
 import pytest
 
-from purecert.engine.procedures.looks import next_ask
+from purecert.engine.procedures.drawing import next_draw
 
 
 @pytest.mark.parametrize("n", [0, 1, 50, 99, 5_000, 9_999])
 @pytest.mark.parametrize("least", [1, 3, 40, 700, 10**9])
 def test_a_look_waits_for_what_is_needed_and_wastes_at_most_a_few_draws_or_their_share(n: int, least: int) -> None:
-    ask = next_ask(least, n, 10_000)
-    assert 1 <= ask.count <= 10_000 - n
-    assert ask.least == min(least, 10_000 - n)
-    assert ask.least <= ask.count
-    assert ask.count - ask.least <= max(4, 0.04 * n)
+    draw = next_draw(least, n, 10_000)
+    assert 1 <= draw.count <= 10_000 - n
+    assert draw.count - draw.spare == min(least, 10_000 - n)
+    assert 0 <= draw.spare <= max(4, 0.04 * n)

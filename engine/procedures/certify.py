@@ -1,0 +1,46 @@
+"""CERTIFY (Cohen, Rosenfeld and Kolter 2019, section 3.2.2): a class, and a radius inside which it is the answer."""
+
+from purecert.engine.noise.contract import SELECT
+from purecert.engine.procedures.drawing import Counts, Draw, Procedure, top_class, until_settled
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
+from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.statistics.bounds import certified_radius, subtract_budget
+
+
+def certify(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedure:
+    """Return the steps of CERTIFY. The certificate is wrong with probability at most ``spec.alpha``.
+
+    Two phases that share no draw: the first picks the class that leads, the second bounds its probability. The rule of
+    ``spec`` says when to stop (``stopping.py``): after a fixed n, as published, or as soon as the answer is known.
+
+    Args:
+        spec: Sampling plan.
+        tv: Total variation of one draw's noise from the ideal Gaussian, taken off every bound.
+        label: The class to certify, where ``spec`` says that it is given; then nothing is selected.
+    """
+    rule, top = stop_rule(spec, tv), label
+    if not spec.against_label:
+        top = top_class((yield Draw(SELECT, spec.n_select)))
+    if top is None and spec.stop is not None:
+        return Abstention()  # no draw was valid, and more draws would settle nothing
+
+    def remaining(counts: Counts) -> int:
+        return rule.remaining(_successes(counts, top), int(counts.sum()))
+
+    estimated = yield from until_settled(spec.n_estimate, rule.remaining(0, 0), remaining)
+    return certificate(spec, tv, top, estimated)
+
+
+def certificate(spec: SmoothingSpec, tv: float, top: int | None, estimated: Counts) -> Outcome:
+    """Return what the counts of the second phase prove of class ``top``: a radius above 0, or an abstention."""
+    if top is None:
+        return Abstention()
+    rule, k, n = stop_rule(spec, tv), _successes(estimated, top), int(estimated.sum())
+    p_lower = float(subtract_budget(rule.p_lower(k, n), tv))
+    radius = max(float(certified_radius(spec.sigma, p_lower)), rule.listed_radius(k, n))
+    return Certificate(predicted=top, p_lower=p_lower, radius=radius) if radius > 0 else Abstention()
+
+
+def _successes(counts: Counts, top: int | None) -> int:
+    return 0 if top is None else int(counts[top])

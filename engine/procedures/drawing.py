@@ -1,0 +1,65 @@
+"""How a procedure asks for draws: it yields requests, receives counts, and fixes by itself when to look again.
+
+A procedure never sees an image, a batch or a device, so what it decides depends on its own counts alone. Counts have
+one entry per class and a last one for rows whose logits were not all finite: those stay in n and never vote.
+
+No draw should be asked for after the first one at which a rule would have stopped, had it looked at every draw. A known
+number of draws cannot settle anything (``Thresholds.least_draws``): a look waits for these. Where that would mean
+looking after every few draws, it waits for a share of the draws so far, and how many draws this may waste is known too.
+"""
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.noise.contract import ESTIMATE
+from purecert.engine.procedures.outcomes import Outcome
+
+# A look waits for this share of the draws so far, or for so many: at most these are drawn too many at a stop.
+_GROWTH = 0.04
+_FEW = 4
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A request for the next ``count`` draws of ``phase``."""
+
+    phase: int
+    count: int
+    spare: int = 0  # of them, draws beyond those without which nothing can be settled, whatever they show
+
+
+Procedure = Generator[Draw, Counts, Outcome]
+Drawing = Generator[Draw, Counts, Counts]
+
+
+def until_settled(n_max: int, first: int, remaining: Callable[[Counts], int]) -> Drawing:
+    """Draw the second phase until nothing remains to be drawn, or ``n_max`` draws are; return their counts.
+
+    Args:
+        n_max: Draws, at the most.
+        first: How many draws it takes at the least until the rule can stop.
+        remaining: The same after these counts: 0 where the rule stops.
+    """
+    counts = yield next_draw(first, 0, n_max)
+    while (n := int(counts.sum())) < n_max and (least := remaining(counts)):
+        counts = counts + (yield next_draw(least, n, n_max))
+    return counts
+
+
+def next_draw(least: int, n: int, n_max: int) -> Draw:
+    """Return what to draw after ``n`` draws, of ``n_max`` in all, where the rule cannot stop before ``least`` more."""
+    least = min(least, n_max - n)
+    count = min(max(least, math.floor(_GROWTH * n), _FEW), n_max - n)
+    return Draw(ESTIMATE, count, spare=count - least)
+
+
+def top_class(selected: Counts) -> int | None:
+    """Return the class that leads, the first of several; None where no draw was valid."""
+    top = int(np.argmax(selected[:-1]))
+    return top if selected[top] else None

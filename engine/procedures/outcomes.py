@@ -1,0 +1,31 @@
+"""What one image's answer ends in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """The smoothed classifier answers ``predicted`` at every point closer than ``radius`` (L2, [0, 1] pixel units).
+
+    ``p_lower`` bounds the class's probability under noise; all three hold together with probability 1 - alpha.
+    """
+
+    predicted: int
+    p_lower: float
+    radius: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """The smoothed classifier's answer, right with probability 1 - alpha; it claims no radius."""
+
+    predicted: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """The draws did not settle the answer at this alpha."""
+
+
+Outcome = Certificate | Prediction | Abstention
