@@ -195,13 +195,13 @@ def _pair(runs: dict[str, Any]) -> dict[str, Any]:
     """Return what two runs of one seed took and how far they agree: the draws of one are the first of the other's."""
     numbers: dict[str, Any] = {}
     for mode, run in runs.items():
-        draws = sum(sum(phase.values()) for row in run.rows for phase in row.counts)
+        draws = sum(sum(phase.values()) for row in run.lines for phase in row.counts)
         numbers[mode] = {"draws": draws, "seconds": _seconds(run.directory), "usage": _usage(run.directory)}
     seconds = [numbers[mode]["seconds"] for mode in ("fixed", "radii")]
     numbers["seconds_ratio"] = seconds[0] / seconds[1]
     numbers["draws_ratio"] = numbers["fixed"]["draws"] / numbers["radii"]["draws"]
     numbers["agreement"] = [
-        {"radius": radius} | _decisions(runs["fixed"].rows, runs["radii"].rows, radius) for radius in _RADII
+        {"radius": radius} | _decisions(runs["fixed"].lines, runs["radii"].lines, radius) for radius in _RADII
     ]
     return numbers
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.errors import BackendError
 from purecert.engine.records.counts import dense_counts
-from purecert.engine.records.ledger import TIMINGS_FILE, Run, read_run
+from purecert.engine.records.run import Run, read_run
+from purecert.engine.records.run_directory import TIMINGS_FILE
 
 HOST = "onnxruntime"  # the default backend
 
@@ -49,7 +50,7 @@ def certify_by_engine(engine: Engine, work: Work, seed: int, output: Path) -> Ce
         executed_precision=run.record.backend.executed_precision,
         selected=selected,
         votes=votes,
-        outcomes=tuple(row.outcome for row in run.rows),
+        outcomes=tuple(row.outcome for row in run.lines),
     )
 
 
@@ -92,4 +93,4 @@ def _arguments(engine: Engine, work: Work) -> list[str]:
 
 
 def _counts(run: Run, phase: int) -> NDArray[np.int64]:
-    return np.stack([dense_counts(row.counts[phase], run.record.classes) for row in run.rows])
+    return np.stack([dense_counts(row.counts[phase], run.record.classes) for row in run.lines])

@@ -26,8 +26,8 @@ from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.certify import certify
 from purecert.engine.records.counts import sparse_counts
-from purecert.engine.records.ledger import open_ledger
-from purecert.engine.records.lines import Row
+from purecert.engine.records.ledger import opened_run
+from purecert.engine.records.lines import Line
 from purecert.engine.records.run_record import make_record
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
@@ -116,15 +116,16 @@ def _schedule(backend: Backend, data: Dataset, work: Work) -> tuple[float, list[
 def _ledger(plan: Plan, data: Dataset, work: Work, info: BackendInfo, ends: Sequence[Finished], folder: Path) -> float:
     record = make_record(plan, data, work.spec, info, seed=SEED, seed_given=True)
     rows = [
-        Row(
-            index=end.image_index,
+        Line(
+            index=end.job.image_index,
             label=None,
             outcome=end.outcome,
             counts=tuple(map(sparse_counts, end.counts.values())),
         )
         for end in ends
     ]
-    with tempfile.TemporaryDirectory(dir=folder) as place, open_ledger(Path(place) / "run", record, {}) as ledger:
+    with tempfile.TemporaryDirectory(dir=folder) as place, opened_run(Path(place) / "run") as ledger:
+        ledger.begin(record, {})
         began = perf_counter()
         for row in rows:
             ledger.append(row, 0.0)

@@ -29,16 +29,16 @@ class BackendInfo:
     """What a backend is and what it found out about itself when it opened."""
 
     name: str
-    executed_precision: str
-    versions: dict[str, str]
-    graph: str
-    nodes: dict[str, int]
-    trusted: bool
+    executed_precision: str  # what was really computed in, whatever the graph's files say
+    versions: dict[str, str]  # package -> version
+    graph: str  # SHA-256 of the file that ran: the ONNX graph, or what was compiled or exported of it
+    nodes: dict[str, int]  # provider of the runtime -> how many of the graph's nodes it ran; empty where it has none
+    trusted: bool  # that file was loaded on the user's word, without this machine's tag being asked for
     hardware: str
     threads: int
-    batch: int
-    placement: Placement
-    probed: Literal["logits", "labels"]
+    batch: int  # rows of one call of the graph
+    placement: Placement  # "static": row = draw mod batch, one image at a time
+    probed: Literal["logits", "labels"]  # what the row check compared bit for bit; labels where there are no logits
     probe_rows: int
 
 

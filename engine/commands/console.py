@@ -1,4 +1,4 @@
-"""How every command ends: results on stdout, one line on stderr for a failure, and the exit codes of DESIGN."""
+"""How every command ends: results on stdout, one line on stderr for a failure, and the exit codes."""
 
 import sys
 from collections.abc import Sequence

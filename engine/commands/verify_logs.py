@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from purecert.engine.commands.options import combined
+from purecert.engine.commands.options import DEFAULT_RADII_TEXT, combined
 
 _NAMES = {"logs", "n", "alpha", "sigma", "thin", "recertify", "every", "radii", "seed"}
 _OF_BOTH = {"as_json"}
@@ -21,7 +21,7 @@ log_options = combined(
     click.option("--thin", type=int, metavar="N", help="Log: certify from N of its draws, chosen at random."),
     click.option("--recertify", type=float, metavar="ALPHA", help="Log: certify its counts at another alpha."),
     click.option("--every", default=1, help="Log: count images 0, K, 2 K ... only.  [default: 1]", metavar="K"),
-    click.option("--radii", default="0,0.25,0.5,0.75,1", help="Log: radii of the table, comma-separated."),
+    click.option("--radii", default=DEFAULT_RADII_TEXT, help="Log: radii of the table, comma-separated."),
     click.option("--seed", default=0, help="Log: seed of the choice of draws.  [default: 0]"),
 )
 

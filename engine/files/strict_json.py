@@ -4,6 +4,7 @@ import json
 import reprlib
 import sys
 import types
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -13,13 +14,23 @@ from purecert.engine.errors import InputError
 T = TypeVar("T")
 
 
-def read_document(kind: type[T], path: Path, content: bytes, schema: str, *, damaged: str, other_version: str) -> T:
+def read_document(
+    kind: type[T],
+    path: Path,
+    content: bytes,
+    schema: str,
+    *,
+    damaged: str,
+    other_version: str,
+    older: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = types.MappingProxyType({}),
+) -> T:
     """Return the JSON document ``content`` of the file ``path`` as an instance of the dataclass ``kind``.
 
     Args:
         schema: What its field ``schema`` must say.
         damaged: What to do where it is not JSON, for the message.
         other_version: What to do where its schema is another.
+        older: Schemas of older versions, and what turns their documents into today's.
 
     Raises:
         InputError: It is not JSON, of another schema, or not exactly the fields of ``kind``.
@@ -29,6 +40,8 @@ def read_document(kind: type[T], path: Path, content: bytes, schema: str, *, dam
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, found {error}; {damaged}") from error
     found = value.get("schema") if isinstance(value, dict) else None
+    if isinstance(found, str) and found in older:
+        value, found = older[found](value), schema
     if found != schema:
         raise InputError(f"{path}: expected schema {schema}, found {reprlib.repr(found)}; {other_version}")
     return read_dataclass(kind, value, str(path))
@@ -48,7 +61,11 @@ def read_dataclass(kind: type[T], value: object, where: str) -> T:
     if unknown or missing:
         found = f"unknown fields {reprlib.repr(unknown)}, missing fields {missing}"
         raise InputError(f"{where}: {found}; was it made by this version?")
-    return kind(**{name: _read(hints[name], value[name], f"{where}: {name}") for name in names})
+    read = {name: _read(hints[name], value[name], f"{where}: {name}") for name in names}
+    try:
+        return kind(**read)
+    except InputError as error:  # what the dataclass itself refuses
+        raise InputError(f"{where}: {error}") from error
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

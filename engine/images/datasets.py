@@ -34,6 +34,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def label(self, position: int) -> int | None:
+        """Return the label of the image at ``position`` here; None where there are no labels."""
+        return None if self.labels is None else int(self.labels[position])
+
     @property
     def fingerprint(self) -> str:
         """Return the SHA-256 over shape, indices, pixels and labels, as 64 hexadecimal digits."""

@@ -13,8 +13,9 @@ from typing import NoReturn
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import write_atomically
 from purecert.engine.procedures.outcomes import Abstention, Certificate
-from purecert.engine.records.ledger import TIMINGS_FILE, Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
+from purecert.engine.records.run_directory import TIMINGS_FILE
 from purecert.engine.reports.text import format_radius
 
 COHEN_FILE = "cohen.tsv"
@@ -60,12 +61,14 @@ def write_cohen_tsv(run: Run) -> Path:
         InputError: An image has no label, for which the format has no place.
     """
     path = run.directory / COHEN_FILE
-    text = format_cohen_tsv(run.rows, _read_timings(run.directory / TIMINGS_FILE), radii=run.record.mode == "certify")
+    text = format_cohen_tsv(
+        run.lines, _read_timings(run.directory / TIMINGS_FILE), radii=run.record.spec.mode == "certify"
+    )
     write_atomically(path, text.encode())
     return path
 
 
-def format_cohen_tsv(rows: Sequence[Row], seconds: Mapping[int, float], *, radii: bool = True) -> str:
+def format_cohen_tsv(rows: Sequence[Line], seconds: Mapping[int, float], *, radii: bool = True) -> str:
     """Return the log of ``rows``, radii rounded down to 4 decimals; a predict run's has no radii.
 
     Args:
@@ -128,7 +131,7 @@ def _is_broken_off(fields: Sequence[str], columns: Sequence[str]) -> bool:
     return False
 
 
-def _fields(row: Row, seconds: float | None, radii: bool) -> tuple[str, ...]:
+def _fields(row: Line, seconds: float | None, radii: bool) -> tuple[str, ...]:
     if row.label is None:
         raise InputError(f"image {row.index}: expected a label, since Cohen's format needs one; leave the log out")
     predicted = _ABSTAINED if isinstance(row.outcome, Abstention) else row.outcome.predicted

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
+from purecert.engine.noise.contract import EXTRA_SCALE, GREY_LEVELS
 
-_GREY_LEVELS = 255  # the 8-bit grid on which pixels of [0, 1] lie
-_EXTRA_SCALE = 256  # grid steps per standard deviation in the extra inputs of random purifiers
 _MAX_REACH = 32767  # noise is handed out as int16
 _PRECISIONS = (128, 256, 512, 1024, 2048)  # bits; the first settles all but one threshold in 2^32
 # mpmath is right to a few units in the last place, and the argument's own rounding costs a factor of its square,
@@ -68,12 +67,12 @@ def smoothing_noise(sigma: float) -> NoiseTable:
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise InputError(f"expected sigma to be a finite number > 0 in pixel units of [0, 1], got {sigma}")
-    return NoiseTable(scale=_GREY_LEVELS * Fraction(float(sigma)))
+    return NoiseTable(scale=GREY_LEVELS * Fraction(float(sigma)))
 
 
 def extra_noise() -> NoiseTable:
     """Return the table of the extra inputs of purifiers that are random themselves: round(256 N(0, 1))."""
-    return NoiseTable(scale=Fraction(_EXTRA_SCALE))
+    return NoiseTable(scale=Fraction(EXTRA_SCALE))
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +83,7 @@ def _reach(scale: Fraction) -> int:
     if reach > _MAX_REACH:
         raise InputError(
             f"expected noise that fits 16-bit integers (sigma at most 14.15 in pixel units of [0, 1]), "
-            f"got sigma = {float(scale / _GREY_LEVELS):.6g}; choose a smaller sigma"
+            f"got sigma = {float(scale / GREY_LEVELS):.6g}; choose a smaller sigma"
         )
     return reach
 

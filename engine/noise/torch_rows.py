@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from purecert.engine.noise.contract import HIGHEST_PIXEL, LOWEST_PIXEL
 from purecert.engine.noise.table import NoiseTable
 
 _WORD = 0xFFFFFFFF
@@ -15,7 +16,6 @@ _SIGN = np.uint64(1 << 63)
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al., SC 2011, like the key steps
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-_GRID_MIN, _GRID_MAX = -2048, 2047
 _LANES = 4  # one Philox block serves four neighbouring elements
 _CHUNK_BLOCKS = 1 << 14  # holds the temporaries, about 20 tensors of int64, to a few MiB
 
@@ -44,7 +44,7 @@ def fill_rows(
         q = _noise(table, _Rows(*(column[first:last] for column in rows)), left, right, seed)
         if images is not None:
             q += torch.from_numpy(images[slots[first:last], left:right])
-        target[first:last, left:right] = q.clamp_(_GRID_MIN, _GRID_MAX).to(target.dtype)
+        target[first:last, left:right] = q.clamp_(LOWEST_PIXEL, HIGHEST_PIXEL).to(target.dtype)
 
 
 def draw_row(

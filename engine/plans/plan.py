@@ -149,8 +149,14 @@ def read_plan(directory: Path) -> Plan:
         raise InputError(f"{directory}: expected a plan directory, found {came}; make one with `engine-export`")
     path = directory / PLAN_FILE
     content = _read_file(path)
-    advice = {"damaged": "copy or export the plan again", "other_version": "export again with this version"}
-    record = read_document(PlanRecord, path, content, PLAN_SCHEMA, **advice)
+    record = read_document(
+        PlanRecord,
+        path,
+        content,
+        PLAN_SCHEMA,
+        damaged="copy or export the plan again",
+        other_version="export again with this version",
+    )
     _check(record, path)
     return Plan(directory=directory, record=record, digest=sha256_hex(content))
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.procedures.spec import MIN_ALPHA, SmoothingSpec
+from purecert.engine.procedures.spec import MIN_SPEC_ALPHA, SmoothingSpec
 from purecert.engine.statistics.anytime import Thresholds
 
 _HALF = 0.5
@@ -32,7 +32,7 @@ class AnswerRule:
         # n draws together are within n * tv of ideal ones, and so is the probability of any event.
         self._chance = spec.n_estimate * tv
         self._alpha, self._candidate = spec.alpha - self._chance, candidate
-        if self._alpha < MIN_ALPHA:
+        if self._alpha < MIN_SPEC_ALPHA:
             raise InputError(
                 f"expected alpha above {self._chance:.3g}, by which {spec.n_estimate} draws of noise may differ from "
                 f"ideal ones, got {spec.alpha}; ask for a larger alpha, or for fewer draws"

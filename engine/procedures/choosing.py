@@ -1,5 +1,8 @@
 """Which procedure answers for an image: a generator that asks for draws, receives counts, and returns an outcome."""
 
+import math
+
+from purecert.engine.errors import InputError
 from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.drawing import Procedure
@@ -22,10 +25,17 @@ def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> P
 
 
 def check_rule(spec: SmoothingSpec, tv: float) -> None:
-    """Check that the rule of ``spec``, if it has one, can ever settle anything.
+    """Check that draws as ``spec`` says can ever settle anything.
 
     Raises:
-        InputError: No radius that is listed is within reach, or alpha is less than what the noise takes off it.
+        InputError: There are too few draws to certify anything, no radius that is listed is within reach, or alpha is
+            less than what the noise takes off it.
     """
-    if spec.stop is not None:
-        _ = stop_rule(spec, tv) if spec.mode == "certify" else AnswerRule(spec, tv, 0)
+    if spec.mode == "certify":
+        # alpha^(1/n) is the bound when every draw agrees; at 1/2 or below nothing can be certified.
+        if spec.n_estimate * -math.log(2) >= math.log(spec.alpha):
+            least = -math.log2(spec.alpha)
+            raise InputError(f"expected n > log2(1 / alpha) = {least:.1f} to certify anything, got {spec.n_estimate}")
+        _ = stop_rule(spec, tv)
+    elif spec.stop is not None:
+        _ = AnswerRule(spec, tv, 0)

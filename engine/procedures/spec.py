@@ -11,10 +11,13 @@ MAX_DRAWS = 2**32 - 1
 # Beyond half, a "lower bound" would be wrong more often than right.
 MAX_ALPHA = 0.5
 # Bounds are exact down to 1e-100 (engine/statistics/bounds.py); parts of this still are.
-MIN_ALPHA = 1e-90
+MIN_SPEC_ALPHA = 1e-90
+
+# Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
+DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Mode = Literal["certify", "predict"]
-StopRule = Literal["radii", "tolerance", "answer"]
+StopName = Literal["radii", "tolerance", "answer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +31,7 @@ class StopSpec:
         InputError: A number is out of its range.
     """
 
-    rule: StopRule
+    rule: StopName
     radii: tuple[float, ...] = ()  # in [0, 1] pixel units, increasing; of the rule "radii" only
     tolerance: float | None = None  # of the rule "tolerance" only, in (0, 1)
     alpha_final: float = 0.0  # the part of alpha for the exact bound after the last draw; the rest is for stopping
@@ -63,21 +66,15 @@ class SmoothingSpec:
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0 and math.isfinite(self.sigma), "sigma > 0 in [0, 1] pixel units", self.sigma)
-        _require(MIN_ALPHA <= self.alpha < MAX_ALPHA, f"alpha in [{MIN_ALPHA}, {MAX_ALPHA})", self.alpha)
+        _require(MIN_SPEC_ALPHA <= self.alpha < MAX_ALPHA, f"alpha in [{MIN_SPEC_ALPHA}, {MAX_ALPHA})", self.alpha)
         _require(1 <= self.n_estimate <= MAX_DRAWS, f"n in [1, {MAX_DRAWS}]", self.n_estimate)
         _require(1 <= self.n_select <= MAX_DRAWS, f"n0 in [1, {MAX_DRAWS}]", self.n_select)
         if self.stop is not None:
             rules = ("radii", "tolerance") if self.mode == "certify" else ("answer",)
             _require(self.stop.rule in rules, f"a stopping rule of {self.mode}: {' or '.join(rules)}", self.stop.rule)
             final = self.stop.alpha_final
-            is_part = final == 0 or MIN_ALPHA / 2 <= final < self.alpha
+            is_part = final == 0 or MIN_SPEC_ALPHA / 2 <= final < self.alpha
             _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
-        if self.mode == "certify":
-            # alpha^(1/n) is the bound when every draw agrees; at 1/2 or below nothing can be certified.
-            can_certify = self.n_estimate * -math.log(2) < math.log(self.alpha)
-            _require(
-                can_certify, f"n > log2(1 / alpha) = {-math.log2(self.alpha):.1f} to certify anything", self.n_estimate
-            )
         _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.spec import MAX_DRAWS
-from purecert.engine.records.lines import INVALID, Row
+from purecert.engine.records.lines import INVALID, Line
 from purecert.engine.records.run_record import RunRecord
 
 
@@ -35,11 +35,11 @@ def dense_counts(counts: Mapping[str, int], classes: int) -> NDArray[np.int64]:
     return dense
 
 
-def draws_of(row: Row) -> int:
+def draws_of(line: Line) -> int:
     """Return how many draws an image took, of both phases."""
-    return sum(sum(phase.values()) for phase in row.counts)
+    return sum(sum(phase.values()) for phase in line.counts)
 
 
-def class_counted(record: RunRecord, row: Row) -> int | None:
+def class_counted(record: RunRecord, line: Line) -> int | None:
     """Return the class that the draws of the last phase speak of; None where no valid draw named one."""
-    return row.label if record.against_label else top_class(dense_counts(row.counts[0], record.classes))
+    return line.label if record.spec.against_label else top_class(dense_counts(line.counts[0], record.classes))

@@ -16,7 +16,7 @@ _CHECKSUM_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class Line:
     """One image's line: what was asked, what was counted, what follows."""
 
     index: int  # in the dataset, whatever the slice
@@ -31,27 +31,29 @@ class Row:
         return not isinstance(self.outcome, Abstention) and self.outcome.predicted == self.label
 
 
-def encode_row(row: Row, run_digest: str) -> str:
-    """Return the ledger line of ``row`` without its newline, bound to its run and checksummed."""
-    body: dict[str, object] = {"index": row.index, "label": row.label, **_outcome_fields(row.outcome)}
-    body |= {"counts": list(row.counts), "looks": row.looks, "run": run_digest}
+def encode_line(line: Line, run_digest: str) -> str:
+    """Return ``line`` as the ledger holds it, without its newline: bound to its run and checksummed."""
+    body: dict[str, object] = {"index": line.index, "label": line.label, **_outcome_fields(line.outcome)}
+    body |= {"counts": list(line.counts), "looks": line.looks, "run": run_digest}
     return canonical_json(body | {"check": _checksum(body)})
 
 
-def decode_row(line: str, run_digest: str) -> Row:
-    """Return the row of a ledger line.
+def decode_line(text: str, run_digest: str) -> Line:
+    """Return the line that the ledger holds as ``text``.
 
     Raises:
-        InputError: The line is not, byte for byte, one that ``encode_row`` wrote for this run.
+        InputError: The text is not, byte for byte, one that ``encode_line`` wrote for this run.
     """
     try:
-        row = _row(json.loads(line))
+        line = _line(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"expected a certificate line, found {line[:80]!r}") from error
+        raise InputError(f"expected a certificate line, found {text[:80]!r}") from error
     # Comparing the text, not the numbers, also finds a digit that changed case or a float that changed spelling.
-    if encode_row(row, run_digest) != line:
-        raise InputError(f"line of image {row.index}: its checksum, its run or its form does not match; it was changed")
-    return row
+    if encode_line(line, run_digest) != text:
+        raise InputError(
+            f"line of image {line.index}: its checksum, its run or its form does not match; it was changed"
+        )
+    return line
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, object]:
@@ -64,12 +66,12 @@ def _outcome_fields(outcome: Outcome) -> dict[str, object]:
             return {"outcome": "abstained"}
 
 
-def _row(body: Any) -> Row:
-    """Return the row of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
+def _line(body: Any) -> Line:
+    """Return the line of a parsed line, every value of its type: the checksum has no key, so anybody can make one."""
     label = None if body["label"] is None else _integer(body["label"])
     counts = tuple({key: _integer(count) for key, count in phase.items()} for phase in body["counts"])
     looks = _integer(body["looks"])
-    return Row(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts, looks=looks)
+    return Line(index=_integer(body["index"]), label=label, outcome=_outcome(body), counts=counts, looks=looks)
 
 
 def _outcome(body: Any) -> Outcome:

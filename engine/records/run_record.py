@@ -1,33 +1,15 @@
 """run.json: everything that fixes a run's result, and nothing else (no time, no host, no path)."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 import purecert
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.spec import Mode, SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import SmoothingSpec
 
-RUN_SCHEMA = "purecert.run/3"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackendRecord:
-    """The engine that classified the rows; another one is another classifier."""
-
-    name: str
-    executed_precision: str  # what was really computed in, whatever the graph's files say
-    versions: dict[str, str]  # package -> version
-    graph: str  # SHA-256 of the file that ran: the ONNX graph, or the exported torch program
-    nodes: dict[str, int]  # provider of the runtime -> how many of the graph's nodes it ran; empty where it has none
-    trusted: bool  # that file was loaded on the user's word, without this machine's tag being asked for
-    hardware: str
-    threads: int
-    batch: int  # rows of one call of the graph
-    placement: str  # "row_invariant", or "static" (row = draw mod batch, one image at a time)
-    probed: str  # what the row check compared bit for bit: "logits", or "labels" where the graph holds no logits
-    probe_rows: int
-    gated: bool  # the export gate measured this backend at this precision
+RUN_SCHEMA = "purecert.run/4"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +29,7 @@ class RunRecord:
 
     schema: str
     purecert: str  # version
-    mode: Mode
-    sigma: float
-    n_select: int
-    n_estimate: int
-    alpha: float
-    stop: StopSpec | None  # when to stop before n_estimate draws; None: never
-    against_label: bool  # the class was given, by the data's label
+    spec: SmoothingSpec  # the sampling plan
     seed: int
     seed_given: bool  # by hand: marked in reports, because models could be tuned on its draws
     plan: str  # SHA-256 of plan.json
@@ -63,14 +39,15 @@ class RunRecord:
     time_rule: str
     t: float | None
     classes: int
-    noise_elements: tuple[int, ...]  # noise values per row of each graph input; fixes tv_budget
+    noise_elements: tuple[int, ...]  # noise values per row of each graph input; fixes tv
     data: DataRecord
-    backend: BackendRecord
+    backend: BackendInfo  # the engine that classified the rows; another one is another classifier
+    gated: bool  # the export gate measured this backend at this precision
 
     @property
-    def spec(self) -> SmoothingSpec:
-        """Return the sampling plan of this run."""
-        return SmoothingSpec(**{field.name: getattr(self, field.name) for field in fields(SmoothingSpec)})
+    def tv(self) -> float:
+        """Return the total variation, at most, of one draw's noise from the ideal Gaussian."""
+        return total_variation(self.noise_elements, self.spec.sigma)
 
 
 def make_record(
@@ -81,21 +58,15 @@ def make_record(
     Raises:
         InputError: The plan holds no graph of the spec's sigma.
     """
-    parity = plan.record.parity
-    gated = any(
-        (measured.backend, measured.executed_precision) == (info.name, info.executed_precision)
-        and (not measured.files or info.graph in measured.files)
-        for measured in parity
-    )
     return RunRecord(
         schema=RUN_SCHEMA,
         purecert=purecert.__version__,
-        **{field.name: getattr(spec, field.name) for field in fields(spec)},
+        spec=spec,
         seed=seed,
         seed_given=seed_given,
         plan=plan.digest,
         precision=plan.record.precision,
-        parity_reduced=any(measured.reduced for measured in parity),
+        parity_reduced=any(measured.reduced for measured in plan.record.parity),
         purifier=plan.record.purifier,
         time_rule=plan.record.time_rule,
         t=plan.graph(spec.sigma).t,
@@ -108,5 +79,14 @@ def make_record(
             quantised=dataset.quantised,
             classes=dataset.classes,
         ),
-        backend=BackendRecord(**asdict(info), gated=gated),
+        backend=info,
+        gated=_is_gated(plan, info),
+    )
+
+
+def _is_gated(plan: Plan, info: BackendInfo) -> bool:
+    return any(
+        (measured.backend, measured.executed_precision) == (info.name, info.executed_precision)
+        and (not measured.files or info.graph in measured.files)
+        for measured in plan.record.parity
     )

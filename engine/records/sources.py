@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.ledger import INVOCATION_FILE
+from purecert.engine.records.run_directory import INVOCATION_FILE
 
 # Data sets that are named by a path (engine/images/datasets.py); a slice behind it stays behind it.
 _NAMED_BY_PATH = ("npz", "folder")

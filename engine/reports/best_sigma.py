@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
-from purecert.engine.records.ledger import Run
+from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import certified_images, is_settled
 from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, false_claims
@@ -51,7 +51,7 @@ def best_sigma(runs: Sequence[Run], radii: Sequence[float], rho: float = DEFAULT
     best = [(radius, _best(runs, radius)) for radius in ordered]
     return BestSigma(
         runs=len(runs),
-        images=len(runs[0].rows),
+        images=len(runs[0].lines),
         on_test_set=tuple(
             _chosen(runs[i], radius, max(_false(run, rho / len(runs)) for run in runs)) for radius, i in best
         ),
@@ -59,7 +59,7 @@ def best_sigma(runs: Sequence[Run], radii: Sequence[float], rho: float = DEFAULT
             _chosen(others[i], radius, _false(others[i], rho))
             for radius, i in ((radius, _best(first, radius)) for radius in ordered)
         ),
-        images_held_out=len(others[0].rows),
+        images_held_out=len(others[0].lines),
         rho=rho,
     )
 
@@ -89,9 +89,9 @@ def best_sigma_json(best: BestSigma) -> str:
 
 
 def _check(runs: Sequence[Run]) -> None:
-    images = [[(row.index, row.label) for row in run.rows] for run in runs]
+    images = [[(line.index, line.label) for line in run.lines] for run in runs]
     is_same = all(run.record.data.fingerprint == runs[0].record.data.fingerprint for run in runs)
-    if any(run.record.mode != "certify" for run in runs) or any(label is None for _, label in images[0]):
+    if any(run.record.spec.mode != "certify" for run in runs) or any(label is None for _, label in images[0]):
         raise InputError("--best-sigma: expected certification runs of labelled images; leave the others out")
     if not is_same or any(other != images[0] for other in images) or len(images[0]) < 2:
         raise InputError("--best-sigma: expected runs of the same two or more images, all finished; finish them")
@@ -99,23 +99,23 @@ def _check(runs: Sequence[Run]) -> None:
 
 def _part(run: Run, remainder: int) -> Run:
     """Return the run of every second image: by place in the run, for a slice may hold even indices only."""
-    return replace(run, rows=run.rows[remainder::2])
+    return replace(run, lines=run.lines[remainder::2])
 
 
 def _best(runs: Sequence[Run], radius: float) -> int:
-    certified = [certified_images(run.rows, radius) for run in runs]
+    certified = [certified_images(run.lines, radius) for run in runs]
     return certified.index(max(certified))
 
 
 def _false(run: Run, rho: float) -> int:
-    return false_claims(len(run.rows), run.record.alpha, rho).number_at_most
+    return false_claims(len(run.lines), run.record.spec.alpha, rho).number_at_most
 
 
 def _chosen(run: Run, radius: float, false: int) -> Chosen:
-    images = certified_images(run.rows, radius)
+    images = certified_images(run.lines, radius)
     return Chosen(
         radius=radius,
-        sigma=run.record.sigma,
+        sigma=run.record.spec.sigma,
         run=run.directory.resolve().name,
         images=images,
         images_at_least=max(0, images - false),

@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from purecert.engine.errors import InputError
-from purecert.engine.noise.inputs import total_variation
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
 from purecert.engine.records.counts import class_counted, dense_counts
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
 
 
 def claims_of(runs: Sequence[Run]) -> int:
     """Return how many claims the runs may make: one an image, abstentions too, since any could have been false."""
-    return sum(len(run.rows) for run in runs)
+    return sum(len(run.lines) for run in runs)
 
 
 def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
@@ -31,26 +30,26 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
 
 
 def _at_share(run: Run, count: int) -> Run:
-    record = run.record
-    stop = record.stop and replace(record.stop, alpha_final=record.stop.alpha_final / count)
-    shared = replace(record, alpha=record.alpha / count, stop=stop)
-    tv = total_variation(record.noise_elements, record.sigma)
-    return replace(run, record=shared, rows=tuple(replace(row, outcome=_outcome(shared, row, tv)) for row in run.rows))
+    spec = run.record.spec
+    stop = spec.stop and replace(spec.stop, alpha_final=spec.stop.alpha_final / count)
+    record = replace(run.record, spec=replace(spec, alpha=spec.alpha / count, stop=stop))
+    lines = tuple(replace(line, outcome=_outcome(record, line)) for line in run.lines)
+    return replace(run, record=record, lines=lines)
 
 
-def _outcome(record: RunRecord, row: Row, tv: float) -> Outcome:
-    """Return what the counts of ``row`` prove at the alpha of ``record``, which is less than they were drawn for."""
-    match row.outcome:
+def _outcome(record: RunRecord, line: Line) -> Outcome:
+    """Return what the counts of ``line`` prove at the alpha of ``record``, which is less than they were drawn for."""
+    match line.outcome:
         case Certificate():
-            return _certificate(record, row, tv)
-        case Prediction(p_value=p_value) if p_value <= record.alpha:  # holds at any level, also where it stopped
-            return row.outcome
+            return _certificate(record, line)
+        case Prediction(p_value=p_value) if p_value <= record.spec.alpha:  # holds at any level, also where it stopped
+            return line.outcome
     return Abstention()
 
 
-def _certificate(record: RunRecord, row: Row, tv: float) -> Outcome:
-    top, counts = class_counted(record, row), dense_counts(row.counts[-1], record.classes)
+def _certificate(record: RunRecord, line: Line) -> Outcome:
+    top, counts = class_counted(record, line), dense_counts(line.counts[-1], record.classes)
     try:
-        return certificate(record.spec, tv, top, counts)
-    except InputError:  # so many draws can certify nothing at this alpha, or none of the listed radii
+        return certificate(record.spec, record.tv, top, counts)
+    except InputError:  # at this alpha so many draws certify none of the listed radii
         return Abstention()

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.noise.inputs import total_variation
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.stopping import stop_rule
-from purecert.engine.records.ledger import Run
+from purecert.engine.records.run import Run
 from purecert.engine.reports.chart_style import chart_style
 from purecert.engine.reports.summary import correct_radii
 from purecert.engine.reports.text import reaches
@@ -74,27 +73,27 @@ def curve_of(run: Run) -> Curve:
     Raises:
         InputError: The run predicts, or has no finished and labelled image.
     """
-    record, name, images = run.record, run.directory.resolve().name, len(run.rows)
-    if record.mode != "certify":
+    record, name, images = run.record, run.directory.resolve().name, len(run.lines)
+    if record.spec.mode != "certify":
         raise InputError(
             f"{run.directory}: expected a run of engine-certify, found one of engine-predict; leave it out"
         )
-    if not images or any(row.label is None for row in run.rows):
+    if not images or any(line.label is None for line in run.lines):
         raise InputError(
             f"{run.directory}: expected finished images with labels, found none; finish it or leave it out"
         )
     radii = _drawn_radii(run)
-    rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
-    p_lower = rule.p_lower(record.n_estimate, record.n_estimate)  # where every draw agrees
+    rule = stop_rule(record.spec, record.tv)
+    p_lower = rule.p_lower(record.spec.n_estimate, record.spec.n_estimate)  # where every draw agrees
     certified = np.append(np.arange(len(radii), -1, -1), 0)
     return Curve(
-        name=f"{_shorten(name)} (sigma {record.sigma}{_listed_note(record.stop)})",
-        radius=np.array([0.0, *radii, float(certified_radius(record.sigma, p_lower))]),
+        name=f"{_shorten(name)} (sigma {record.spec.sigma}{_listed_note(record.spec.stop)})",
+        radius=np.array([0.0, *radii, float(certified_radius(record.spec.sigma, p_lower))]),
         share=100 * certified / images,
         lower=100 * clopper_pearson_lower(certified, images, _BAND_ALPHA / 2),
         # The images that are not certified bound the share from above.
         upper=100 * (1 - clopper_pearson_lower(images - certified, images, _BAND_ALPHA / 2)),
-        attainable=f"sigma {record.sigma}, n {record.n_estimate:,}",
+        attainable=f"sigma {record.spec.sigma}, n {record.spec.n_estimate:,}",
     )
 
 
@@ -103,7 +102,7 @@ def _drawn_radii(run: Run) -> list[float]:
 
     Between those a radius only says where its draws stopped, so the curve has no steps there.
     """
-    stop, radii = run.record.stop, correct_radii(run.rows)
+    stop, radii = run.record.spec.stop, correct_radii(run.lines)
     if stop is None or stop.rule != "radii":
         return radii
     return [max((listed for listed in stop.radii if reaches(radius, listed)), default=0.0) for radius in radii]

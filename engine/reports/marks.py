@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from purecert.engine.records.run_record import BackendRecord, RunRecord
+from purecert.engine.records.run_record import RunRecord
 
 _FULL_ROW_CHECK = 1000
 
@@ -15,7 +15,7 @@ def marks_of(record: RunRecord, images: int) -> tuple[str, ...]:
 def _marks(record: RunRecord, images: int) -> Iterator[str]:
     if images < record.data.images:
         yield f"incomplete: {images} of {record.data.images} images are finished, and only they are counted"
-    if record.against_label:
+    if record.spec.against_label:
         yield "class given: label; nothing is claimed of other classes"
     if record.seed_given:
         yield "seed given: it was chosen by hand, so models could have been tuned on its draws"
@@ -23,14 +23,15 @@ def _marks(record: RunRecord, images: int) -> Iterator[str]:
         yield "parity reduced: the export gate compared fewer draws than its default"
     if record.data.quantised:
         yield "quantised data: the source holds floats; the certificates speak of their 8-bit roundings"
-    yield from _backend_marks(record.backend, record.precision)
+    yield from _backend_marks(record)
 
 
-def _backend_marks(backend: BackendRecord, precision: str) -> Iterator[str]:
-    if not backend.gated:
+def _backend_marks(record: RunRecord) -> Iterator[str]:
+    backend = record.backend
+    if not record.gated:
         yield f"not gated: no export gate measured {backend.name} in {backend.executed_precision}"
-    if backend.executed_precision != precision:
-        yield f"executed precision: {backend.executed_precision}, where the plan says {precision}"
+    if backend.executed_precision != record.precision:
+        yield f"executed precision: {backend.executed_precision}, where the plan says {record.precision}"
     if backend.placement != "row_invariant":
         yield f"not row-invariant: certified image after image, in batches of {backend.batch} at fixed places"
     if backend.probed != "logits":

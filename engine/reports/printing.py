@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from purecert.engine.records.ledger import Run
+from purecert.engine.records.run import Run
 from purecert.engine.reports.best_sigma import best_sigma, best_sigma_json, best_sigma_text
 from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
 from purecert.engine.reports.summary import Summary, summarise, summary_json

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from purecert.engine.noise.inputs import total_variation
 from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.stopping import RadiiRule, stop_rule
 from purecert.engine.records.counts import class_counted, dense_counts, draws_of
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.text import reaches
 
@@ -27,7 +26,7 @@ class Stopping:
     radii_undecided: int  # of them, neither certified nor given up by the draws that there are
 
 
-def stopping_of(record: RunRecord, rows: Sequence[Row]) -> Stopping | None:
+def stopping_of(record: RunRecord, rows: Sequence[Line]) -> Stopping | None:
     """Return how the run stopped; None where the number of draws is fixed, or no image is finished.
 
     Args:
@@ -37,35 +36,35 @@ def stopping_of(record: RunRecord, rows: Sequence[Row]) -> Stopping | None:
     Raises:
         InputError: The record lists radii of which none is within reach.
     """
-    stop = record.stop
+    stop = record.spec.stop
     if stop is None or not rows:
         return None
     most, rule = record.spec.max_rows, _radii_rule(record)
     radii = rule.radii if rule else ()
     return Stopping(
         rule=stop,
-        alpha=record.alpha,
+        alpha=record.spec.alpha,
         alpha_stop=record.spec.alpha_stop,
-        mean_looks=sum(row.looks for row in rows) / len(rows),
-        ended_early=sum(draws_of(row) < most for row in rows),
+        mean_looks=sum(line.looks for line in rows) / len(rows),
+        ended_early=sum(draws_of(line) < most for line in rows),
         out_of_reach=tuple(radius for radius in stop.radii if radius not in radii),
         radii_asked=len(radii) * len(rows),
-        radii_undecided=sum(_undecided_of(rule, record, row) for row in rows) if rule else 0,
+        radii_undecided=sum(_undecided_of(rule, record, line) for line in rows) if rule else 0,
     )
 
 
 def _radii_rule(record: RunRecord) -> RadiiRule | None:
-    if record.stop is None or record.stop.rule != "radii":
+    if record.spec.stop is None or record.spec.stop.rule != "radii":
         return None
-    rule = stop_rule(record.spec, total_variation(record.noise_elements, record.sigma))
+    rule = stop_rule(record.spec, record.tv)
     assert isinstance(rule, RadiiRule)
     return rule
 
 
-def _undecided_of(rule: RadiiRule, record: RunRecord, row: Row) -> int:
-    top = class_counted(record, row)
+def _undecided_of(rule: RadiiRule, record: RunRecord, line: Line) -> int:
+    top = class_counted(record, line)
     if top is None:
         return 0
-    counts = dense_counts(row.counts[-1], record.classes)
-    reached = row.outcome.radius if isinstance(row.outcome, Certificate) else -1.0
+    counts = dense_counts(line.counts[-1], record.classes)
+    reached = line.outcome.radius if isinstance(line.outcome, Certificate) else -1.0
     return sum(not reaches(reached, radius) for radius in rule.not_given_up(int(counts[top]), int(counts.sum())))

@@ -7,17 +7,15 @@ from dataclasses import asdict, dataclass
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.procedures.outcomes import Abstention, Certificate
-from purecert.engine.procedures.spec import Mode
+from purecert.engine.procedures.spec import DEFAULT_RADII, Mode
 from purecert.engine.records.counts import draws_of
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import INVALID, Row
+from purecert.engine.records.lines import INVALID, Line
+from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.marks import marks_of
 from purecert.engine.reports.stopping import Stopping, stopping_of
 from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
-
-DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,40 +76,40 @@ def summarise(
     """
     if not all(radius >= 0 and math.isfinite(radius) for radius in radii):
         raise InputError(f"--radii: expected radii of at least 0 in [0, 1] pixel units, got {list(radii)}")
-    record, rows = run.record, run.rows
-    is_labelled = bool(rows) and all(row.label is not None for row in rows)
-    is_certified = is_labelled and record.mode == "certify"
-    claims = false_claims(len(rows), record.alpha, rho)
-    correct = sum(row.correct for row in rows) if is_labelled else None
+    record, rows = run.record, run.lines
+    is_labelled = bool(rows) and all(line.label is not None for line in rows)
+    is_certified = is_labelled and record.spec.mode == "certify"
+    claims = false_claims(len(rows), record.spec.alpha, rho)
+    correct = sum(line.correct for line in rows) if is_labelled else None
     return Summary(
         run=run.directory.resolve().name,
-        mode=record.mode,
+        mode=record.spec.mode,
         purifier=record.purifier,
         data=record.data.name,
         backend=record.backend.name,
         executed_precision=record.backend.executed_precision,
-        sigma=record.sigma,
-        n_estimate=record.n_estimate,
-        alpha=record.alpha,
+        sigma=record.spec.sigma,
+        n_estimate=record.spec.n_estimate,
+        alpha=record.spec.alpha,
         images=len(rows),
         images_asked=record.data.images,
         correct=correct,
         correct_at_least=None if correct is None else max(0, correct - claims.number_at_most),
-        abstained=sum(isinstance(row.outcome, Abstention) for row in rows),
-        invalid_draws=sum(phase.get(INVALID, 0) for row in rows for phase in row.counts),
-        draws=sum(draws_of(row) for row in rows),
+        abstained=sum(isinstance(line.outcome, Abstention) for line in rows),
+        invalid_draws=sum(phase.get(INVALID, 0) for line in rows for phase in line.counts),
+        draws=sum(draws_of(line) for line in rows),
         certified_at=_certified_at(run, radii, claims, drawn or record) if is_certified else (),
         average_radius=_average_radius(run) if is_certified else None,
         false_claims=claims,
         stopping=stopping_of(drawn or record, rows),
-        against_label=record.against_label,
+        against_label=record.spec.against_label,
         marks=marks_of(record, len(rows)),
     )
 
 
-def correct_radii(rows: Sequence[Row]) -> list[float]:
+def correct_radii(rows: Sequence[Line]) -> list[float]:
     """Return the certified radii of the images whose certificate names the right class, in increasing order."""
-    return sorted(row.outcome.radius for row in rows if row.correct and isinstance(row.outcome, Certificate))
+    return sorted(line.outcome.radius for line in rows if line.correct and isinstance(line.outcome, Certificate))
 
 
 def summary_json(summary: Summary) -> str:
@@ -119,13 +117,13 @@ def summary_json(summary: Summary) -> str:
     return canonical_json(asdict(summary))
 
 
-def certified_images(rows: Sequence[Row], radius: float) -> int:
+def certified_images(rows: Sequence[Line], radius: float) -> int:
     """Return how many images are certified to be right out to ``radius``, as it is written."""
     return sum(reaches(reached, radius) for reached in correct_radii(rows))
 
 
 def _certified_at(run: Run, radii: Sequence[float], claims: FalseClaims, drawn: RunRecord) -> tuple[CertifiedAt, ...]:
-    points = [(radius, certified_images(run.rows, radius)) for radius in sorted(set(radii))]
+    points = [(radius, certified_images(run.lines, radius)) for radius in sorted(set(radii))]
     return tuple(
         CertifiedAt(
             radius=radius,
@@ -139,12 +137,12 @@ def _certified_at(run: Run, radii: Sequence[float], claims: FalseClaims, drawn: 
 
 def is_settled(record: RunRecord, radius: float, drawn: RunRecord) -> bool:
     """Return whether draws made as ``drawn`` says went on until ``record`` certified or gave up ``radius``."""
-    if drawn.stop is None or drawn.stop.rule != "radii":
+    if drawn.spec.stop is None or drawn.spec.stop.rule != "radii":
         return True
-    return radius in drawn.stop.radii and record.alpha == drawn.alpha
+    return radius in drawn.spec.stop.radii and record.spec.alpha == drawn.spec.alpha
 
 
 def _average_radius(run: Run) -> float | None:
-    if run.record.stop is not None and run.record.stop.rule == "radii":
+    if run.record.spec.stop is not None and run.record.spec.stop.rule == "radii":
         return None
-    return math.fsum(correct_radii(run.rows)) / len(run.rows)
+    return math.fsum(correct_radii(run.lines)) / len(run.lines)

@@ -1,13 +1,25 @@
 """A run's progress on a terminal: images, samples per second, certified accuracy, time left."""
 
 import sys
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TextIO
 
-from purecert.engine.records.lines import Row
-from purecert.engine.running.run import Progress
+from purecert.engine.records.lines import Line
 
 _REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
+
+
+class Progress(ABC):
+    """Hears how a run goes on."""
+
+    @abstractmethod
+    def rows(self, count: int) -> None:
+        """``count`` more noisy rows were counted."""
+
+    @abstractmethod
+    def image(self, line: Line) -> None:
+        """One more image is finished and in the ledger."""
 
 
 class TerminalProgress(Progress):
@@ -31,14 +43,14 @@ class TerminalProgress(Progress):
         if self._terminal and monotonic() - self._drawn > _REDRAW_SECONDS:
             self._draw(self._terminal)
 
-    def image(self, row: Row) -> None:
+    def image(self, line: Line) -> None:
         """Hear that one more image is finished: before the run was resumed, if no row has been counted yet."""
         if not self._rows:
             self._earlier += 1
             self._began = monotonic()
         self._done += 1
-        self._labelled += row.label is not None
-        self._correct += row.correct  # certified accuracy at radius 0
+        self._labelled += line.label is not None
+        self._correct += line.correct  # certified accuracy at radius 0
         if self._terminal and self._done == self._images:
             self._draw(self._terminal, end="\n")
 

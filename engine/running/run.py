@@ -1,15 +1,13 @@
 """One run from start to end: plan and data in, a run directory out."""
 
 import secrets
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
+from purecert.engine.backends.base import Backend
 from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
@@ -19,24 +17,14 @@ from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.counts import sparse_counts
-from purecert.engine.records.ledger import Run, check_output, clear_run, open_ledger, read_run, stored_seed
-from purecert.engine.records.lines import Row
+from purecert.engine.records.ledger import Ledger, opened_run
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
+from purecert.engine.running.progress import Progress
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _SEED_BITS = 64
-
-
-class Progress(ABC):
-    """Hears how a run goes on."""
-
-    @abstractmethod
-    def rows(self, count: int) -> None:
-        """``count`` more noisy rows were counted."""
-
-    @abstractmethod
-    def image(self, row: Row) -> None:
-        """One more image is finished and in the ledger."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,61 +52,54 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         BackendError: The backend is missing or fails.
         CheckError: The backend's rows depend on each other.
     """
-    check_output(request.output, resume=request.resume, force=request.force)
     _check_labels(request)
-    check_rule(request.spec, total_variation(request.plan.noise_elements, request.spec.sigma))
-    seed, seed_given = _seed(request)
     plan, dataset, spec = request.plan, request.dataset, request.spec
-    backend = open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)
-    with closing(backend):
-        record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
-        if request.force:
-            clear_run(request.output)
-        with open_ledger(request.output, record, request.invocation | {"noise": active_path()}) as ledger:
-            done = {row.index: row for row in read_run(request.output).rows}
-            _check_order(done, dataset)
-            for row in done.values():
-                progress.image(row)
-            scheduler = Scheduler(backend, progress.rows)
+    check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
+    with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
+        seed, seed_given = _seed(request, ledger.seed)
+        with closing(open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)) as backend:
+            record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
+            ledger.begin(record, request.invocation | {"noise": active_path()})
+            _certify_rest(ledger, backend, dataset, progress)
+            return ledger.run
+
+
+def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: Progress) -> None:
+    """Append the lines of the images that are not there yet."""
+    _check_order(ledger.lines, dataset)
+    for line in ledger.lines:
+        progress.image(line)
+    scheduler, began = Scheduler(backend, progress.rows), perf_counter()
+    try:
+        for finished in scheduler.run(_jobs(ledger.run.record, dataset, first=len(ledger.lines))):
+            line = _line(finished)
+            # Many images share each batch; the time since the last end is what this one added to the run.
+            ledger.append(line, perf_counter() - began)
             began = perf_counter()
-            try:
-                for finished in scheduler.run(_jobs(dataset, spec, record, len(done))):
-                    row = _row(finished, dataset)
-                    # Many images share each batch; the time since the last end is what this one added to the run.
-                    ledger.append(row, perf_counter() - began)
-                    began = perf_counter()
-                    progress.image(row)
-            finally:
-                ledger.append_usage(asdict(scheduler.usage))
-    return read_run(request.output)
+            progress.image(line)
+    finally:
+        ledger.append_usage(asdict(scheduler.usage))
 
 
-def label_of(dataset: Dataset, image_index: int) -> int | None:
-    """Return the data's label of an image by its index in the whole data set; None where the data has none."""
-    if dataset.labels is None:
-        return None
-    return int(dataset.labels[np.flatnonzero(dataset.indices == image_index)[0]])
-
-
-def _jobs(dataset: Dataset, spec: SmoothingSpec, record: RunRecord, done: int) -> Iterator[Job]:
-    tv = total_variation(record.noise_elements, spec.sigma)
-    for position in range(done, len(dataset)):
+def _jobs(record: RunRecord, dataset: Dataset, first: int) -> Iterator[Job]:
+    for position in range(first, len(dataset)):
+        label = dataset.label(position)
         yield Job(
             image_index=int(dataset.indices[position]),
+            label=label,
             pixels=dataset.images[position],
-            procedure=procedure_for(spec, tv, label_of(dataset, int(dataset.indices[position]))),
+            procedure=procedure_for(record.spec, record.tv, label),
         )
 
 
-def _row(finished: Finished, dataset: Dataset) -> Row:
-    label = label_of(dataset, finished.image_index)
+def _line(finished: Finished) -> Line:
+    job = finished.job
     counts = tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts))
-    return Row(index=finished.image_index, label=label, outcome=finished.outcome, counts=counts, looks=finished.looks)
+    return Line(index=job.image_index, label=job.label, outcome=finished.outcome, counts=counts, looks=finished.looks)
 
 
-def _seed(request: RunRequest) -> tuple[int, bool]:
-    """Return the run's seed and whether a hand chose it; a resumed run keeps its own."""
-    stored = stored_seed(request.output) if request.resume else None
+def _seed(request: RunRequest, stored: tuple[int, bool] | None) -> tuple[int, bool]:
+    """Return the run's seed and whether it was given by hand; a resumed run keeps the one that is ``stored``."""
     if stored is not None:
         if request.seed is not None and request.seed != stored[0]:
             raise InputError(f"{request.output}: the run has seed {stored[0]}, got {request.seed}; leave out --seed")
@@ -143,7 +124,6 @@ def _check_labels(request: RunRequest) -> None:
         )
 
 
-def _check_order(done: dict[int, Row], dataset: Dataset) -> None:
-    expected = [int(index) for index in dataset.indices[: len(done)]]
-    if list(done) != expected:
+def _check_order(done: Sequence[Line], dataset: Dataset) -> None:
+    if [line.index for line in done] != dataset.indices[: len(done)].tolist():
         raise InputError("expected the ledger's images in the data's order; the run cannot be resumed")

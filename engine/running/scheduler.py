@@ -23,6 +23,7 @@ class Job:
     """One image to answer for."""
 
     image_index: int  # in the dataset: addresses the noise
+    label: int | None = None  # the data's, where it has one
     pixels: NDArray[np.uint8]  # [C, H, W]
     procedure: Procedure
 
@@ -31,7 +32,7 @@ class Job:
 class Finished:
     """One image's end: its outcome, and its counts per phase."""
 
-    image_index: int
+    job: Job
     outcome: Outcome
     counts: dict[int, Counts]
     looks: int  # how often the procedure saw draws of the phase that estimates
@@ -205,6 +206,6 @@ class Scheduler:
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         index, last = active.job.image_index, active.draw
         self._in_vain += last.spare
-        self._finished[index] = Finished(image_index=index, outcome=outcome, counts=active.counts, looks=active.looks)
+        self._finished[index] = Finished(job=active.job, outcome=outcome, counts=active.counts, looks=active.looks)
         self._active.remove(active)
         self._free.append(active.slot)

@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 
 from purecert.engine.backends.base import Backend, BackendInfo
@@ -12,7 +12,6 @@ from purecert.engine.backends.opening import BackendOptions, open_backend
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE, SELECT
-from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.conclusions import conclude
@@ -20,10 +19,9 @@ from purecert.engine.procedures.drawing import Draw, Procedure
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.counts import dense_counts, sparse_counts
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
-from purecert.engine.running.run import label_of
 from purecert.engine.running.scheduler import Job, Scheduler
 
 # The share of one image's labels that may differ on another engine: what export admits of an FP16 plan, and as much
@@ -69,7 +67,7 @@ def verify_run(
     problems = _record_problems(run, plan, dataset) or list(_row_problems(run, dataset))
     if problems or share == 0:
         return _result(run, (), None, 0, problems)
-    chosen = _choose(run.rows, share)
+    chosen = _choose(run.lines, share)
     options = BackendOptions(
         name=run.record.backend.name,
         batch=run.record.backend.batch,
@@ -77,46 +75,44 @@ def verify_run(
         probe_rows=run.record.backend.probe_rows,
         trust=trust,
     )
-    backend = open_backend(plan, run.record.sigma, run.record.seed, options, dataset.images, dataset.indices)
+    backend = open_backend(plan, run.record.spec.sigma, run.record.seed, options, dataset.images, dataset.indices)
     with closing(backend):
         exact = _same_engine(run, backend.info)
         differing, other_looks = _replay(run, backend, dataset, chosen, exact)
     allowed = 0.0 if exact or strict else _ELSEWHERE
-    draws = {row.index: sum(sum(counts.values()) for counts in row.counts) for row in chosen}
+    draws = {line.index: sum(sum(counts.values()) for counts in line.counts) for line in chosen}
     problems = [
         f"image {index}: {count} of {draws[index]} replayed labels differ"
         for index, count in differing.items()
         if count > allowed * draws[index]
     ]
     problems += [
-        f"image {row.index}: replayed, its procedure looked {other_looks[row.index]} times, the line says {row.looks}"
-        for row in chosen
-        if row.index in other_looks
+        f"image {line.index}: replayed, its procedure looked {other_looks[line.index]} times, "
+        f"the line says {line.looks}"
+        for line in chosen
+        if line.index in other_looks
     ]
     return _result(run, chosen, exact, sum(differing.values()), problems)
 
 
-def recomputed(run: Run, row: Row) -> Outcome:
-    """Return what ``row``'s counts amount to, computed anew.
+def recomputed(run: Run, line: Line) -> Outcome:
+    """Return what ``line``'s counts amount to, computed anew.
 
     Raises:
         InputError: The counts are not of the run's classes and numbers of draws.
     """
     record = run.record
-    phases = [dense_counts(counts, record.classes) for counts in row.counts]
-    tv = total_variation(record.noise_elements, record.sigma)
+    phases = [dense_counts(counts, record.classes) for counts in line.counts]
     try:
-        return conclude(record.spec, tv, phases, row.label)
+        return conclude(record.spec, record.tv, phases, line.label)
     except InputError as error:
-        raise InputError(f"image {row.index}: {error}") from error
+        raise InputError(f"image {line.index}: {error}") from error
 
 
 def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
     """Return how run.json differs from what the plan and the data make it; the host's own facts are taken from it."""
-    stored = asdict(run.record.backend)
-    info = BackendInfo(**{name: stored[name] for name in stored if name != "gated"})
     seed, seed_given = run.record.seed, run.record.seed_given
-    made = make_record(plan, dataset, run.record.spec, info, seed=seed, seed_given=seed_given)
+    made = make_record(plan, dataset, run.record.spec, run.record.backend, seed=seed, seed_given=seed_given)
     expected = replace(made, purecert=run.record.purecert)
     return [
         f"run.json states {field.name} = {getattr(run.record, field.name)}, "
@@ -127,33 +123,32 @@ def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
 
 
 def _row_problems(run: Run, dataset: Dataset) -> Iterator[str]:
-    if len(run.rows) != len(dataset):
-        yield f"incomplete: {len(run.rows)} of {len(dataset)} images; finish it with --resume"
+    if len(run.lines) != len(dataset):
+        yield f"incomplete: {len(run.lines)} of {len(dataset)} images; finish it with --resume"
         return
-    for row, index in zip(run.rows, dataset.indices, strict=True):
-        if row.index != index or row.label != label_of(dataset, int(index)):
-            yield f"image {row.index} with label {row.label}: expected image {index} with the data's label"
+    for position, (line, index) in enumerate(zip(run.lines, dataset.indices, strict=True)):
+        if line.index != index or line.label != dataset.label(position):
+            yield f"image {line.index} with label {line.label}: expected image {index} with the data's label"
         try:
-            expected = recomputed(run, row)
+            expected = recomputed(run, line)
         except InputError as error:
             yield str(error)
             continue
-        if expected != row.outcome:
-            yield f"image {row.index}: its counts give {expected}, the line says {row.outcome}"
+        if expected != line.outcome:
+            yield f"image {line.index}: its counts give {expected}, the line says {line.outcome}"
 
 
-def _choose(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
+def _choose(rows: Sequence[Line], share: float) -> tuple[Line, ...]:
     count = max(1, math.ceil(share * len(rows)))
-    return tuple(sorted(secrets.SystemRandom().sample(rows, count), key=lambda row: row.index))
+    return tuple(sorted(secrets.SystemRandom().sample(rows, count), key=lambda line: line.index))
 
 
 def _same_engine(run: Run, here: BackendInfo) -> bool:
-    stored = asdict(run.record.backend)
-    return all(stored[name] == value for name, value in asdict(here).items())
+    return run.record.backend == here
 
 
 def _replay(
-    run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Row], exact: bool
+    run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line], exact: bool
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Return image -> draws that got another label this time, and image -> looks, both where they differ.
 
@@ -161,32 +156,32 @@ def _replay(
     at another draw, so as many draws are replayed as the line counts.
     """
     position = {int(index): i for i, index in enumerate(dataset.indices)}
-    tv = total_variation(run.record.noise_elements, run.record.sigma)
     jobs = (
         Job(
-            image_index=row.index,
-            pixels=dataset.images[position[row.index]],
-            procedure=procedure_for(run.record.spec, tv, row.label) if exact else _as_counted(run, row),
+            image_index=line.index,
+            label=line.label,
+            pixels=dataset.images[position[line.index]],
+            procedure=procedure_for(run.record.spec, run.record.tv, line.label) if exact else _as_counted(run, line),
         )
-        for row in chosen
+        for line in chosen
     )
     differing, looks = {}, {}
     nothing: dict[str, int] = {}  # of a phase that only the line or only the replay has
-    for row, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True):
+    for line, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True):
         counts = [sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)]
-        if found := sum(_differing(one, other) for one, other in zip_longest(counts, row.counts, fillvalue=nothing)):
-            differing[row.index] = found
-        if exact and finished.looks != row.looks:
-            looks[row.index] = finished.looks
+        if found := sum(_differing(one, other) for one, other in zip_longest(counts, line.counts, fillvalue=nothing)):
+            differing[line.index] = found
+        if exact and finished.looks != line.looks:
+            looks[line.index] = finished.looks
     return differing, looks
 
 
-def _as_counted(run: Run, row: Row) -> Procedure:
+def _as_counted(run: Run, line: Line) -> Procedure:
     """Draw as many of each phase as the line counts."""
     first = ESTIMATE if run.record.spec.against_label else SELECT
-    for phase, counts in enumerate(row.counts, first):
+    for phase, counts in enumerate(line.counts, first):
         yield Draw(phase, sum(counts.values()))
-    return row.outcome
+    return line.outcome
 
 
 def _differing(one: dict[str, int], other: dict[str, int]) -> int:
@@ -196,12 +191,12 @@ def _differing(one: dict[str, int], other: dict[str, int]) -> int:
 
 
 def _result(
-    run: Run, chosen: Sequence[Row], exact: bool | None, differing: int, problems: Sequence[str]
+    run: Run, chosen: Sequence[Line], exact: bool | None, differing: int, problems: Sequence[str]
 ) -> Verification:
-    draws = sum(sum(counts.values()) for row in chosen for counts in row.counts)
+    draws = sum(sum(counts.values()) for line in chosen for counts in line.counts)
     return Verification(
         spec=run.record.spec,
-        images=len(run.rows),
+        images=len(run.lines),
         replayed=len(chosen),
         exact=exact,
         differing_labels=differing,

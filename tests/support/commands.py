@@ -8,7 +8,6 @@ from pathlib import Path
 
 _MODULES = {
     "bench": "purecert.export.bench.command",
-    "doctor": "purecert.engine.commands.doctor",
     "export": "purecert.export.commands",
     "import": "purecert.train.importing.command",
     "train": "purecert.train.commands",
@@ -33,7 +32,7 @@ class Ended:
 
 def engine_arguments(name: str, *arguments: str | Path, hide_native: bool = False) -> list[str]:
     """Return the process arguments of ``engine-NAME arguments``; ``hide_native`` takes the native module away."""
-    module = _MODULES.get(name, "purecert.engine.commands.certify")
+    module = _MODULES.get(name, f"purecert.engine.commands.{name}")
     code = f"from {module} import {name}_command; {name}_command(prog_name='engine-{name}')"
     program = (_HIDE_NATIVE if hide_native else "") + code
     return [sys.executable, "-c", program, *map(os.fspath, arguments)]

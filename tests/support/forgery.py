@@ -21,10 +21,9 @@ def seal(run: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def reseal(run: Path, rows: Sequence[dict[str, Any]], **changes: Any) -> None:
-    """Write run.json with ``changes`` of its backend, its data or other fields, and ``rows`` that belong to it."""
+    """Write run.json with ``changes`` of its parts or of other fields, and ``rows`` that belong to it."""
     record = json.loads((run / "run.json").read_text())
-    backend = record["backend"] | changes.pop("backend", {})
-    data = record["data"] | changes.pop("data", {})
-    content = json.dumps(record | changes | {"backend": backend, "data": data}, indent=1) + "\n"
+    parts = {part: record[part] | changes.pop(part, {}) for part in ("backend", "data", "spec")}
+    content = json.dumps(record | changes | parts, indent=1) + "\n"
     (run / "run.json").write_text(content)
     seal(run, [row | {"run": sha256_hex(content.encode())} for row in rows])

@@ -35,5 +35,5 @@ def certify_images(
             Job(image_index=position, pixels=images[position], procedure=procedure_for(spec, tv))
             for position in positions
         ]
-        ends = {finished.image_index: finished for finished in Scheduler(opened).run(jobs)}
+        ends = {finished.job.image_index: finished for finished in Scheduler(opened).run(jobs)}
     return [ends[position] for position in range(len(images))]

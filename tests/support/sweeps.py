@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.ledger import open_ledger, read_run
-from support.records import RUN, mixed_rows, write_run
+from purecert.engine.records.run import read_run
+from support.records import begun, mixed_rows, write_run
 
 
 def cut_after_every_byte(run: Path, count: int) -> int:
@@ -21,8 +21,8 @@ def cut_after_every_byte(run: Path, count: int) -> int:
         _cut(ledger, whole[:length])
         complete = whole[: whole.rfind(b"\n", 0, length) + 1]
         lines = complete.count(b"\n")
-        assert read_run(run).rows == tuple(rows[:lines]), f"read when cut after {length} bytes"
-        with open_ledger(run, RUN, {}) as opened:
+        assert read_run(run).lines == tuple(rows[:lines]), f"read when cut after {length} bytes"
+        with begun(run) as opened:
             assert ledger.read_bytes() == complete, f"reopened when cut after {length} bytes"
             # By now nothing tells where the cut was, so each number of whole lines is continued once.
             if lines in continued:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
 from purecert.engine.procedures.spec import Mode
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
-from support.records import DATA, RUN
+from support.records import DATA, RUN, with_spec
 
 
 def written_record(
@@ -17,20 +17,20 @@ def written_record(
 ) -> RunRecord:
     """Return the record of a run that no mark applies to."""
     data = replace(DATA, images=images)
-    return replace(RUN, mode=mode, sigma=sigma, n_estimate=n, alpha=alpha, data=data)
+    return with_spec(replace(RUN, data=data), mode=mode, sigma=sigma, n_estimate=n, alpha=alpha)
 
 
-def written_run(directory: Path, rows: Sequence[Row], record: RunRecord | None = None) -> Run:
+def written_run(directory: Path, rows: Sequence[Line], record: RunRecord | None = None) -> Run:
     """Return a run of these rows, complete unless ``record`` asks for more images."""
-    return Run(directory=directory, record=record or written_record(len(rows)), digest="0" * 64, rows=tuple(rows))
+    return Run(directory=directory, record=record or written_record(len(rows)), digest="0" * 64, lines=tuple(rows))
 
 
-def outcome_row(index: int, outcome: Outcome) -> Row:
+def outcome_row(index: int, outcome: Outcome) -> Line:
     """Return the row of an image of class 0."""
-    return Row(index=index, label=0, outcome=outcome, counts=({"0": 100}, {"0": 1000}))
+    return Line(index=index, label=0, outcome=outcome, counts=({"0": 100}, {"0": 1000}))
 
 
-def certified_row(index: int, radius: float, *, predicted: int = 0) -> Row:
+def certified_row(index: int, radius: float, *, predicted: int = 0) -> Line:
     """Return the row of an image of class 0, certified to be of class ``predicted``."""
     return outcome_row(index, Certificate(predicted=predicted, p_lower=0.9, radius=radius))
 

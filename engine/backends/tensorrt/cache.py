@@ -178,5 +178,11 @@ def _read_description(path: Path) -> _Described:
     described = path.with_suffix(".json")
     if not described.is_file():
         raise InputError(f"{described}: expected what was found in {path.name}, found none; delete it and run again")
-    advice = {"damaged": "delete it and the engine and run again", "other_version": "delete both and run again"}
-    return read_document(_Described, described, described.read_bytes(), _SCHEMA, **advice)
+    return read_document(
+        _Described,
+        described,
+        described.read_bytes(),
+        _SCHEMA,
+        damaged="delete it and the engine and run again",
+        other_version="delete both and run again",
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from purecert.engine.commands.certify import verify_command
+from purecert.engine.commands.verify import verify_command
 from support.public_logs import HEADER, log_text, spread_counts
 
 _KNOWN = ("--n", "1000", "--alpha", "0.001", "--sigma", "0.25")

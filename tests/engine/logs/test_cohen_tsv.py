@@ -15,8 +15,9 @@ from scipy import special
 from purecert.engine.errors import InputError
 from purecert.engine.logs.cohen_tsv import CohenRow, format_cohen_tsv, parse_cohen_tsv, read_cohen_tsv, write_cohen_tsv
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
-from purecert.engine.records.ledger import open_ledger, read_run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import read_run
+from support.records import begun
 from support.written_runs import written_record, written_run
 
 _LOGS = Path(__file__).parents[4] / "shared" / "data" / "logs"
@@ -55,8 +56,8 @@ def test_written_log_reads_back_with_radii_that_claim_no_more(
 
 def test_log_has_cohens_columns_and_marks() -> None:
     rows = [
-        Row(index=0, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=0.37799), counts=({}, {})),
-        Row(index=20, label=8, outcome=Abstention(), counts=({}, {})),
+        Line(index=0, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=0.37799), counts=({}, {})),
+        Line(index=20, label=8, outcome=Abstention(), counts=({}, {})),
     ]
     assert format_cohen_tsv(rows, {0: 3661.5}) == (
         "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t0.3779\t1\t1:01:01.500000\n20\t8\t-1\t0.0\t0\t\n"
@@ -64,7 +65,7 @@ def test_log_has_cohens_columns_and_marks() -> None:
 
 
 def test_log_of_predictions_has_no_radius() -> None:
-    rows = [Row(index=4, label=1, outcome=Prediction(predicted=2, p_value=1e-9), counts=({},))]
+    rows = [Line(index=4, label=1, outcome=Prediction(predicted=2, p_value=1e-9), counts=({},))]
     text = format_cohen_tsv(rows, {4: 0.25}, radii=False)
     assert text == "idx\tlabel\tpredict\tcorrect\ttime\n4\t1\t2\t0\t0:00:00.250000\n"
     assert parse_cohen_tsv(text, "log").rows[0].radius is None
@@ -72,15 +73,15 @@ def test_log_of_predictions_has_no_radius() -> None:
 
 def test_unlabelled_image_is_refused() -> None:
     with pytest.raises(InputError, match="image 7: expected a label, since Cohen's format needs one"):
-        format_cohen_tsv([Row(index=7, label=None, outcome=Abstention(), counts=())], {})
+        format_cohen_tsv([Line(index=7, label=None, outcome=Abstention(), counts=())], {})
 
 
 def test_log_of_a_run_directory_takes_its_times(tmp_path: Path) -> None:
     rows = [
-        Row(index=index, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=0.5), counts=({}, {"3": 9}))
+        Line(index=index, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=0.5), counts=({}, {"3": 9}))
         for index in (0, 20, 40)
     ]
-    with open_ledger(tmp_path, written_record(3), {}) as ledger:
+    with begun(tmp_path, written_record(3)) as ledger:
         for number, row in enumerate(rows):
             ledger.append(row, 1.5 + number)
     timings = tmp_path / "timings.jsonl"
@@ -92,7 +93,7 @@ def test_log_of_a_run_directory_takes_its_times(tmp_path: Path) -> None:
 
 
 def test_log_of_a_run_without_times_is_written(tmp_path: Path) -> None:
-    run = written_run(tmp_path, [Row(index=1, label=0, outcome=Abstention(), counts=({}, {}))])
+    run = written_run(tmp_path, [Line(index=1, label=0, outcome=Abstention(), counts=({}, {}))])
     assert [row.seconds for row in read_cohen_tsv(write_cohen_tsv(run)).rows] == [None]
 
 
@@ -252,9 +253,9 @@ def test_run_cut_short_is_read_as_far_as_it_goes() -> None:
     assert [row.index for row in rows] == list(range(9))
 
 
-def _row(index: int, label: int, predicted: int, radius: float | None) -> Row:
+def _row(index: int, label: int, predicted: int, radius: float | None) -> Line:
     outcome = Abstention() if radius is None else Certificate(predicted=predicted, p_lower=0.9, radius=radius)
-    return Row(index=index, label=label, outcome=outcome, counts=({}, {}))
+    return Line(index=index, label=label, outcome=outcome, counts=({}, {}))
 
 
 def _published() -> list[tuple[Path, float]]:

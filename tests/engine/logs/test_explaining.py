@@ -12,7 +12,7 @@ from purecert.engine.logs.cohen_tsv import format_cohen_tsv
 from purecert.engine.logs.fingerprint import Sampling, fingerprint
 from purecert.engine.logs.reading import read_log
 from purecert.engine.procedures.outcomes import Certificate
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
 from support.public_logs import HEADER, log_text, spread_counts
 
 _QUESTION = Question(radii=(0.0, 0.25))
@@ -62,7 +62,7 @@ def test_our_own_log_is_explained_as_rounded_down(tmp_path: Path) -> None:
     counts = np.clip(spread_counts(500, 10_000), marks.first_count, None)
     radii = marks.radii(0.5)[counts - marks.first_count]
     rows = [
-        Row(index=i, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=float(radius)), counts=({}, {}))
+        Line(index=i, label=3, outcome=Certificate(predicted=3, p_lower=0.9, radius=float(radius)), counts=({}, {}))
         for i, radius in enumerate(radii)
     ]
     check = _check(tmp_path, format_cohen_tsv(rows, {}))

@@ -6,6 +6,7 @@ from scipy import stats
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.certify import certify
+from purecert.engine.procedures.choosing import check_rule
 from purecert.engine.procedures.drawing import Draw, Procedure
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
 from purecert.engine.procedures.predict import predict
@@ -99,7 +100,6 @@ def test_selection_and_estimation_counts_are_binomial_and_the_failure_rate_is_be
         ({"alpha": 1.0}, "alpha in"),
         ({"n_estimate": 0}, "n in"),
         ({"n_select": 0}, "n0 in"),
-        ({"n_estimate": 9}, "to certify anything"),
         ({"n_estimate": 2**40}, "n in"),
     ],
 )
@@ -107,6 +107,11 @@ def test_a_sampling_plan_that_proves_nothing_is_refused(changes: dict[str, float
     values = {"mode": "certify", "sigma": 0.5, "n_select": 100, "n_estimate": 1000, "alpha": 1e-3}
     with pytest.raises(InputError, match=words):
         SmoothingSpec(**(values | changes))
+
+
+def test_too_few_draws_to_certify_anything_are_refused() -> None:
+    with pytest.raises(InputError, match=r"n > log2\(1 / alpha\) = 10.0 to certify anything, got 9"):
+        check_rule(SmoothingSpec(mode="certify", sigma=0.5, n_estimate=9, alpha=1e-3), 0.0)
 
 
 def test_the_least_n_that_can_certify_does() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.records.ledger import clear_run, open_ledger, read_run, stored_seed
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import read_run
 from purecert.engine.records.run_record import RunRecord
-from support.records import BACKEND, DATA, RUN, certified, mixed_rows, write_run
+from support.records import BACKEND, DATA, RUN, begun, certified, mixed_rows, replace_run, with_spec, write_run
 
 _HERE: dict[str, object] = {"plan": "/plan", "data": "digits:test", "data_dir": None}
 
@@ -33,11 +33,11 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     rows = mixed_rows(7)
     write_run(tmp_path / "some" / "run", rows)
     run = read_run(tmp_path / "some" / "run")
-    assert (run.record, run.rows) == (RUN, tuple(rows))
+    assert (run.record, run.lines) == (RUN, tuple(rows))
 
 
 def test_run_json_is_whole_before_any_row_is_there(tmp_path: Path) -> None:
-    with open_ledger(tmp_path, RUN, _HERE):
+    with begun(tmp_path, RUN, _HERE):
         assert read_run(tmp_path).record == RUN
         assert (tmp_path / "certificates.jsonl").read_bytes() == b""
         assert json.loads((tmp_path / "invocation.json").read_text()) == _HERE
@@ -50,18 +50,18 @@ def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypa
         fsync(handle)  # type: ignore[operator]  # the real one
         synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
 
-    with open_ledger(tmp_path, RUN, _HERE) as ledger:
+    with begun(tmp_path, RUN, _HERE) as ledger:
         monkeypatch.setattr(os, "fsync", spy)
         for count, row in enumerate(mixed_rows(4), 1):
             ledger.append(row, seconds=1.0)
             file = (tmp_path / "certificates.jsonl").stat()
             assert synced[-1] == (file.st_ino, file.st_size)
-            assert len(read_run(tmp_path).rows) == count
+            assert len(read_run(tmp_path).lines) == count
 
 
 def test_seconds_stay_out_of_the_certificates(tmp_path: Path) -> None:
     for name, seconds in (("fast", 0.001), ("slow", 1000.0)):
-        with open_ledger(tmp_path / name, RUN, {"name": name}) as ledger:
+        with begun(tmp_path / name, RUN, {"name": name}) as ledger:
             ledger.append(certified(0), seconds)
     assert _result(tmp_path / "fast") == _result(tmp_path / "slow")
     assert json.loads((tmp_path / "slow" / "timings.jsonl").read_text()) == {"index": 0, "seconds": 1000.0}
@@ -106,7 +106,7 @@ def test_a_changed_line_stops_a_resume_and_nothing_is_touched(tmp_path: Path) ->
 
 def test_lines_in_another_runs_ledger_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "one", mixed_rows(2))
-    write_run(tmp_path / "two", [], replace(RUN, alpha=0.01))
+    write_run(tmp_path / "two", [], with_spec(RUN, alpha=0.01))
     (tmp_path / "two" / "certificates.jsonl").write_bytes((tmp_path / "one" / "certificates.jsonl").read_bytes())
     with pytest.raises(InputError, match="its run"):
         read_run(tmp_path / "two")
@@ -117,14 +117,14 @@ def test_rows_follow_run_json_as_it_lies_there(tmp_path: Path) -> None:
     write_run(tmp_path, [])
     (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)))
     write_run(tmp_path, mixed_rows(2))
-    assert len(read_run(tmp_path).rows) == 2
+    assert len(read_run(tmp_path).lines) == 2
 
 
 def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
     path = write_run(tmp_path, mixed_rows(2))
     before = path.read_bytes()
     (tmp_path / "run.json").unlink()
-    with pytest.raises(InputError, match=r"expected run.json beside certificates.jsonl, found none"):
+    with pytest.raises(InputError, match=r"found 'certificates.jsonl' in it and no run.json"):
         write_run(tmp_path, mixed_rows(1))
     assert path.read_bytes() == before
     assert not (tmp_path / "run.json").exists()
@@ -133,13 +133,15 @@ def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
 _OTHER = {
     "schema": "purecert.run/0",
     "purecert": "9.9.9",
-    "mode": "predict",
-    "sigma": 0.25,
-    "n_select": 101,
-    "n_estimate": 1001,
-    "alpha": 0.002,
-    "stop": StopSpec(rule="radii", radii=(0.5,)),
-    "against_label": True,
+    "spec": {
+        "mode": "predict",
+        "sigma": 0.25,
+        "n_select": 101,
+        "n_estimate": 1001,
+        "alpha": 0.002,
+        "stop": StopSpec(rule="radii", radii=(0.5,)),
+        "against_label": True,
+    },
     "seed": 5,
     "seed_given": True,
     "plan": "c" * 64,
@@ -170,8 +172,8 @@ _OTHER = {
         "placement": "static",
         "probed": "labels",
         "probe_rows": 1025,
-        "gated": False,
     },
+    "gated": False,
 }
 _CHANGES = {
     f"{name}.{inner}" if isinstance(value, dict) else name: (name, inner, inner_value)
@@ -182,6 +184,7 @@ _CHANGES = {
 
 def test_the_changes_below_are_of_every_field() -> None:
     expected = [field.name for field in fields(RunRecord) if not is_dataclass(getattr(RUN, field.name))]
+    expected += [f"spec.{field.name}" for field in fields(RUN.spec)]
     expected += [f"data.{field.name}" for field in fields(DATA)]
     expected += [f"backend.{field.name}" for field in fields(BACKEND)]
     assert sorted(_CHANGES) == sorted(expected)
@@ -198,18 +201,28 @@ def test_a_resume_as_another_run_is_refused_and_the_difference_named(tmp_path: P
     assert path.read_bytes() == before
 
 
+def test_a_resume_that_stops_otherwise_is_refused_whichever_of_the_two_has_a_rule(tmp_path: Path) -> None:
+    early = with_spec(RUN, stop=StopSpec(rule="radii", radii=(0.5,)))
+    longer = with_spec(RUN, stop=StopSpec(rule="radii", radii=(0.5, 1.0)))
+    write_run(tmp_path, mixed_rows(2), early)
+    with pytest.raises(InputError, match=r"begun with spec.stop = StopSpec.*, asked to resume with None"):
+        write_run(tmp_path, [], RUN)
+    with pytest.raises(InputError, match=r"begun with spec.stop.radii = \(0.5,\), asked to resume with \(0.5, 1.0\)"):
+        write_run(tmp_path, [], longer)
+
+
 # --- one writer at a time
 
 
 def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
-    with open_ledger(tmp_path, RUN, {}) as ledger:
+    with begun(tmp_path, RUN) as ledger:
         ledger.append(certified(0), 1.0)
         with pytest.raises(InputError, match="another process is writing"):
             write_run(tmp_path, [certified(1)])
         with pytest.raises(InputError, match="another process is writing"):
-            clear_run(tmp_path)
+            replace_run(tmp_path)
         ledger.append(certified(1), 1.0)
-    assert [row.index for row in read_run(tmp_path).rows] == [0, 1]
+    assert [row.index for row in read_run(tmp_path).lines] == [0, 1]
     write_run(tmp_path, [certified(2)])
 
 
@@ -225,17 +238,16 @@ except InputError as error:
 
 
 def test_a_writer_in_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    with open_ledger(tmp_path, RUN, {}):
+    with begun(tmp_path, RUN):
         assert "another process is writing to this run; wait" in _python(_SECOND_WRITER, tmp_path)
     assert _python(_SECOND_WRITER, tmp_path) == ""
-    assert [row.index for row in read_run(tmp_path).rows] == [9]
+    assert [row.index for row in read_run(tmp_path).lines] == [9]
 
 
 def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
-    with open_ledger(tmp_path, RUN, {}) as ledger:
+    with begun(tmp_path, RUN) as ledger:
         ledger.append(certified(0), 1.0)
-        assert read_run(tmp_path).rows == (certified(0),)
-        assert stored_seed(tmp_path) == (RUN.seed, False)
+        assert read_run(tmp_path).lines == (certified(0),)
 
 
 # --- a full disk
@@ -243,8 +255,7 @@ def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
 _FULL_DISK = """
 import json, resource
 from pathlib import Path
-from purecert.engine.records.ledger import open_ledger
-from support.records import RUN, mixed_rows
+from support.records import RUN, begun, mixed_rows
 
 directory, rows = Path(sys.argv[1]), mixed_rows(4)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -252,7 +263,7 @@ ends = {}
 for limit in range(0, int(sys.argv[2]), 41):
     run, ended = directory / str(limit), "done"
     try:
-        with open_ledger(run, RUN, {}) as ledger:
+        with begun(run, RUN) as ledger:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             for row in rows:
                 ledger.append(row, 1.0)
@@ -275,7 +286,7 @@ def test_a_failing_write_ends_the_run_and_leaves_a_prefix_that_resume_completes(
         written = (run / "certificates.jsonl").read_bytes()
         assert written == whole[: int(limit)]
         complete = written.count(b"\n")
-        assert read_run(run).rows == tuple(rows[:complete])
+        assert read_run(run).lines == tuple(rows[:complete])
         write_run(run, rows[complete:])
         assert (run / "certificates.jsonl").read_bytes() == whole
 
@@ -294,6 +305,6 @@ def test_a_run_directory_is_made_of_ordinary_files(tmp_path: Path) -> None:
 
 def test_rows_of_every_kind_are_among_the_test_rows() -> None:
     """What the tests above claim of rows, they claim of every kind."""
-    rows: list[Row] = mixed_rows(20)
+    rows: list[Line] = mixed_rows(20)
     assert {type(row.outcome).__name__ for row in rows} == {"Certificate", "Abstention", "Prediction"}
     assert {row.label is None for row in rows} == {True, False}

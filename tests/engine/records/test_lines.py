@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
-from purecert.engine.records.lines import INVALID, Row, decode_row, encode_row
+from purecert.engine.records.lines import INVALID, Line, decode_line, encode_line
 from purecert.engine.reports.text import format_radius
 from support.records import certified, forged, mixed_rows
 
@@ -33,37 +33,37 @@ def test_a_row_reads_back_as_it_was_written(
         Prediction(predicted=predicted, p_value=p),
         Abstention(),
     )
-    row = Row(index=index, label=label, outcome=outcomes[kind], counts=tuple(counts))
-    line = encode_row(row, _RUN)
+    row = Line(index=index, label=label, outcome=outcomes[kind], counts=tuple(counts))
+    line = encode_line(row, _RUN)
     assert "\n" not in line
     assert line.isascii()
-    assert decode_row(line, _RUN) == row
-    assert encode_row(decode_row(line, _RUN), _RUN) == line
+    assert decode_line(line, _RUN) == row
+    assert encode_line(decode_line(line, _RUN), _RUN) == line
 
 
 @settings(deadline=None)
 @given(st.floats(0, 1e300), st.sampled_from([-math.inf, math.inf]))
 def test_a_radius_that_is_off_by_its_last_bit_is_found(radius: float, direction: float) -> None:
     """Each double has a shortest text of its own, so a neighbour never looks the same."""
-    row = Row(index=0, label=0, outcome=Certificate(predicted=0, p_lower=0.9, radius=radius), counts=())
-    line = encode_row(row, _RUN)
+    row = Line(index=0, label=0, outcome=Certificate(predicted=0, p_lower=0.9, radius=radius), counts=())
+    line = encode_line(row, _RUN)
     changed = line.replace(f'"radius":{radius!r}', f'"radius":{math.nextafter(radius, direction)!r}')
     assert changed != line
     with pytest.raises(InputError, match="it was changed"):
-        decode_row(changed, _RUN)
+        decode_line(changed, _RUN)
 
 
 @pytest.mark.parametrize("row", mixed_rows(3), ids=["certified", "abstained", "predicted"])
-def test_no_character_of_a_line_can_be_replaced(row: Row) -> None:
-    line = encode_row(row, _RUN)
-    assert decode_row(line, _RUN) == row
+def test_no_character_of_a_line_can_be_replaced(row: Line) -> None:
+    line = encode_line(row, _RUN)
+    assert decode_line(line, _RUN) == row
     for position, character in enumerate(line):
         for other in {"0", "9", "e", "F", "-", '"', " ", "}", "\x00", "é"} - {character}:
             assert not _reads(line[:position] + other + line[position + 1 :])
 
 
 def test_no_character_can_be_taken_out_or_put_in() -> None:
-    line = encode_row(certified(0), _RUN)
+    line = encode_line(certified(0), _RUN)
     for position in range(len(line)):
         shorter = line[:position] + line[position + 1 :]
         longer = [line[:position] + other + line[position:] for other in "0 ,9e-"]
@@ -72,7 +72,7 @@ def test_no_character_can_be_taken_out_or_put_in() -> None:
 
 def _reads(line: str) -> bool:
     try:
-        decode_row(line, _RUN)
+        decode_line(line, _RUN)
     except InputError:
         return False
     return True
@@ -80,17 +80,17 @@ def _reads(line: str) -> bool:
 
 @pytest.mark.parametrize("around", ["{} ", " {}", "{}\r", "{}\n", "﻿{}", "[{}]", "{0}{0}"])
 def test_nothing_can_stand_around_a_line(around: str) -> None:
-    line = encode_row(certified(0), _RUN)
+    line = encode_line(certified(0), _RUN)
     with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-        decode_row(around.replace("{0}", line).replace("{}", line), _RUN)
+        decode_line(around.replace("{0}", line).replace("{}", line), _RUN)
 
 
 def test_a_line_of_another_run_is_refused() -> None:
-    line = encode_row(certified(5), _RUN)
+    line = encode_line(certified(5), _RUN)
     for position in range(len(_RUN)):
         other = _RUN[:position] + ("f" if _RUN[position] != "f" else "0") + _RUN[position + 1 :]
         with pytest.raises(InputError, match="line of image 5: its checksum, its run or its form does not match"):
-            decode_row(line, other)
+            decode_line(line, other)
 
 
 @pytest.mark.parametrize(
@@ -107,51 +107,51 @@ def test_a_line_of_another_run_is_refused() -> None:
     ],
 )
 def test_another_spelling_of_the_same_values_is_refused(was: str, becomes: str) -> None:
-    line = encode_row(certified(0), _RUN)
+    line = encode_line(certified(0), _RUN)
     changed = line.replace(was, becomes, 1)
     assert changed != line
     with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-        decode_row(changed, _RUN)
+        decode_line(changed, _RUN)
 
 
 @pytest.mark.parametrize("name", ["index", "label", "predicted", "p_lower", "radius", "counts"])
 @pytest.mark.parametrize("value", ["3", 3.5, True, [3], {"0": 1}, "invalid", 10**400, [{"0": 1.5}], [{"0": True}]])
 def test_a_forged_value_of_another_type_is_refused_though_its_checksum_is_right(name: str, value: object) -> None:
-    line = forged(encode_row(certified(0), _RUN), **{name: value})
+    line = forged(encode_line(certified(0), _RUN), **{name: value})
     if type(value) is (float if name in ("p_lower", "radius") else int) and name != "counts":
-        assert decode_row(line, _RUN) != certified(0)  # of the right type: only the run's arithmetic can tell
+        assert decode_line(line, _RUN) != certified(0)  # of the right type: only the run's arithmetic can tell
     else:
         with pytest.raises(InputError, match="expected a certificate line"):
-            decode_row(line, _RUN)
+            decode_line(line, _RUN)
 
 
 @pytest.mark.parametrize("name", ["index", "predicted", "p_lower", "radius", "counts", "outcome"])
 def test_null_stands_for_a_missing_label_only(name: str) -> None:
-    line = encode_row(certified(0), _RUN)
+    line = encode_line(certified(0), _RUN)
     with pytest.raises(InputError, match="expected a certificate line"):
-        decode_row(forged(line, **{name: None}), _RUN)
-    assert decode_row(forged(line, label=None), _RUN).label is None
+        decode_line(forged(line, **{name: None}), _RUN)
+    assert decode_line(forged(line, label=None), _RUN).label is None
 
 
 @pytest.mark.parametrize("outcome", ["Certified", "abstained", "predicted", "", ["certified"], {"certified": 1}, 0])
 def test_a_forged_outcome_is_refused(outcome: object) -> None:
     with pytest.raises(InputError, match=r"expected a certificate line|it was changed"):
-        decode_row(forged(encode_row(certified(0), _RUN), outcome=outcome), _RUN)
+        decode_line(forged(encode_line(certified(0), _RUN), outcome=outcome), _RUN)
 
 
 @pytest.mark.parametrize("name", ["index", "p_lower", "radius", "predicted", "label"])
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 10_000])
 def test_a_number_that_no_row_can_hold_is_refused(name: str, number: str) -> None:
-    value = json.loads(encode_row(certified(0), _RUN))[name]
-    line = encode_row(certified(0), _RUN).replace(f'"{name}":{value}', f'"{name}":{number}')
+    value = json.loads(encode_line(certified(0), _RUN))[name]
+    line = encode_line(certified(0), _RUN).replace(f'"{name}":{value}', f'"{name}":{number}')
     assert number in line
     with pytest.raises(InputError, match="expected a certificate line"):
-        decode_row(line, _RUN)
+        decode_line(line, _RUN)
 
 
 @pytest.mark.parametrize("name", ["label", "outcome", "counts", "index", "extra"])
 def test_nesting_of_any_depth_is_refused_and_never_a_traceback(name: str) -> None:
-    line = forged(encode_row(certified(0), _RUN), **{name: "HERE"})
+    line = forged(encode_line(certified(0), _RUN), **{name: "HERE"})
     for depth in [1, 10, *range(sys.getrecursionlimit() - 120, sys.getrecursionlimit() + 5), 100_000]:
         assert not _reads(line.replace('"HERE"', "[" * depth + "]" * depth))
         assert not _reads(line.replace('"HERE"', '{"0":' * depth + "1" + "}" * depth))
@@ -159,17 +159,17 @@ def test_nesting_of_any_depth_is_refused_and_never_a_traceback(name: str) -> Non
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_radius_that_is_no_number_is_never_written(value: float) -> None:
-    row = Row(index=0, label=None, outcome=Certificate(predicted=0, p_lower=0.9, radius=value), counts=())
+    row = Line(index=0, label=None, outcome=Certificate(predicted=0, p_lower=0.9, radius=value), counts=())
     with pytest.raises(ValueError, match="not JSON compliant"):
-        encode_row(row, _RUN)
+        encode_line(row, _RUN)
 
 
 def test_an_abstention_is_never_correct_and_neither_is_an_answer_without_a_label() -> None:
     assert certified(0, label=3).correct
     assert not certified(0, label=4).correct
     assert not certified(0, label=None).correct
-    assert not Row(index=0, label=0, outcome=Abstention(), counts=()).correct
-    assert Row(index=0, label=0, outcome=Prediction(predicted=0, p_value=0.0), counts=()).correct
+    assert not Line(index=0, label=0, outcome=Abstention(), counts=()).correct
+    assert Line(index=0, label=0, outcome=Prediction(predicted=0, p_value=0.0), counts=()).correct
 
 
 # --- printed radii

@@ -10,7 +10,9 @@ import pytest
 from purecert.engine.errors import InputError
 from purecert.engine.files.strict_json import read_dataclass
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.ledger import check_output, clear_run, read_run, stored_seed
+from purecert.engine.records.ledger import opened_run
+from purecert.engine.records.run import read_run
+from purecert.engine.records.run_directory import check_output, clear_run
 from purecert.engine.records.run_record import RunRecord
 from support.records import RUN, mixed_rows, write_run
 
@@ -25,8 +27,9 @@ def test_a_free_directory_is_free(tmp_path: Path) -> None:
     for resume, force in [(False, False), (True, False), (False, True)]:
         check_output(tmp_path / "absent", resume=resume, force=force)
         check_output(tmp_path, resume=resume, force=force)
+    with opened_run(tmp_path, resume=True) as ledger:
+        assert ledger.seed is None
     assert list(tmp_path.iterdir()) == []
-    assert stored_seed(tmp_path) is None
 
 
 def test_a_run_is_replaced_only_with_force_and_continued_only_with_resume(tmp_path: Path) -> None:
@@ -78,11 +81,12 @@ def test_clearing_deletes_the_run_and_what_came_in_the_meantime_stays(tmp_path: 
     write_run(tmp_path, mixed_rows(2))
     (tmp_path / "cohen.tsv").write_text("idx\n")
     (tmp_path / "run.json.partial").write_text("{")
-    (tmp_path / "notes.txt").write_text("written while the backend opened")
-    clear_run(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "notes.txt"]
-    write_run(tmp_path, mixed_rows(1), replace(RUN, seed=1))
-    assert read_run(tmp_path).record.seed == 1
+    with opened_run(tmp_path, force=True) as ledger:
+        (tmp_path / "notes.txt").write_text("written while the backend opened")
+        ledger.begin(replace(RUN, seed=1), {})
+    left = ["certificates.jsonl", "invocation.json", "lock", "notes.txt", "run.json", "timings.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    assert (read_run(tmp_path).record.seed, read_run(tmp_path).lines) == (1, ())
 
 
 def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) -> None:
@@ -92,11 +96,6 @@ def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["lock"]
 
 
-def test_clearing_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
-    clear_run(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize("left", ["lock", "invocation.json", "invocation.json.partial", "run.json.partial"])
 def test_a_run_cut_before_its_run_json_can_be_begun_again(tmp_path: Path, left: str) -> None:
     (tmp_path / left).write_text("")
@@ -104,7 +103,7 @@ def test_a_run_cut_before_its_run_json_can_be_begun_again(tmp_path: Path, left: 
     check_output(tmp_path, resume=False, force=True)
     clear_run(tmp_path)
     write_run(tmp_path, mixed_rows(2))
-    assert len(read_run(tmp_path).rows) == 2
+    assert len(read_run(tmp_path).lines) == 2
 
 
 def test_a_clearing_cut_anywhere_leaves_what_can_be_cleared_again(
@@ -146,20 +145,26 @@ _GARBAGE = {
     "an integer of too many digits": b'{"schema": ' + b"9" * 10_000 + b"}",
     "deeply nested": b"[" * 1_000_000,
     "deeply nested and closed": b"[" * 100_000 + b"]" * 100_000,
-    "only its schema": b'{"schema": "purecert.run/3"}',
+    "only its schema": b'{"schema": "purecert.run/4"}',
+    "only an older schema": b'{"schema": "purecert.run/3"}',
+    "an older schema of nonsense": b'{"schema": "purecert.run/3", "backend": 3, "mode": {}, "stop": []}',
 }
+
+
+def _write_nothing(run: Path) -> None:
+    write_run(run, [])
 
 
 @pytest.mark.parametrize("content", list(_GARBAGE.values()), ids=list(_GARBAGE))
 def test_a_run_json_that_is_none_is_refused_in_a_short_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.json").write_bytes(content)
-    for use in (read_run, stored_seed):
+    for use in (read_run, _write_nothing):
         with pytest.raises(InputError, match=r"run.json: .*(expected|missing)") as refusal:
             use(tmp_path)
         assert len(str(refusal.value)) < 1000
 
 
-@pytest.mark.parametrize("field", ["schema", "sigma", "mode", "noise_elements"])
+@pytest.mark.parametrize("field", ["schema", "spec", "t", "noise_elements"])
 def test_nesting_of_any_depth_is_refused_and_never_a_traceback(tmp_path: Path, field: str) -> None:
     """Just below the depth that cannot be parsed lies a depth that can, and cannot be printed."""
     text = json.dumps(asdict(RUN) | {field: "HERE"})
@@ -172,7 +177,7 @@ def test_nesting_of_any_depth_is_refused_and_never_a_traceback(tmp_path: Path, f
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 400, '"0.5"', "true", "null"])
 def test_a_number_that_is_none_is_refused_and_named(tmp_path: Path, value: str) -> None:
     (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)).replace('"sigma": 0.5', f'"sigma": {value}'))
-    with pytest.raises(InputError, match=r"run.json: sigma: expected a finite number, found"):
+    with pytest.raises(InputError, match=r"run.json: spec: sigma: expected a finite number, found"):
         read_run(tmp_path)
 
 
@@ -196,8 +201,8 @@ def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: by
 
 def test_a_run_of_another_schema_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, [])
-    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/4"}))
-    with pytest.raises(InputError, match=r"expected schema purecert.run/3, found 'purecert.run/4'; use the version"):
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/5"}))
+    with pytest.raises(InputError, match=r"expected schema purecert.run/4, found 'purecert.run/5'; use the version"):
         read_run(tmp_path)
 
 
@@ -207,9 +212,11 @@ def test_a_record_is_read_back_from_json_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("change", [{"alpha": 0.7}, {"n_estimate": 0}, {"sigma": -1.0}])
-def test_a_record_of_an_impossible_run_has_no_spec(change: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="expected"):
-        _ = replace(RUN, **change).spec  # type: ignore[arg-type]  # by name
+def test_a_record_of_an_impossible_run_is_refused(tmp_path: Path, change: dict[str, float]) -> None:
+    record = asdict(RUN)
+    (tmp_path / "run.json").write_text(json.dumps(record | {"spec": record["spec"] | change}))
+    with pytest.raises(InputError, match=r"run.json: spec: expected"):
+        read_run(tmp_path)
 
 
 def test_a_record_that_could_not_be_read_back_is_never_written(tmp_path: Path) -> None:

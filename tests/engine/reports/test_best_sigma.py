@@ -8,9 +8,10 @@ import pytest
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.records.ledger import Run
+from purecert.engine.records.run import Run
 from purecert.engine.reports.best_sigma import best_sigma, best_sigma_json, best_sigma_text
 from purecert.engine.statistics.false_claims import false_claims
+from support.records import with_spec
 from support.written_runs import certified_row, written_record, written_run
 
 
@@ -56,7 +57,7 @@ def test_runs_of_other_images_have_no_best() -> None:
     moved = replace(other, record=replace(other.record, data=replace(other.record.data, fingerprint="e" * 64)))
     with pytest.raises(InputError, match="expected runs of the same two or more images"):
         best_sigma([_run(0.25, [0.4] * 4), moved], (0.25,))
-    predicting = replace(other, record=replace(other.record, mode="predict"))
+    predicting = replace(other, record=with_spec(other.record, mode="predict"))
     with pytest.raises(InputError, match="expected certification runs of labelled images"):
         best_sigma([predicting], (0.25,))
 
@@ -64,7 +65,7 @@ def test_runs_of_other_images_have_no_best() -> None:
 def test_radii_that_a_run_does_not_stop_at_are_marked() -> None:
     stop = StopSpec(rule="radii", radii=(0.25,), alpha_final=5e-4)
     runs = [
-        replace(run, record=replace(run.record, stop=stop)) for run in (_run(0.25, [0.4] * 4), _run(1.0, [1.0] * 4))
+        replace(run, record=with_spec(run.record, stop=stop)) for run in (_run(0.25, [0.4] * 4), _run(1.0, [1.0] * 4))
     ]
     best = best_sigma(runs, (0.1, 0.25))
     assert [chosen.is_settled for chosen in best.on_test_set] == [False, True]

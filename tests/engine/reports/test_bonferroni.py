@@ -1,6 +1,5 @@
 """Certificates at a shared alpha: against closed forms and the definition of the bound that holds at every look."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import mpmath
@@ -8,9 +7,10 @@ import pytest
 
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.reports.bonferroni import at_shared_alpha
+from support.records import with_spec
 from support.written_runs import outcome_row, written_record, written_run
 
 _STOP = StopSpec(rule="radii", radii=(0.0, 0.25), alpha_final=5e-4)
@@ -19,8 +19,8 @@ _STOP = StopSpec(rule="radii", radii=(0.0, 0.25), alpha_final=5e-4)
 @pytest.mark.parametrize("images", [1, 2, 500])
 def test_unanimous_draws_have_a_closed_form(images: int) -> None:
     runs = at_shared_alpha([_run(images, 1000, 1000)])
-    assert runs[0].record.alpha == pytest.approx(1e-3 / images)
-    outcome = runs[0].rows[0].outcome
+    assert runs[0].record.spec.alpha == pytest.approx(1e-3 / images)
+    outcome = runs[0].lines[0].outcome
     assert isinstance(outcome, Certificate)
     # Clopper and Pearson: alpha^(1/n) where every draw agrees; the noise's own deviation is far below the tolerance.
     assert outcome.p_lower == pytest.approx((1e-3 / images) ** (1 / 1000), rel=1e-9)
@@ -28,13 +28,14 @@ def test_unanimous_draws_have_a_closed_form(images: int) -> None:
 
 
 def test_alpha_is_shared_by_all_runs() -> None:
-    assert [run.record.alpha for run in at_shared_alpha([_run(3, 1000, 1000), _run(5, 990, 1000)])] == [1e-3 / 8] * 2
+    shared = at_shared_alpha([_run(3, 1000, 1000), _run(5, 990, 1000)])
+    assert [run.record.spec.alpha for run in shared] == [1e-3 / 8] * 2
 
 
 def test_stopped_certificate_gets_the_bound_that_holds_at_every_look() -> None:
     images, k, n = 20, 95, 100
-    run = _run(images, k, n, replace(written_record(images, n=10_000), stop=_STOP))
-    outcome = at_shared_alpha([run])[0].rows[0].outcome
+    run = _run(images, k, n, with_spec(written_record(images, n=10_000), stop=_STOP))
+    outcome = at_shared_alpha([run])[0].lines[0].outcome
     assert isinstance(outcome, Certificate)
     # At the bound E is 1 / alpha, of which half is for stopping.
     assert _e_value(k, n, outcome.p_lower) == pytest.approx(images / 5e-4, rel=1e-6)
@@ -42,22 +43,22 @@ def test_stopped_certificate_gets_the_bound_that_holds_at_every_look() -> None:
 
 def test_bound_after_the_last_draw_shares_its_part_too() -> None:
     images, n = 20, 1000
-    run = _run(images, n, n, replace(written_record(images, n=n), stop=_STOP))
-    outcome = at_shared_alpha([run])[0].rows[0].outcome
+    run = _run(images, n, n, with_spec(written_record(images, n=n), stop=_STOP))
+    outcome = at_shared_alpha([run])[0].lines[0].outcome
     assert isinstance(outcome, Certificate)
     assert outcome.p_lower == pytest.approx((5e-4 / images) ** (1 / n), rel=1e-9)
 
 
 def test_certificate_that_only_the_larger_alpha_gave_is_withdrawn() -> None:
     # 550 of 1000: more than one half at alpha 1e-3 (z = 3.2), not at 1e-6.
-    assert isinstance(at_shared_alpha([_run(1, 550, 1000)])[0].rows[0].outcome, Certificate)
-    assert isinstance(at_shared_alpha([_run(1000, 550, 1000)])[0].rows[0].outcome, Abstention)
+    assert isinstance(at_shared_alpha([_run(1, 550, 1000)])[0].lines[0].outcome, Certificate)
+    assert isinstance(at_shared_alpha([_run(1000, 550, 1000)])[0].lines[0].outcome, Abstention)
 
 
 def test_too_few_draws_for_the_shared_alpha_certify_nothing() -> None:
     # 2^-12 is below 1e-3, not below 1e-6.
     run = _run(1000, 12, 12, written_record(1000, n=12))
-    assert {type(row.outcome) for row in at_shared_alpha([run])[0].rows} == {Abstention}
+    assert {type(row.outcome) for row in at_shared_alpha([run])[0].lines} == {Abstention}
 
 
 def test_prediction_needs_a_p_value_below_the_shared_alpha() -> None:
@@ -66,15 +67,15 @@ def test_prediction_needs_a_p_value_below_the_shared_alpha() -> None:
         outcome_row(1, Prediction(predicted=0, p_value=6e-4)),
     ]
     shared = at_shared_alpha([written_run(Path("run"), rows, written_record(2, mode="predict"))])[0]
-    assert shared.rows[0] == rows[0]
-    assert isinstance(shared.rows[1].outcome, Abstention)
+    assert shared.lines[0] == rows[0]
+    assert isinstance(shared.lines[1].outcome, Abstention)
 
 
 def _run(images: int, k: int, n: int, record: object = None) -> Run:
     """Return a run whose images all have ``k`` of ``n`` draws of class 0; the certificates in it are not looked at."""
     counts = {"0": k, "1": n - k} if k < n else {"0": n}
     outcome = Certificate(predicted=0, p_lower=0.9, radius=1.0)
-    rows = [Row(index=i, label=0, outcome=outcome, counts=({"0": 100}, counts)) for i in range(images)]
+    rows = [Line(index=i, label=0, outcome=outcome, counts=({"0": 100}, counts)) for i in range(images)]
     chosen = record or written_record(images, n=n)
     return written_run(Path("run"), rows, chosen)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.procedures.outcomes import Abstention
-from purecert.engine.records.ledger import Run
+from purecert.engine.records.run import Run
 from purecert.engine.reports.curve import curve_of, plot
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
 
@@ -32,7 +32,7 @@ def test_curve_is_the_step_function_of_the_radii(radii: list[float], wrong: int,
     for radius in (at, *radii):
         # share[i] holds on (radius[i], radius[i + 1]]
         share = curve.share[np.searchsorted(curve.radius, radius, side="left") - 1]
-        assert share == pytest.approx(100 * sum(reached >= radius for reached in radii) / len(run.rows))
+        assert share == pytest.approx(100 * sum(reached >= radius for reached in radii) / len(run.lines))
 
 
 def test_band_is_the_exact_interval() -> None:

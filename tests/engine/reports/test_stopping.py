@@ -9,12 +9,13 @@ import pytest
 
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.reports.bonferroni import at_shared_alpha
 from purecert.engine.reports.curve import curve_of
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
+from support.records import with_spec
 from support.written_runs import written_record, written_run
 
 _RADII = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)
@@ -48,7 +49,7 @@ def test_notes_say_split_looks_and_what_was_settled() -> None:
     ],
 )
 def test_undecided_radii_are_counted(k: int, outcome: Outcome, undecided: int) -> None:
-    row = Row(index=0, label=0, outcome=outcome, counts=({"0": 100}, {"0": k, "1": 1000 - k}), looks=9)
+    row = Line(index=0, label=0, outcome=outcome, counts=({"0": 100}, {"0": k, "1": 1000 - k}), looks=9)
     stopping = summarise(_written([row], _RADII)).stopping
     assert stopping is not None
     assert (stopping.radii_asked, stopping.radii_undecided) == (3, undecided)
@@ -73,13 +74,13 @@ def test_tolerance_mode_keeps_its_average_radius() -> None:
 def test_report_at_a_shared_alpha_says_what_the_draws_leave_open() -> None:
     certificate = Certificate(predicted=0, p_lower=0.8, radius=0.25)
     rows = [
-        Row(index=i, label=0, outcome=certificate, counts=({"0": 100}, {"0": 88, "1": 12}), looks=9) for i in range(5)
+        Line(index=i, label=0, outcome=certificate, counts=({"0": 100}, {"0": 88, "1": 12}), looks=9) for i in range(5)
     ]
     run = _written(rows, StopSpec(rule="radii", radii=(0.25, 50.0), alpha_final=5e-4))
     (shared,) = at_shared_alpha([run])
     summary = summarise(shared, (0.0, 0.25), drawn=run.record)
     assert summary.stopping is not None
-    reached = sum(isinstance(row.outcome, Certificate) and row.outcome.radius >= 0.25 for row in shared.rows)
+    reached = sum(isinstance(row.outcome, Certificate) and row.outcome.radius >= 0.25 for row in shared.lines)
     assert (summary.stopping.radii_asked, summary.stopping.radii_undecided) == (5, 5 - reached)
     assert not any(point.is_settled for point in summary.certified_at)
     text = table([summary])
@@ -89,16 +90,16 @@ def test_report_at_a_shared_alpha_says_what_the_draws_leave_open() -> None:
 
 
 def test_report_at_an_alpha_that_no_number_of_these_draws_reaches_is_one_of_abstentions() -> None:
-    rows = [Row(index=i, label=0, outcome=Abstention(), counts=({"0": 100}, {"0": 14}), looks=1) for i in range(30)]
+    rows = [Line(index=i, label=0, outcome=Abstention(), counts=({"0": 100}, {"0": 14}), looks=1) for i in range(30)]
     stop = StopSpec(rule="radii", radii=(0.0,), alpha_final=5e-4)
-    run = written_run(Path("run"), rows, replace(written_record(len(rows), n=14), stop=stop))
+    run = written_run(Path("run"), rows, with_spec(written_record(len(rows), n=14), stop=stop))
     (shared,) = at_shared_alpha([run])
     assert summarise(shared, (0.0,), drawn=run.record).abstained == 30
 
 
 def test_given_class_is_marked() -> None:
     run = _run(_RADII)
-    marked = summarise(replace(run, record=replace(run.record, against_label=True)))
+    marked = summarise(replace(run, record=with_spec(run.record, against_label=True)))
     assert marked.marks == ("class given: label; nothing is claimed of other classes",)
 
 
@@ -118,11 +119,11 @@ def _run(stop: StopSpec | None) -> Run:
         (1000, Abstention()),
     ]
     rows = [
-        Row(index=i, label=0, outcome=outcome, counts=({"0": 100}, {"0": n}), looks=looks)
+        Line(index=i, label=0, outcome=outcome, counts=({"0": 100}, {"0": n}), looks=looks)
         for i, ((n, outcome), looks) in enumerate(zip(outcomes, (2, 3, 7), strict=True))
     ]
     return _written(rows, stop)
 
 
-def _written(rows: Sequence[Row], stop: StopSpec | None) -> Run:
-    return written_run(Path("run"), rows, replace(written_record(len(rows), n=1000), stop=stop))
+def _written(rows: Sequence[Line], stop: StopSpec | None) -> Run:
+    return written_run(Path("run"), rows, with_spec(written_record(len(rows), n=1000), stop=stop))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from purecert.engine.errors import InputError
 from purecert.engine.logs.cohen_tsv import read_cohen_tsv
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
-from purecert.engine.records.ledger import Run
-from purecert.engine.records.lines import Row
+from purecert.engine.records.lines import Line
+from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import Summary, summarise, summary_json
 from purecert.engine.reports.table import AT_LEAST, table
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
@@ -56,7 +56,7 @@ def test_radius_that_none_can_have_is_refused(radius: float) -> None:
 
 
 def test_invalid_draws_of_both_phases_are_summed() -> None:
-    rows = [Row(index=0, label=0, outcome=Abstention(), counts=({"0": 98, "invalid": 2}, {"1": 995, "invalid": 5}))]
+    rows = [Line(index=0, label=0, outcome=Abstention(), counts=({"0": 98, "invalid": 2}, {"1": 995, "invalid": 5}))]
     summary = summarise(written_run(Path("run"), rows))
     assert (summary.invalid_draws, summary.draws) == (7, 1100)
 
@@ -126,7 +126,7 @@ def test_clean_run_carries_no_mark() -> None:
     [
         ("seed_given", True, "seed given: it was chosen by hand"),
         ("parity_reduced", True, "parity reduced"),
-        ("backend.gated", False, "not gated: no export gate measured onnxruntime in fp32"),
+        ("gated", False, "not gated: no export gate measured onnxruntime in fp32"),
         ("backend.executed_precision", "fp16", "executed precision: fp16, where the plan says fp32"),
         ("backend.placement", "static", "not row-invariant: certified image after image, in batches of 64"),
         ("backend.probed", "labels", "rows checked by labels only"),
@@ -218,7 +218,7 @@ def _cells(text: str) -> list[dict[str, str]]:
 
 def _published_run(method: str, sigma: str) -> Run:
     rows = [
-        Row(
+        Line(
             index=read.index,
             label=read.label,
             outcome=Abstention()

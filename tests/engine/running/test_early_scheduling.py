@@ -39,7 +39,7 @@ def _run(images: int, batch: int, slots: int, *, static: bool = False) -> tuple[
 
 def _seen(ends: list[Finished]) -> list[tuple[object, ...]]:
     return [
-        (end.image_index, end.outcome, end.looks, {phase: votes.tolist() for phase, votes in end.counts.items()})
+        (end.job.image_index, end.outcome, end.looks, {phase: votes.tolist() for phase, votes in end.counts.items()})
         for end in ends
     ]
 
@@ -49,7 +49,7 @@ def _seen(ends: list[Finished]) -> list[tuple[object, ...]]:
 def test_no_image_is_lost_and_none_sees_the_batching(slots: int, batch: int) -> None:
     """With few slots and large batches all images under way end in one submission, and others must still follow."""
     ends, _ = _run(40, batch, slots)
-    assert [end.image_index for end in ends] == list(range(40))
+    assert [end.job.image_index for end in ends] == list(range(40))
     assert _seen(ends) == _seen(_run(40, 100, 7)[0])
 
 

@@ -71,7 +71,7 @@ def test_results_come_in_the_order_of_the_jobs(plan: Plan, images: NDArray[np.ui
     specs = [SmoothingSpec(mode="certify", sigma=0.5, n_estimate=n) for n in (3000, 20, 500, 20)]
     jobs = [Job(image_index=i, pixels=images[i], procedure=certify(spec, 0.0)) for i, spec in enumerate(specs)]
     with closing(backend):
-        assert [end.image_index for end in Scheduler(backend).run(jobs)] == [0, 1, 2, 3]
+        assert [end.job.image_index for end in Scheduler(backend).run(jobs)] == [0, 1, 2, 3]
 
 
 def _run_faulty(plan: Plan, images: NDArray[np.uint8], failing: Sequence[int]) -> list[list[int]]:

@@ -98,7 +98,7 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
         {"parity_reduced": False},
         {"noise_elements": []},
         {"classes": 2},
-        {"backend": {"gated": False}},
+        {"gated": False},
         {"data": {"name": "digits:train"}},
     ],
 )

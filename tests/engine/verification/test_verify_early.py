@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from purecert.engine.noise.inputs import total_variation
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.records.counts import dense_counts
-from purecert.engine.records.ledger import read_run
+from purecert.engine.records.run import read_run
 from support.commands import engine
 from support.forgery import lines_of, reseal, seal
 
@@ -36,12 +35,12 @@ def run(finished: Path, tmp_path: Path) -> Path:
 def _with_invented_votes(run: Path) -> list[dict[str, Any]]:
     """Return the lines, each filled up to n with votes for its class, and what these would prove."""
     record = read_run(run).record
-    tv, forged = total_variation(record.noise_elements, record.sigma), []
+    forged = []
     for row in lines_of(run):
         top = str(top_class(dense_counts(row["counts"][0], record.classes)))
         estimated = dict(row["counts"][1])
         estimated[top] = estimated.get(top, 0) + _N - sum(estimated.values())
-        outcome = certificate(record.spec, tv, int(top), dense_counts(estimated, record.classes))
+        outcome = certificate(record.spec, record.tv, int(top), dense_counts(estimated, record.classes))
         if isinstance(outcome, Certificate):
             claim = {"predicted": int(top), "p_lower": outcome.p_lower, "radius": outcome.radius}
             row = row | claim | {"outcome": "certified", "counts": [row["counts"][0], estimated]}

@@ -1,0 +1,34 @@
+"""engine-predict: the smoothed classifier's answer for each image, without a radius.
+
+Imports stay inside the functions so that ``--help`` answers at once.
+"""
+
+from typing import Any
+
+import click
+
+from purecert.engine.commands.console import EngineCommand
+from purecert.engine.commands.options import (
+    backend_options,
+    combined,
+    data_options,
+    json_option,
+    plan_option,
+    run_options,
+    tsv_option,
+)
+from purecert.engine.commands.run import run
+
+
+@click.command(cls=EngineCommand)
+@combined(plan_option, data_options, run_options)
+@click.option("--n", default=1000, show_default=True, help="Draws that vote; with --early, at the most.")
+@click.option("--n0", default=100, show_default=True, help="With --early: draws that pick the candidate.")
+@click.option("--early", is_flag=True, help="Stop when the candidate is shown to be likelier than every other class.")
+@combined(backend_options, tsv_option, json_option)
+def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **options: Any) -> None:
+    """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019)."""
+    from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+
+    stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
+    run(SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop), **options)

@@ -1,0 +1,136 @@
+"""A run that an older version wrote is read, continued, reported and verified; its bytes stay as they lie on disk.
+
+The runs in tests/vectors/runs-of-schema-3 were written at commit 51bd729 (schema purecert.run/3): six digits, fixed n,
+mode radii and an early prediction, through that commit's simulated graph (tests/support/simulated_graph.py), whose
+labels are the same on every machine, and which passed for ONNX Runtime on "a processor". So does their replay here.
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from purecert.engine.backends.base import BackendInfo
+from purecert.engine.errors import InputError
+from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.plan import read_plan
+from purecert.engine.procedures.outcomes import Abstention
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.records.run import read_run
+from purecert.engine.reports.summary import summarise
+from purecert.engine.reports.table import table
+from purecert.engine.verification import verify
+from support.commands import engine
+from support.records import begun, with_spec, write_run
+from support.simulated_graph import SimulatedGraph
+
+_RUNS = Path(__file__).parents[2] / "vectors" / "runs-of-schema-3"
+_NAMES = ("fixed", "radii", "answer")
+_DATA = "digits:test[:6]"
+
+
+def _laws() -> NDArray[np.float64]:
+    """Return the probabilities of each image's labels under which the runs were made."""
+    labels = load_dataset(_DATA).labels
+    assert labels is not None
+    laws = np.empty((6, 11))
+    for image, p in enumerate([0.99, 0.9, 0.7, 0.55, 0.5]):
+        laws[image] = (1 - p) / 10
+        laws[image, labels[image]] = p
+    laws[5] = [*[0.1] * 10, 0.0]
+    laws[5, (labels[5] + 1) % 10] = 0.3
+    laws[5] /= laws[5].sum()
+    return laws
+
+
+class _Recorded(SimulatedGraph):
+    """The simulated graph under the identity that a run recorded."""
+
+    identity: BackendInfo
+
+    @property
+    def info(self) -> BackendInfo:
+        return self.identity
+
+
+def _replaying(monkeypatch: pytest.MonkeyPatch, laws: NDArray[np.float64], identity: BackendInfo) -> None:
+    def open_backend(*_: object) -> SimulatedGraph:
+        backend = _Recorded(laws, seed=11, batch=identity.batch)
+        backend.identity = identity
+        return backend
+
+    monkeypatch.setattr(verify, "open_backend", open_backend)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_an_older_run_verifies_by_its_replay_under_the_identity_that_it_recorded(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read_run(_RUNS / name)
+    _replaying(monkeypatch, _laws(), run.record.backend)
+    found = verify.verify_run(run, read_plan(_RUNS / "plan"), load_dataset(_DATA), share=1.0, threads=1)
+    assert (found.verified, found.exact, found.replayed, found.differing_labels) == (True, True, 6, 0)
+
+
+def test_its_replay_finds_votes_that_another_classifier_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read_run(_RUNS / "fixed")
+    laws = _laws()
+    laws[0] = laws[1]
+    _replaying(monkeypatch, laws, run.record.backend)
+    found = verify.verify_run(run, read_plan(_RUNS / "plan"), load_dataset(_DATA), share=1.0, threads=1)
+    assert not found.verified
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_the_digest_is_that_of_the_bytes_on_disk(name: str) -> None:
+    content = (_RUNS / name / "run.json").read_bytes()
+    assert json.loads(content)["schema"] == "purecert.run/3"
+    assert read_run(_RUNS / name).digest == sha256_hex(content)
+
+
+def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
+    written = json.loads((_RUNS / "radii" / "run.json").read_text())
+    record = read_run(_RUNS / "radii").record
+    stop = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)
+    assert record.spec == SmoothingSpec(mode="certify", sigma=0.25, n_select=20, n_estimate=4000, stop=stop)
+    flat = json.loads(json.dumps(asdict(record)))
+    flat |= flat.pop("spec")
+    flat["backend"]["gated"] = flat.pop("gated")
+    assert flat == written | {"schema": "purecert.run/4"}
+
+
+def test_an_older_run_is_reported() -> None:
+    summary = summarise(read_run(_RUNS / "fixed"))
+    certified = [line for line in read_run(_RUNS / "fixed").lines if not isinstance(line.outcome, Abstention)]
+    assert (summary.images, summary.correct, summary.abstained) == (6, len(certified), 6 - len(certified))
+    assert "| fixed" in table([summary])
+    assert "digits:test" in engine("report", *(_RUNS / name for name in _NAMES)).expect(0).out
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_path: Path, kept: int) -> None:
+    whole = read_run(_RUNS / "fixed")
+    shutil.copytree(_RUNS / "fixed", tmp_path / "run")
+    ledger = tmp_path / "run" / "certificates.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:kept]) + b'{"index":')
+    with begun(tmp_path / "run", whole.record) as opened:
+        assert opened.lines == whole.lines[:kept]
+        for line in whole.lines[kept:]:
+            opened.append(line, 1.0)
+    for name in ("run.json", "certificates.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (_RUNS / "fixed" / name).read_bytes()
+    with pytest.raises(InputError, match=r"begun with spec.alpha = 0.001, asked to resume with 0.01"):
+        write_run(tmp_path / "run", [], with_spec(whole.record, alpha=0.01))
+
+
+@pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])
+def test_an_older_record_that_lacks_a_field_is_refused_and_the_field_named(tmp_path: Path, field: str) -> None:
+    written = json.loads((_RUNS / "fixed" / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({name: value for name, value in written.items() if name != field}))
+    with pytest.raises(InputError, match=field):
+        read_run(tmp_path)
