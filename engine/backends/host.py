@@ -9,11 +9,25 @@ from jaxtyping import Int64, UInt8
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.graph import HostGraph
+from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.packing import Piece, add_votes, packed_batches, static_batches
+from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.plan import Plan
 
 # Rows of a submission, in batches: enough that the scheduler's work per submission does not show.
 _BATCHES_PER_SUBMISSION = 4
+# Images that a graph on the host holds at once: where each asks for a few draws, they still fill a batch of 512.
+HOST_SLOTS = 256
+
+
+def open_on_host(plan: Plan, noise: Sequence[InputNoise], graph: HostGraph) -> Opened:
+    """Return ``graph``, loaded from ``plan``, opened with its noise."""
+    return Opened(
+        graph=graph,
+        hardware=describe_cpu(),
+        backend=lambda info: HostBackend(graph, noise, info, plan.record.classes, HOST_SLOTS),
+    )
 
 
 @final

@@ -24,7 +24,7 @@ from purecert.engine.commands.stop_options import stop_options, stop_spec
 from purecert.engine.commands.verify_logs import log_options, require_run_or_logs, verify_logs
 
 if TYPE_CHECKING:
-    from purecert.engine.backends.opening import BackendOptions
+    from purecert.engine.backends.registry import BackendOptions
     from purecert.engine.images.datasets import Dataset
     from purecert.engine.procedures.spec import SmoothingSpec
     from purecert.engine.records.sources import Sources
@@ -181,7 +181,7 @@ def _talk_usage(run_directory: Path) -> None:
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:
-    from purecert.engine.backends.opening import BackendOptions
+    from purecert.engine.backends.registry import BackendOptions
     from purecert.engine.hardware import available_threads
 
     return BackendOptions(

@@ -10,7 +10,8 @@ from time import perf_counter
 
 import numpy as np
 
-from purecert.engine.backends.opening import BackendOptions, open_backend
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
