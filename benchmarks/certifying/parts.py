@@ -17,8 +17,9 @@ from certifying.work import Work
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
+from purecert.engine.backends.host import add_votes
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.packing import Piece, add_votes
+from purecert.engine.backends.packing import Piece
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.bench.agreement import SEED
 from purecert.engine.bench.timing import ESTIMATION_PHASE
