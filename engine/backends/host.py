@@ -9,8 +9,7 @@ from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
-from purecert.engine.backends.graph import HostGraph
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import HostGraph, Opened
 from purecert.engine.backends.packing import Piece, packed_batches, static_batches
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu

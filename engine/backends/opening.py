@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
-from purecert.engine.backends.graph import HostGraph
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import HostGraph, Opened
 from purecert.engine.backends.registry import BACKENDS, BackendOptions
 from purecert.engine.backends.row_check import check_rows
 from purecert.engine.errors import BackendError, InputError, PurecertError

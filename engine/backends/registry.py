@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
 from purecert.engine.errors import InputError
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan

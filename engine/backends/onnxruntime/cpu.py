@@ -9,10 +9,10 @@ import onnxruntime as ort
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
+from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
 from purecert.engine.backends.onnxruntime.session import CPU, Bound, Provider, bind, node_counts, open_session
-from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex

@@ -12,10 +12,10 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.loaded_libraries import loaded_versions
 from purecert.engine.backends.onnxruntime.session import Bound, Provider, bind, node_counts, open_session
-from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram
 from purecert.engine.backends.onnxruntime.loaded_libraries import is_loaded
 from purecert.engine.backends.onnxruntime.session import Provider
-from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex

@@ -10,7 +10,7 @@ from purecert.engine.backends.device.array import DeviceArray, RawArray
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.backends.tensorrt.library import LibraryName, failure, library_version, listen, load_library

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.backends.torch.program import CompiledProgram

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from purecert.engine.backends.device.opening import open_device
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.compile import open_program
 from purecert.engine.backends.torch.program import TorchProgram

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.backends.device.opening import open_device
-from purecert.engine.backends.graph import HostGraph, input_buffers
+from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import HostBackend
-from purecert.engine.backends.opened import Opened
 from purecert.engine.backends.opening import checked_backend
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram

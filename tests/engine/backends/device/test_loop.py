@@ -13,7 +13,7 @@ import torch
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, Segment
 from purecert.engine.backends.device.loop import BATCHES_PER_SUBMISSION, DeviceBackend, max_pieces
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.opening import checked_backend, open_backend
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.compile import open_program
