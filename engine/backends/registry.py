@@ -52,7 +52,7 @@ def _torch() -> Opener:
 
 
 def _torch_device() -> Opener:
-    from purecert.engine.backends.torch.opening import open_torch_device
+    from purecert.engine.backends.torch.compile import open_torch_device
 
     return open_torch_device
 

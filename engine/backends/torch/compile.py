@@ -9,7 +9,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,17 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
-from purecert.engine.backends.torch.program import CompiledProgram
-from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
+from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex
+from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import read_build_time, write_build_time
 from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
@@ -48,6 +52,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 _TRIAL_SECONDS = 60  # the longest that the C++ compiler is tried before the minutes that a program takes
 _MAX_ELEMENTS = 2**31 - 1  # of a batch: kernels count them in 32 bits
+
+
+def open_torch_device(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
+    """Return the plan's program of ``sigma``, compiled for the GPU (torch-cuda) or for the host (torch-compiled).
+
+    Raises:
+        InputError: The program is absent or not this machine's.
+        BackendError: There is no such device, or the program cannot run there.
+        OutOfMemoryError: The batch is too large for the device.
+    """
+    queue = CudaQueue() if options.name == "torch-cuda" else HostQueue(options.threads)
+
+    def load() -> TorchProgram:
+        compiled = open_program(plan, sigma, options.batch, queue, trust=options.trust)
+        return TorchProgram(compiled, plan.record.precision)
+
+    return open_device(plan, noise, queue, load)
 
 
 def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, trust: bool) -> CompiledProgram:
