@@ -17,8 +17,8 @@ from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.onnx_probe import with_output
 from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.protocol_buffers import with_output
 
 _PROVIDER = Provider(name=CPU)
 

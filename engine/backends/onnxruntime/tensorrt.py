@@ -24,10 +24,10 @@ from purecert.engine.backends.onnxruntime.loaded_libraries import is_loaded
 from purecert.engine.backends.onnxruntime.session import Provider
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import BackendError, InputError
-from purecert.engine.files.canonical import canonical_json, sha256_hex
+from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.compiled_files import read_build_time, write_build_time
-from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
+from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
+from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
 _log = logging.getLogger("purecert")
@@ -133,15 +133,12 @@ def _engine_file(plan: Plan, sigma: float, batch: int, queue: PycudaQueue) -> tu
     # An interrupted installation leaves folders without a name.
     installed = [(d.metadata["Name"], d.version) for d in distributions() if "Name" in d.metadata]
     made_from = {
-        "schema": _SCHEMA,
-        "graph": plan.graph(sigma).sha256,
         "batch": batch,
         "hardware": queue.hardware(),
         "versions": {name: number for name, number in installed if name.lower().startswith(packages)},
         "options": _OPTIONS,
     }
-    origin = sha256_hex(canonical_json(made_from).encode())
-    return plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-ort-tensorrt-{origin[:16]}.engines", origin
+    return compiled_file(plan, sigma, "ort-tensorrt", ".engines", _SCHEMA, made_from)
 
 
 def _options(queue: PycudaQueue, folder: str) -> dict[str, str]:
