@@ -136,7 +136,7 @@ def _ledger(plan: Plan, data: Dataset, work: Work, info: BackendInfo, ends: Sequ
 def _noise(plan: Plan, data: Dataset, work: Work) -> Callable[[], None]:
     """Return what draws one batch of the first image, another one each time."""
     inputs = plan.record.inputs
-    noise = noise_of_inputs(inputs, work.spec.sigma, SEED, work.threads)
+    noise = noise_of_inputs(len(inputs), work.spec.sigma, SEED, work.threads)
     rows = [np.empty((work.batch, *entry.shape), np.dtype(entry.dtype)) for entry in inputs]
     numbers = count(0, work.batch)
 

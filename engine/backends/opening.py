@@ -27,7 +27,7 @@ def open_backend(
         BackendError: The backend is not installed, or cannot run the plan.
         CheckError: Rows influence each other.
     """
-    noise, kind = noise_of_inputs(plan.record.inputs, sigma, seed, options.threads), BACKENDS[options.name]
+    noise, kind = noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads), BACKENDS[options.name]
     try:
         opened = kind.opener()(plan, sigma, noise, options)
     except ModuleNotFoundError as error:
@@ -91,7 +91,7 @@ def _probe_rows(
     addresses = np.stack([used, indices[used], np.zeros_like(used), np.arange(count), np.ones_like(used)], axis=1)
     rows: list[NDArray[np.generic]] = []
     for noise, entry in zip(
-        noise_of_inputs(plan.record.inputs, sigma, (seed + 1) % _SEED_RANGE, options.threads),
+        noise_of_inputs(len(plan.record.inputs), sigma, (seed + 1) % _SEED_RANGE, options.threads),
         plan.record.inputs,
         strict=True,
     ):

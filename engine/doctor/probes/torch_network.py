@@ -114,7 +114,7 @@ def run_loop(backend: str, folder: Path) -> str:
 
 
 def _noise(plan: Plan) -> list[InputNoise]:
-    return noise_of_inputs(plan.record.inputs, small_plan.SIGMA, small_plan.SEED, 1)
+    return noise_of_inputs(len(plan.record.inputs), small_plan.SIGMA, small_plan.SEED, 1)
 
 
 def _counted(opened: Opened, plan: Plan, backend: str) -> str:

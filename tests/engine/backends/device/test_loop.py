@@ -50,7 +50,7 @@ def _eager(plan: Plan, batch: int, call: Callable[..., Any] | None = None) -> Co
 def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | None = None) -> Backend:
     queue, options = HostQueue(1), BackendOptions(name="torch-cuda", batch=batch, probe_rows=batch)
     own = TorchProgram(program, "fp16")
-    noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
+    noise = noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1)
 
     def backend(info: BackendInfo) -> DeviceBackend:
         placed = info if placement is None else replace(info, placement=placement)
@@ -61,7 +61,7 @@ def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | Non
 
 
 def _step(plan: Plan, program: CompiledProgram) -> DeviceStep:
-    noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
+    noise = noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1)
     return DeviceStep(HostQueue(1), TorchProgram(program, "fp16"), noise, plan.record, 8, max_pieces())
 
 

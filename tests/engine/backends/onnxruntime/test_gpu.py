@@ -40,7 +40,7 @@ def _device_backend(plan: Plan) -> Backend:
     def load() -> OrtDeviceProgram:
         return OrtDeviceProgram(plan, _SIGMA, _BATCH, queue, "cpu", host, host, threads=1)
 
-    opened = open_device(plan, noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1), queue, load)
+    opened = open_device(plan, noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1), queue, load)
     options = BackendOptions(name="onnxruntime-cuda", batch=_BATCH, threads=1, probe_rows=_BATCH)
     return checked_backend(opened, plan, _SIGMA, _SEED, options, _DIGITS.images, _DIGITS.indices)
 
