@@ -29,7 +29,8 @@ def test_the_package_the_citation_and_the_demo_say_the_same() -> None:
     assert project["authors"] == [{"name": _AUTHORS}]
     assert (_citation("license"), _citation("name")) == ([_LICENCE], [_AUTHORS])
     assert load_model(demo_model_path()).licence.startswith(f"{_LICENCE}, {_AUTHORS};")
-    assert f"{_LICENCE}, {_AUTHORS}" in (_ROOT / "train" / "demo" / "README.md").read_text()
+    for page in ("CONTRIBUTING.md", "train/demo/README.md"):
+        assert f"{_LICENCE}, {_AUTHORS}" in (_ROOT / page).read_text()
 
 
 def test_the_version_is_one() -> None:
