@@ -51,6 +51,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 $(VENV)/installed: $(NATIVE) | check-machine
 	$(PYTHON) -m venv $(VENV)

@@ -17,8 +17,10 @@ from certifying.work import Work
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
-from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.backends.packing import Piece, add_votes
+from purecert.engine.backends.host import add_votes
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.packing import Piece
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.bench.agreement import SEED
 from purecert.engine.bench.timing import ESTIMATION_PHASE
 from purecert.engine.images.datasets import Dataset, load_dataset
@@ -135,7 +137,7 @@ def _ledger(plan: Plan, data: Dataset, work: Work, info: BackendInfo, ends: Sequ
 def _noise(plan: Plan, data: Dataset, work: Work) -> Callable[[], None]:
     """Return what draws one batch of the first image, another one each time."""
     inputs = plan.record.inputs
-    noise = noise_of_inputs(inputs, work.spec.sigma, SEED, work.threads)
+    noise = noise_of_inputs(len(inputs), work.spec.sigma, SEED, work.threads)
     rows = [np.empty((work.batch, *entry.shape), np.dtype(entry.dtype)) for entry in inputs]
     numbers = count(0, work.batch)
 

@@ -48,7 +48,7 @@ class CapturedStep:
         self._queue, self._compiled = queue, open_program(plan, SIGMA, batch, queue, trust=False)
         program = TorchProgram(self._compiled, plan.record.precision)
         self._row_map = row_map([[Piece(0, 0, 1, 0, _ENDLESS, 0)]], batch, data.indices[:1])
-        noise = noise_of_inputs(plan.record.inputs, SIGMA, SEED, available_threads())
+        noise = noise_of_inputs(len(plan.record.inputs), SIGMA, SEED, available_threads())
         self._step = step = DeviceStep(queue, program, noise, plan.record, 1, max_pieces())
         with queue.entered(), torch.inference_mode():
             queue.write(step.images, data.images[:1])

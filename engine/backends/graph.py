@@ -1,14 +1,14 @@
-"""A fused graph that runs on the host: the part of a host backend that differs between runtimes."""
+"""A fused graph in a runtime: the part of a backend that differs between runtimes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
+from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.plans.plan import GraphInput
 
 
@@ -57,31 +57,13 @@ class HostGraph(LoadedGraph):
         """Run a probe of the graph and return its logits, or None where the graph names none."""
 
 
-def batch_failure(runtime: str, error: Exception) -> PurecertError:
-    """Return what to raise where ``runtime`` failed on a batch; the runtimes tell of memory in words only."""
-    return device_failure(runtime, error, " on a batch")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A graph that is loaded but not yet checked, and how to make a backend of it."""
 
-
-def device_failure(device: str, error: Exception, where: str = "") -> PurecertError:
-    """Return what to raise where ``device`` failed at whatever it was told."""
-    if is_out_of_memory(error):
-        return OutOfMemoryError(f"{device} ran out of memory{where}; try a smaller --batch: {error}")
-    return BackendError(f"{device} failed{where}: {error}")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, as far as the words of a runtime tell."""
-    words = f"{type(error).__name__} {error}".lower()
-    return any(sign in words for sign in ("memoryerror", "alloc", "out of memory"))
-
-
-@contextmanager
-def pytorch_failures() -> Iterator[None]:
-    """Raise what PyTorch says of a batch or a device, which it does in a RuntimeError, as ``batch_failure``."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise batch_failure("PyTorch", error) from error
+    graph: HostGraph
+    hardware: str
+    backend: Callable[[BackendInfo], Backend]
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

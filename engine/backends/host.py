@@ -6,14 +6,29 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Int64, UInt8
+from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
-from purecert.engine.backends.graph import HostGraph
-from purecert.engine.backends.packing import Piece, add_votes, packed_batches, static_batches
+from purecert.engine.backends.graph import HostGraph, Opened
+from purecert.engine.backends.packing import Piece, packed_batches, static_batches
+from purecert.engine.errors import BackendError
+from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.plan import Plan
 
 # Rows of a submission, in batches: enough that the scheduler's work per submission does not show.
 _BATCHES_PER_SUBMISSION = 4
+# Images that a graph on the host holds at once: where each asks for a few draws, they still fill a batch of 512.
+HOST_SLOTS = 256
+
+
+def open_on_host(plan: Plan, noise: Sequence[InputNoise], graph: HostGraph) -> Opened:
+    """Return ``graph``, loaded from ``plan``, opened with its noise."""
+    return Opened(
+        graph=graph,
+        hardware=describe_cpu(),
+        backend=lambda info: HostBackend(graph, noise, info, plan.record.classes, HOST_SLOTS),
+    )
 
 
 @final
@@ -75,3 +90,25 @@ class HostBackend(Backend):
             buffer[:start] = 0
             buffer[end:] = 0
             noise.fill(buffer[start:end], addresses, self._images)
+
+
+def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:
+    """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
+
+    Raises:
+        BackendError: A label is neither -1 nor a class, or there is not one integer a row.
+    """
+    classes = counts.shape[1] - 1
+    for piece in pieces:
+        found = labels[piece.row : piece.row + piece.count]
+        # A graph is free to return another shape than it should; votes must not vanish in a slice that is too short.
+        if found.shape != (piece.count,) or found.dtype.kind != "i":
+            raise BackendError(
+                f"expected an integer label for each row, got {found.dtype} {list(labels.shape)}; export the plan again"
+            )
+        if found.min() < -1 or found.max() >= classes:
+            raise BackendError(
+                f"expected labels in [-1, {classes - 1}], got {found.min()} to {found.max()}; export the plan again"
+            )
+        votes = np.bincount(found.astype(np.int64) % (classes + 1), minlength=classes + 1)  # -1 becomes the last
+        counts[piece.segment] += votes

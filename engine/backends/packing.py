@@ -1,13 +1,9 @@
-"""Labels of a batch's rows into counts per segment."""
+"""The rows of a submission laid out in batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from purecert.engine.backends.base import Placement, Segment
-from purecert.engine.errors import BackendError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +60,3 @@ def batches_of(segments: Sequence[Segment], batch: int, placement: Placement) ->
     if placement == "row_invariant":
         return -(-sum(segment.count for segment in segments) // batch)
     return sum(1 for _ in static_batches(segments, batch))
-
-
-def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:
-    """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
-
-    Raises:
-        BackendError: A label is neither -1 nor a class, or there is not one integer a row.
-    """
-    classes = counts.shape[1] - 1
-    for piece in pieces:
-        found = labels[piece.row : piece.row + piece.count]
-        # A graph is free to return another shape than it should; votes must not vanish in a slice that is too short.
-        if found.shape != (piece.count,) or found.dtype.kind != "i":
-            raise BackendError(
-                f"expected an integer label for each row, got {found.dtype} {list(labels.shape)}; export the plan again"
-            )
-        if found.min() < -1 or found.max() >= classes:
-            raise BackendError(
-                f"expected labels in [-1, {classes - 1}], got {found.min()} to {found.max()}; export the plan again"
-            )
-        votes = np.bincount(found.astype(np.int64) % (classes + 1), minlength=classes + 1)  # -1 becomes the last
-        counts[piece.segment] += votes

@@ -52,7 +52,7 @@ def compare(labels: Labels, reference: Labels, draws: Draws) -> Agreement:
 def noisy_rows(plan: Plan, sigma: float, draws: Draws, threads: int, most: int) -> Iterator[list[NDArray[np.generic]]]:
     """Yield the graph's inputs for every draw of the first image, then of the second; up to ``most`` rows at a time."""
     inputs = plan.record.inputs
-    noise = noise_of_inputs(inputs, sigma, SEED, threads)
+    noise = noise_of_inputs(len(inputs), sigma, SEED, threads)
     slots, numbers = (part.ravel() for part in np.indices((len(draws.images), draws.per_image)))
     ones = np.ones_like(slots)
     addresses = np.stack([slots, draws.indices[slots], ones * ESTIMATION_PHASE, numbers, ones], axis=1)

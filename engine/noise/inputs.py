@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from purecert.engine.noise.rows import fill_rows
 from purecert.engine.noise.table import NoiseTable, extra_noise, smoothing_noise
-from purecert.engine.plans.plan import GraphInput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +32,11 @@ class InputNoise:
         )
 
 
-def noise_of_inputs(inputs: Sequence[GraphInput], sigma: float, seed: int, threads: int) -> list[InputNoise]:
-    """Return the noise of each of ``inputs``, in their order."""
+def noise_of_inputs(inputs: int, sigma: float, seed: int, threads: int) -> list[InputNoise]:
+    """Return the noise of each of a graph's inputs, in their order, where there are ``inputs`` of them."""
     return [
         InputNoise(table=table, seed=seed, purpose=purpose, threads=threads)
-        for purpose, table in enumerate(_tables(sigma, len(inputs)))
+        for purpose, table in enumerate(_tables(sigma, inputs))
     ]
 
 

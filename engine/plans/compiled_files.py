@@ -1,14 +1,37 @@
-"""How long a compiled file took to make, beside it as JSON; it is told to people only."""
+"""Where a compiled file lies in a plan's cache, what it is made from, and how long making it took."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from purecert.engine.errors import InputError
-from purecert.engine.files.canonical import write_atomically
+from purecert.engine.files.canonical import canonical_json, sha256_hex, write_atomically
+from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
+
+
+def compiled_file(
+    plan: Plan, sigma: float, kind: str, suffix: str, schema: str, made_from: Mapping[str, object]
+) -> tuple[Path, str]:
+    """Return where a compiled file of ``sigma`` lies, and a digest of everything that it is made from.
+
+    Args:
+        plan: The plan, in whose cache the file lies.
+        sigma: The noise std of the graph.
+        kind: What compiles it, as a part of its name.
+        suffix: The end of its name.
+        schema: The form of ``made_from``.
+        made_from: What the file depends on beside the graph.
+    """
+    whole = {"schema": schema, "graph": plan.graph(sigma).sha256, **made_from}
+    origin = sha256_hex(canonical_json(whole).encode())
+    return plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{kind}-{origin[:16]}{suffix}", origin
 
 
 def write_build_time(path: Path, seconds: float) -> None:
-    """Keep how long making the compiled file ``path`` took; before it is written, so that where it is, this is too."""
+    """Keep how long making the compiled file ``path`` took, in a JSON file beside it, for people to read.
+
+    Call it before the compiled file is written: where that is, this is too.
+    """
     described = json.dumps({"build_seconds": round(seconds, 1)}) + "\n"
     path.parent.mkdir(exist_ok=True)
     write_atomically(path.with_suffix(".json"), described.encode())

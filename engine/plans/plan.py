@@ -27,7 +27,7 @@ class GraphInput:
     """One input of the fused graph: the noisy pixels, or a random purifier's extra noise.
 
     ``shape`` is without the batch dimension: (C, H, W) for ``pixels``, (k, C, H, W) for ``noise_1`` and on.
-    Values are integers (DESIGN: noise contract), carried in ``dtype``.
+    Values are integers (the noise contract, kernels/README.md), carried in ``dtype``.
     """
 
     name: str

@@ -6,6 +6,16 @@ A message is a row of fields, each a key (number and wire type) and a value.
 from collections.abc import Iterator
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5  # wire types
+_MODEL_GRAPH, _GRAPH_OUTPUT, _VALUE_NAME = 7, 12, 1  # ModelProto.graph, GraphProto.output, ValueInfoProto.name
+
+
+def with_output(model: bytes, name: str) -> bytes:
+    """Return the ONNX ``model`` with its inner value ``name`` as one more output.
+
+    Protocol Buffers merge a message that occurs twice, and append its repeated fields. So a model followed by a model
+    that holds nothing but ``graph { output { name } }`` is the first model with that output added.
+    """
+    return model + field(_MODEL_GRAPH, field(_GRAPH_OUTPUT, field(_VALUE_NAME, name.encode())))
 
 
 def field(number: int, content: bytes | int) -> bytes:

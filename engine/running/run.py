@@ -8,7 +8,8 @@ from pathlib import Path
 from time import perf_counter
 
 from purecert.engine.backends.base import Backend
-from purecert.engine.backends.opening import BackendOptions, open_backend
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation

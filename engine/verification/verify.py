@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 
 from purecert.engine.backends.base import Backend, BackendInfo
-from purecert.engine.backends.opening import BackendOptions, open_backend
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE, SELECT

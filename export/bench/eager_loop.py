@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from purecert.engine.backends.graph import pytorch_failures
+from purecert.engine.backends.failures import pytorch_failures
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.bench.agreement import Labels, noisy_rows
 from purecert.engine.bench.measure import Measurement, Task

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from purecert.engine.backends.opening import BackendOptions
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.bench.agreement import Draws
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.record import Options

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile
 from purecert.engine.backends.tensorrt.library import LibraryName
 from purecert.engine.backends.tensorrt.program import open_tensorrt
@@ -45,7 +46,8 @@ def gate_engines(
 
     def candidates(plan: Plan, sigma: float, rows: int) -> list[GraphVoter]:
         # The engine's batch is its own; the voter cuts the gate's rows accordingly.
-        return [GraphVoter(open_tensorrt(plan, sigma, (), batch, library, trust=False).graph, library)]
+        opened = open_tensorrt(plan, sigma, (), BackendOptions(name=library, batch=batch))
+        return [GraphVoter(opened.graph, library)]
 
     try:
         parity = run_gate(plan, modules, data, draws, talk, candidates)

@@ -128,7 +128,7 @@ class _Gate:
     def _noisy_rows(self, sigma: float) -> Iterator[Rows]:
         """Yield the graph's inputs batch by batch: every draw of the first image, then of the second, and so on."""
         inputs = self._plan.record.inputs
-        noise = noise_of_inputs(inputs, sigma, secrets.randbits(64), torch.get_num_threads())
+        noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), torch.get_num_threads())
         slots, draws = (part.ravel() for part in np.indices((len(self._images), self._draws)))
         ones = np.ones_like(slots)
         addresses = np.stack([slots, self._indices[slots], ones * _ESTIMATION_PHASE, draws, ones], axis=1)

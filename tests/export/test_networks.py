@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from purecert.engine.plans.onnx_probe import with_output
+from purecert.engine.plans.protocol_buffers import with_output
 from purecert.export.fusing.fuse import fuse, graph_inputs
 from purecert.export.fusing.precision import to_half
 from purecert.export.graph.program import export_program, onnx_bytes

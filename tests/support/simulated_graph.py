@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
-from purecert.engine.backends.opening import HOST_SLOTS
+from purecert.engine.backends.host import HOST_SLOTS
 
 _BATCHES_PER_SUBMISSION = 4  # as of every graph on the host
 _BLOCK = 1024  # draws of one address

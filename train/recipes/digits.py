@@ -172,5 +172,5 @@ def _assemble(
             f"engine-train digits --seed {recipe.seed}: {recipe.purifier_fit.steps} + {recipe.classifier_fit.steps} "
             "steps on digits:train (UCI optdigits, CC BY 4.0)",
         ),
-        licence="none chosen yet; made from UCI optdigits (CC BY 4.0)",
+        licence="Apache-2.0, the purecert authors; made from UCI optdigits (CC BY 4.0)",
     )

@@ -8,7 +8,7 @@ from purecert.engine.backends.device.loop import DeviceBackend, max_pieces
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.queue import DeviceQueue
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
 from purecert.engine.errors import PurecertError
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan

@@ -13,7 +13,7 @@ from purecert.engine.backends.device.array import DeviceArray, RawArray
 from purecert.engine.backends.device.gpu_driver import capability_of, load_driver
 from purecert.engine.backends.device.native import CudaKernels, cuda_kernels
 from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.backends.graph import device_failure
+from purecert.engine.backends.failures import device_failure
 from purecert.engine.hardware import describe_cpu
 
 _WARM_UPS = 3  # runs before a capture, in which runtimes choose their kernels and reserve memory

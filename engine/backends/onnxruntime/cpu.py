@@ -9,14 +9,23 @@ import onnxruntime as ort
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, batch_failure, input_buffers
+from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
+from purecert.engine.backends.host import open_on_host
 from purecert.engine.backends.onnxruntime.session import CPU, Bound, Provider, bind, node_counts, open_session
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
-from purecert.engine.plans.onnx_probe import with_output
+from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.protocol_buffers import with_output
 
 _PROVIDER = Provider(name=CPU)
+
+
+def open_onnxruntime(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
+    """Return the plan's ONNX graph of ``sigma`` on the host's processors; raises as ``OrtGraph``."""
+    return open_on_host(plan, noise, OrtGraph(plan, sigma, options.batch, options.threads))
 
 
 @final

@@ -12,15 +12,16 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.loaded_libraries import loaded_versions
 from purecert.engine.backends.onnxruntime.session import Bound, Provider, bind, node_counts, open_session
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.onnx_probe import with_output
 from purecert.engine.plans.plan import GraphInput, Plan
+from purecert.engine.plans.protocol_buffers import with_output
 
 _ELEMENTS = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
@@ -41,11 +42,10 @@ def cuda_provider(stream: int, *, captures: bool) -> Provider:
     )
 
 
-def open_onnxruntime_cuda(plan: Plan, sigma: float, noise: Sequence[InputNoise], batch: int, threads: int) -> Opened:
+def open_onnxruntime_cuda(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
     """Return the plan's ONNX graph of ``sigma`` on the GPU.
 
     Raises:
-        ModuleNotFoundError: ONNX Runtime is not installed.
         InputError: The plan holds no such graph, or not the bytes that it names.
         BackendError: There is no GPU, or a node of the graph cannot run there.
         OutOfMemoryError: The batch takes more memory than there is.
@@ -55,7 +55,7 @@ def open_onnxruntime_cuda(plan: Plan, sigma: float, noise: Sequence[InputNoise],
     def load() -> OrtDeviceProgram:
         graph = cuda_provider(queue.handle, captures=True)
         probe = cuda_provider(queue.handle, captures=False)
-        return OrtDeviceProgram(plan, sigma, batch, queue, "cuda", graph, probe, threads=threads)
+        return OrtDeviceProgram(plan, sigma, options.batch, queue, "cuda", graph, probe, threads=options.threads)
 
     return open_device(plan, noise, queue, load)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from purecert.engine.backends.graph import device_failure, is_out_of_memory
+from purecert.engine.backends.failures import device_failure, is_out_of_memory
 from purecert.engine.errors import BackendError
 from purecert.engine.plans.plan import BATCH_DIMENSION
 

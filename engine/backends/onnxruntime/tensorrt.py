@@ -18,15 +18,16 @@ from pathlib import Path
 
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
+from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram
 from purecert.engine.backends.onnxruntime.loaded_libraries import is_loaded
 from purecert.engine.backends.onnxruntime.session import Provider
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import BackendError, InputError
-from purecert.engine.files.canonical import canonical_json, sha256_hex
+from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.compiled_files import read_build_time, write_build_time
-from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
+from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
+from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
 _log = logging.getLogger("purecert")
@@ -42,31 +43,28 @@ _OPTIONS = {
 }
 
 
-def open_onnxruntime_tensorrt(
-    plan: Plan, sigma: float, noise: Sequence[InputNoise], batch: int, threads: int, *, trust: bool
-) -> Opened:
+def open_onnxruntime_tensorrt(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
     """Return the plan's ONNX graph of ``sigma`` in engines for this GPU, built now unless they are in the cache.
 
     Raises:
-        ModuleNotFoundError: ONNX Runtime is not installed.
         InputError: The engines in the plan's cache are not this machine's.
         BackendError: There is no GPU or no TensorRT, or a node of the graph cannot run there.
         OutOfMemoryError: The batch takes more memory than there is.
     """
-    queue = PycudaQueue()
+    queue, batch = PycudaQueue(), options.batch
 
     def load() -> OrtDeviceProgram:
         _load_tensorrt()
         path, origin = _engine_file(plan, sigma, batch, queue)
         with tempfile.TemporaryDirectory() as folder:
-            stored = read_trusted(path, origin, trust=trust) if path.is_file() else None
+            stored = read_trusted(path, origin, trust=options.trust) if path.is_file() else None
             if stored is not None:
                 unpack_engines(stored, Path(folder))
             else:
                 _log.warning("building %s in batches of %d; it takes a while and is done once", path.stem, batch)
             provider = Provider(name="TensorrtExecutionProvider", options=_options(queue, folder))
             began = time.perf_counter()
-            program = OrtDeviceProgram(plan, sigma, batch, queue, "cuda", provider, None, threads=threads)
+            program = OrtDeviceProgram(plan, sigma, batch, queue, "cuda", provider, None, threads=options.threads)
             found = pack_engines(Path(folder))
             if stored is None:
                 stored = found
@@ -135,15 +133,12 @@ def _engine_file(plan: Plan, sigma: float, batch: int, queue: PycudaQueue) -> tu
     # An interrupted installation leaves folders without a name.
     installed = [(d.metadata["Name"], d.version) for d in distributions() if "Name" in d.metadata]
     made_from = {
-        "schema": _SCHEMA,
-        "graph": plan.graph(sigma).sha256,
         "batch": batch,
         "hardware": queue.hardware(),
         "versions": {name: number for name, number in installed if name.lower().startswith(packages)},
         "options": _OPTIONS,
     }
-    origin = sha256_hex(canonical_json(made_from).encode())
-    return plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-ort-tensorrt-{origin[:16]}.engines", origin
+    return compiled_file(plan, sigma, "ort-tensorrt", ".engines", _SCHEMA, made_from)
 
 
 def _options(queue: PycudaQueue, folder: str) -> dict[str, str]:

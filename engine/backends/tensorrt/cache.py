@@ -15,6 +15,7 @@ from purecert.engine.backends.tensorrt.target import Target
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, write_atomically
 from purecert.engine.files.strict_json import read_document
+from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
@@ -84,8 +85,7 @@ def open_engine(
         CheckError: The engine does not compute in the plan's precision.
         OutOfMemoryError: The builder ran out of memory.
     """
-    origin = _origin(plan.graph(sigma).sha256, batch, library, target)
-    path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{library}-{origin[:16]}.engine"
+    path, origin = _engine_file(plan, sigma, batch, library, target)
     if not path.is_file() or (options is not None and options != _read_description(path).options):
         _build_into(path, origin, plan, sigma, batch, library, target, options or BuildOptions())
     content = read_trusted(path, origin, trust=trust)
@@ -99,10 +99,9 @@ def open_engine(
     )
 
 
-def _origin(graph: str, batch: int, library: LibraryName, target: Target) -> str:
-    """Return a digest of everything that an engine is made from."""
-    made_from = {"graph": graph, "batch": batch, **_maker(library, target)}
-    return sha256_hex(canonical_json({"schema": _SCHEMA, **made_from}).encode())
+def _engine_file(plan: Plan, sigma: float, batch: int, library: LibraryName, target: Target) -> tuple[Path, str]:
+    """Return where an engine lies, and a digest of everything that it is made from."""
+    return compiled_file(plan, sigma, library, ".engine", _SCHEMA, {"batch": batch, **_maker(library, target)})
 
 
 def _maker(library: LibraryName, target: Target) -> dict[str, object]:

@@ -10,7 +10,8 @@ from purecert.engine.backends.device.array import DeviceArray, RawArray
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
-from purecert.engine.backends.opened import Opened
+from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.backends.tensorrt.library import LibraryName, failure, library_version, listen, load_library
 from purecert.engine.backends.tensorrt.target import Target
@@ -21,10 +22,10 @@ from purecert.engine.plans.plan import GraphInput, Plan, PlanRecord
 _LABEL = "label"
 
 
-def open_tensorrt(
-    plan: Plan, sigma: float, noise: Sequence[InputNoise], batch: int, library_name: LibraryName, *, trust: bool
-) -> Opened:
+def open_tensorrt(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
     """Return the plan's engine of ``sigma`` for this GPU, built now unless this machine has done it before.
+
+    The backend's name is the library's: tensorrt or tensorrt-rtx.
 
     Raises:
         InputError: The engine in the plan's cache is not this machine's.
@@ -32,13 +33,14 @@ def open_tensorrt(
         CheckError: The engine computes in another precision than the plan says.
         OutOfMemoryError: Building or the batch takes more memory than there is.
     """
-    library = load_library(library_name)
+    name: LibraryName = "tensorrt-rtx" if options.name == "tensorrt-rtx" else "tensorrt"
+    library = load_library(name)
     queue = PycudaQueue()
     target = Target(gpu=queue.name, capability=queue.capability)
 
     def load() -> TensorrtProgram:
-        engine = open_engine(plan, sigma, batch, library_name, target, None, trust=trust)
-        return TensorrtProgram(library, library_name, engine, plan.record, batch, queue)
+        engine = open_engine(plan, sigma, options.batch, name, target, None, trust=options.trust)
+        return TensorrtProgram(library, name, engine, plan.record, options.batch, queue)
 
     return open_device(plan, noise, queue, load)
 

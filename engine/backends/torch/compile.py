@@ -9,7 +9,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,19 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from purecert.engine.backends.graph import batch_failure
+from purecert.engine.backends.device.opening import open_device
+from purecert.engine.backends.failures import batch_failure
+from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
-from purecert.engine.backends.torch.program import CompiledProgram
-from purecert.engine.backends.torch.queue import TorchQueue
+from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
+from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.errors import BackendError, InputError
-from purecert.engine.files.canonical import canonical_json, sha256_hex
-from purecert.engine.plans.compiled_files import read_build_time, write_build_time
-from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
+from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
+from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
 _log = logging.getLogger("purecert")
@@ -50,6 +54,23 @@ _TRIAL_SECONDS = 60  # the longest that the C++ compiler is tried before the min
 _MAX_ELEMENTS = 2**31 - 1  # of a batch: kernels count them in 32 bits
 
 
+def open_torch_device(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
+    """Return the plan's program of ``sigma``, compiled for the GPU (torch-cuda) or for the host (torch-compiled).
+
+    Raises:
+        InputError: The program is absent or not this machine's.
+        BackendError: There is no such device, or the program cannot run there.
+        OutOfMemoryError: The batch is too large for the device.
+    """
+    queue = CudaQueue() if options.name == "torch-cuda" else HostQueue(options.threads)
+
+    def load() -> TorchProgram:
+        compiled = open_program(plan, sigma, options.batch, queue, trust=options.trust)
+        return TorchProgram(compiled, plan.record.precision)
+
+    return open_device(plan, noise, queue, load)
+
+
 def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, trust: bool) -> CompiledProgram:
     """Return the program of ``sigma``, compiled now unless this machine has done it before.
 
@@ -68,8 +89,7 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, tru
     forbid_rounding()
     with queue.entered():
         inputs = _inputs(plan, batch, queue.device)
-        origin = _origin(plan.graph(sigma).sha256, inputs, queue)
-        path = plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{queue.device.type}-{origin[:16]}.pt2"
+        path, origin = compiled_file(plan, sigma, queue.device.type, ".pt2", _SCHEMA, _made_from(inputs, queue))
         if not path.is_file():
             content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
             _compile_into(path, content, inputs, origin)
@@ -85,17 +105,14 @@ def _check_batch(plan: Plan, batch: int) -> None:
         raise InputError(f"expected a batch of at most {most} rows of this plan, got {batch}; choose a smaller --batch")
 
 
-def _origin(graph: str, inputs: tuple[Tensor, ...], queue: TorchQueue) -> str:
-    """Return a digest of everything that a compiled file is made from; it takes inputs of these strides unchecked."""
-    made_from = {
-        "schema": _SCHEMA,
-        "graph": graph,
+def _made_from(inputs: tuple[Tensor, ...], queue: TorchQueue) -> dict[str, object]:
+    """Return what a compiled file depends on beside the graph; it takes inputs of these strides unchecked."""
+    return {
         "inputs": [[str(rows.dtype), list(rows.shape), list(rows.stride())] for rows in inputs],
         "hardware": queue.hardware(),
         "versions": queue.versions(),
         "options": OPTIONS[queue.device.type] | queue.compiled_for(),
     }
-    return sha256_hex(canonical_json(made_from).encode())
 
 
 def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:

@@ -9,11 +9,21 @@ import torch
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import HostGraph, input_buffers, pytorch_failures
+from purecert.engine.backends.failures import pytorch_failures
+from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
+from purecert.engine.backends.host import open_on_host
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import BackendError
 from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import read_trusted
+
+
+def open_torch(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
+    """Return the plan's program of ``sigma``, run operator by operator on the host; raises as ``TorchGraph``."""
+    graph = TorchGraph(plan, sigma, options.batch, options.threads, trust=options.trust)
+    return open_on_host(plan, noise, graph)
 
 
 @final

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from purecert.engine.backends.device.array import DeviceArray
 from purecert.engine.backends.device.native import BatchKernels, cuda_kernels, host_kernels
 from purecert.engine.backends.device.queue import DeviceQueue
-from purecert.engine.backends.graph import pytorch_failures
+from purecert.engine.backends.failures import pytorch_failures
 from purecert.engine.backends.torch.array import TorchArray, torch_dtype
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu

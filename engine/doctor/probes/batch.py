@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, Segment
-from purecert.engine.backends.opening import BackendOptions, open_backend
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.doctor.machine import UnusableError
 from purecert.engine.doctor.probes import small_plan
 from purecert.engine.plans.plan import Plan, read_plan

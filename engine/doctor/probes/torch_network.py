@@ -12,10 +12,10 @@ from torch import Tensor
 
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.backends.device.opening import open_device
-from purecert.engine.backends.graph import HostGraph, input_buffers
+from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import HostBackend
-from purecert.engine.backends.opened import Opened
-from purecert.engine.backends.opening import BackendOptions, checked_backend
+from purecert.engine.backends.opening import checked_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.doctor.machine import UnusableError
@@ -114,7 +114,7 @@ def run_loop(backend: str, folder: Path) -> str:
 
 
 def _noise(plan: Plan) -> list[InputNoise]:
-    return noise_of_inputs(plan.record.inputs, small_plan.SIGMA, small_plan.SEED, 1)
+    return noise_of_inputs(len(plan.record.inputs), small_plan.SIGMA, small_plan.SEED, 1)
 
 
 def _counted(opened: Opened, plan: Plan, backend: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from purecert.engine.backends.opening import BACKENDS, BackendOptions, open_backend
+from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.registry import BACKENDS, BackendOptions
 from purecert.engine.doctor.examination import EXAMINATIONS, examine
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu

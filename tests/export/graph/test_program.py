@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
-from purecert.engine.plans.onnx_probe import with_output
 from purecert.engine.plans.plan import GraphInput, Plan, Precision
+from purecert.engine.plans.protocol_buffers import with_output
 from purecert.export.fusing.fuse import FusedModel
 from purecert.export.fusing.precision import to_half
 from purecert.export.graph.program import export_program, onnx_bytes

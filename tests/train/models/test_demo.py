@@ -44,7 +44,7 @@ def test_it_says_what_it_is(demo: Model) -> None:
     assert (demo.input_shape, demo.classes, demo.data) == ((1, 8, 8), 10, "digits:train")
     assert demo.class_names == tuple("0123456789")
     assert "engine-train digits" in demo.sources[0]
-    assert demo.licence
+    assert demo.licence == "Apache-2.0, the purecert authors; made from UCI optdigits (CC BY 4.0)"
 
 
 # Chance is .1; the standard deviation of an accuracy over 500 images is at most .022.

@@ -13,8 +13,9 @@ import torch
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, Segment
 from purecert.engine.backends.device.loop import BATCHES_PER_SUBMISSION, DeviceBackend, max_pieces
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
-from purecert.engine.backends.opened import Opened
-from purecert.engine.backends.opening import BackendOptions, checked_backend, open_backend
+from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.opening import checked_backend, open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.compile import open_program
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue
@@ -49,7 +50,7 @@ def _eager(plan: Plan, batch: int, call: Callable[..., Any] | None = None) -> Co
 def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | None = None) -> Backend:
     queue, options = HostQueue(1), BackendOptions(name="torch-cuda", batch=batch, probe_rows=batch)
     own = TorchProgram(program, "fp16")
-    noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
+    noise = noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1)
 
     def backend(info: BackendInfo) -> DeviceBackend:
         placed = info if placement is None else replace(info, placement=placement)
@@ -60,7 +61,7 @@ def _open(plan: Plan, program: CompiledProgram, batch: int, placement: str | Non
 
 
 def _step(plan: Plan, program: CompiledProgram) -> DeviceStep:
-    noise = noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1)
+    noise = noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1)
     return DeviceStep(HostQueue(1), TorchProgram(program, "fp16"), noise, plan.record, 8, max_pieces())
 
 

@@ -16,7 +16,8 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram, cuda_provider
 from purecert.engine.backends.onnxruntime.session import CPU, Provider, open_session
 from purecert.engine.backends.onnxruntime.tensorrt import pack_engines, unpack_engines
-from purecert.engine.backends.opening import BackendOptions, checked_backend, open_backend
+from purecert.engine.backends.opening import checked_backend, open_backend
+from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.queue import HostQueue
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import load_dataset
@@ -39,7 +40,7 @@ def _device_backend(plan: Plan) -> Backend:
     def load() -> OrtDeviceProgram:
         return OrtDeviceProgram(plan, _SIGMA, _BATCH, queue, "cpu", host, host, threads=1)
 
-    opened = open_device(plan, noise_of_inputs(plan.record.inputs, _SIGMA, _SEED, 1), queue, load)
+    opened = open_device(plan, noise_of_inputs(len(plan.record.inputs), _SIGMA, _SEED, 1), queue, load)
     options = BackendOptions(name="onnxruntime-cuda", batch=_BATCH, threads=1, probe_rows=_BATCH)
     return checked_backend(opened, plan, _SIGMA, _SEED, options, _DIGITS.images, _DIGITS.indices)
 

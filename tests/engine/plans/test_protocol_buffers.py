@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from purecert.engine.plans.onnx_probe import with_output
+from purecert.engine.plans.protocol_buffers import with_output
 from support.plans import linear_plan
 
 _WEIGHT = np.arange(-6, 6, dtype=np.float32)

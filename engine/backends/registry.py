@@ -1,0 +1,87 @@
+"""The table of backends: a row says what a backend needs installed and which function opens it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from purecert.engine.backends.graph import Opened
+from purecert.engine.errors import InputError
+from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.plans.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendOptions:
+    """What the user chooses of a backend; all of it is part of run.json, but for ``trust``."""
+
+    name: str = "onnxruntime"
+    batch: int = 256
+    threads: int = 1
+    probe_rows: int = 1000  # rows of the row check
+    trust: bool = False  # load cached programs that this machine did not make
+
+    def __post_init__(self) -> None:
+        if self.name not in BACKENDS:
+            raise InputError(f"expected a backend out of {', '.join(BACKENDS)}, got {self.name!r}")
+        for what in ("batch", "threads", "probe_rows"):
+            if getattr(self, what) < 1:
+                raise InputError(f"expected {what} of at least 1, got {getattr(self, what)}")
+
+
+Opener = Callable[[Plan, float, Sequence[InputNoise], BackendOptions], Opened]
+"""Loads the plan's graph of one sigma, whose inputs take that noise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendKind:
+    """One row of the table."""
+
+    extra: str  # of purecert, which installs what the backend needs
+    opener: Callable[[], Opener]  # imports the runtime, so it is called for the chosen backend only
+
+
+def _onnxruntime() -> Opener:
+    from purecert.engine.backends.onnxruntime.cpu import open_onnxruntime
+
+    return open_onnxruntime
+
+
+def _torch() -> Opener:
+    from purecert.engine.backends.torch.eager import open_torch
+
+    return open_torch
+
+
+def _torch_device() -> Opener:
+    from purecert.engine.backends.torch.compile import open_torch_device
+
+    return open_torch_device
+
+
+def _tensorrt() -> Opener:
+    from purecert.engine.backends.tensorrt.program import open_tensorrt
+
+    return open_tensorrt
+
+
+def _onnxruntime_cuda() -> Opener:
+    from purecert.engine.backends.onnxruntime.gpu import open_onnxruntime_cuda
+
+    return open_onnxruntime_cuda
+
+
+def _onnxruntime_tensorrt() -> Opener:
+    from purecert.engine.backends.onnxruntime.tensorrt import open_onnxruntime_tensorrt
+
+    return open_onnxruntime_tensorrt
+
+
+BACKENDS: dict[str, BackendKind] = {
+    "onnxruntime": BackendKind(extra="cpu", opener=_onnxruntime),
+    "torch": BackendKind(extra="export", opener=_torch),
+    "torch-compiled": BackendKind(extra="export", opener=_torch_device),
+    "torch-cuda": BackendKind(extra="export", opener=_torch_device),
+    "tensorrt": BackendKind(extra="tensorrt", opener=_tensorrt),
+    "tensorrt-rtx": BackendKind(extra="tensorrt-rtx", opener=_tensorrt),
+    "onnxruntime-cuda": BackendKind(extra="gpu-ort", opener=_onnxruntime_cuda),
+    "onnxruntime-tensorrt": BackendKind(extra="gpu-ort-tensorrt", opener=_onnxruntime_tensorrt),
+}

@@ -1,0 +1,44 @@
+"""Every place that names the licence, the authors or the version names the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import purecert
+from purecert.train.models.checkpoints import demo_model_path, load_model
+
+_ROOT = Path(__file__).parents[2]
+_LICENCE, _AUTHORS = "Apache-2.0", "the purecert authors"
+
+
+def _citation(key: str) -> list[str]:
+    """Return the file's own entries of ``key``, without those of the papers, which are indented further."""
+    return re.findall(rf"^(?:  - )?{key}: (.*)$", (_ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_licence_is_whole_and_names_the_authors() -> None:
+    text = (_ROOT / "LICENSE").read_text()
+    assert re.findall(r"^ {3}(\d)\. ", text, re.MULTILINE) == list("123456789")
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert re.search(rf"^   Copyright \d{{4}} {_AUTHORS}$", text, re.MULTILINE)
+
+
+def test_the_package_the_citation_and_the_demo_say_the_same() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["license"], project["license-files"]) == (_LICENCE, ["LICENSE"])
+    assert project["authors"] == [{"name": _AUTHORS}]
+    assert (_citation("license"), _citation("name")) == ([_LICENCE], [_AUTHORS])
+    assert load_model(demo_model_path()).licence.startswith(f"{_LICENCE}, {_AUTHORS};")
+    for page in ("CONTRIBUTING.md", "train/demo/README.md"):
+        assert f"{_LICENCE}, {_AUTHORS}" in (_ROOT / page).read_text()
+
+
+def test_the_version_is_one() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    assert _citation("version") == [project["version"]] == [purecert.__version__]
+
+
+def test_the_citation_names_files_that_exist() -> None:
+    named = re.findall(r"\b(?:engine|train|kernels)/[\w/.]*\w", (_ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert not [name for name in named if not (_ROOT / name).exists()]
