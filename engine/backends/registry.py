@@ -11,7 +11,7 @@ from purecert.engine.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendOptions:
-    """What the user chooses of a backend; all of it is part of run.json, but for ``trust``."""
+    """What the user chooses of a backend; all of it but ``trust`` is part of run.json."""
 
     name: str = "onnxruntime"
     batch: int = 256
