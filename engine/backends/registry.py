@@ -1,4 +1,7 @@
-"""The table of backends: a row says what a backend needs installed and which function opens it."""
+"""The table of backends: a row says what a backend needs installed and which function opens it.
+
+A new backend is a folder with its opener, and a row here. The doctor examines it under the same name.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
