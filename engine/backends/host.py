@@ -33,7 +33,7 @@ def open_on_host(plan: Plan, noise: Sequence[InputNoise], graph: HostGraph) -> O
 
 @final
 class HostBackend(Backend):
-    """A host graph behind one worker thread, which keeps placements and submissions in order."""
+    """A host graph run by one worker thread, which keeps placements and submissions in order."""
 
     def __init__(
         self, graph: HostGraph, noise: Sequence[InputNoise], info: BackendInfo, classes: int, slots: int
@@ -83,7 +83,7 @@ class HostBackend(Backend):
         return counts
 
     def _fill(self, pieces: Sequence[Piece]) -> None:
-        """Write the noisy rows of ``pieces``, which lie end to end, and zeros into the rows that nobody asked for."""
+        """Write the noisy rows of ``pieces``, which lie end to end, and zeros into the rows of padding."""
         addresses = np.array([[p.slot, self._image_index[p.slot], p.phase, p.first, p.count] for p in pieces], np.int64)
         start, end = pieces[0].row, pieces[-1].row + pieces[-1].count
         for noise, buffer in zip(self._noise, self._graph.inputs, strict=True):

@@ -38,7 +38,7 @@ def packed_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Pie
 def static_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Piece]]:
     """Yield the pieces of each batch with each draw at row ``draw % batch``, so that a draw never changes its place.
 
-    Pieces share a batch only where one begins at the row behind the other's last: as neighbouring draws do.
+    Pieces share a batch only where one begins at the row after the other's last, as neighbouring draws do.
     """
     pieces: list[Piece] = []
     for position, segment in enumerate(segments):

@@ -1,4 +1,7 @@
-"""The table of backends: a row says what a backend needs installed and which function opens it."""
+"""The table of backends: a row says what a backend needs installed and which function opens it.
+
+A new backend is a folder with its opener, and a row here. The doctor examines it under the same name.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from purecert.engine.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendOptions:
-    """What the user chooses of a backend; all of it is part of run.json, but for ``trust``."""
+    """What the user chooses of a backend; all of it but ``trust`` is part of run.json."""
 
     name: str = "onnxruntime"
     batch: int = 256

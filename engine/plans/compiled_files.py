@@ -41,7 +41,7 @@ def read_build_time(path: Path) -> float:
     """Return the seconds that making ``path`` took.
 
     Raises:
-        InputError: Nothing tells them.
+        InputError: The file beside it is absent or damaged.
     """
     described = path.with_suffix(".json")
     try:

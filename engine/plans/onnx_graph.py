@@ -31,7 +31,7 @@ FORBIDDEN = {
 PRODUCTS = frozenset(
     ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMul", "MatMulInteger", "QLinearMatMul")
 ) | {"Gemm", "Einsum", "Attention"}
-# Nodes that pass weights on as they are, but for their shape or type.
+# Nodes that pass weights on, in another shape or type at most.
 _PASS_ON = frozenset(("Cast", "Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Expand"))
 
 # Nodes that give the extents of a value, not what is in it.

@@ -30,13 +30,13 @@ def write_trusted(path: Path, content: bytes, bound_to: str) -> None:
         bound_to: What the file was made from (the digest of the graph); another origin makes the tag invalid.
     """
     path.parent.mkdir(exist_ok=True)
-    # The tag first: whoever dies in between leaves no file, and not one of our own that looks foreign.
+    # The tag first: a crash in between leaves no file, rather than one of this machine that looks foreign.
     write_atomically(tag_path(path), (_tag_line(path.name, content, bound_to) + "\n").encode())
     write_atomically(path, content)
 
 
 def read_trusted(path: Path, bound_to: str, *, trust: bool = False) -> bytes:
-    """Return the bytes of ``path``, which this machine wrote for ``bound_to`` (or, with ``trust``, anybody).
+    """Return the bytes of ``path``, which this machine wrote for ``bound_to``; with ``trust``, whoever wrote them.
 
     Raises:
         InputError: The file is absent, or it does not carry this machine's tag.
@@ -69,7 +69,7 @@ def _found_line(path: Path) -> str:
 
 
 def _tag_line(name: str, content: bytes, bound_to: str) -> str:
-    """Return what a tag file says: the tag, and for those who cannot know it, what the file was made from."""
+    """Return what a tag file says: the tag, and what the file was made from, for ``is_of_this_machine``."""
     return f"{_tag(name, content, bound_to)} {bound_to}"
 
 

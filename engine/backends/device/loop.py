@@ -30,12 +30,12 @@ def max_pieces() -> int:
 
 @final
 class DeviceBackend(Backend):
-    """A device step behind a queue; one thread waits for the counts, and the caller never does."""
+    """A device step and its queue; one thread waits for the counts, and the caller never does."""
 
     def __init__(self, step: DeviceStep, info: BackendInfo) -> None:
         self._step, self._info = step, info
         self._image_index = np.zeros(step.images.shape[0], np.int64)
-        self._staged: list[NDArray[Any]] = []  # host memory of copies that nobody has waited for
+        self._staged: list[NDArray[Any]] = []  # host memory of copies that may not be done
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="purecert")
 
     @property
@@ -101,7 +101,7 @@ class DeviceBackend(Backend):
         self._staged.clear()
 
     def _enqueue(self, segments: Sequence[Segment]) -> tuple[Callable[[], None], NDArray[np.int32], list[Any]]:
-        """Enqueue a submission; return how to wait, where the counts come to lie, and what must live until then."""
+        """Enqueue a submission; return how to wait, where the counts will be, and what must live until then."""
         step, queue = self._step, self._step.queue
         batches = packed_batches if self._info.placement == "row_invariant" else static_batches
         pieces = list(batches(segments, self._info.batch))
@@ -109,7 +109,7 @@ class DeviceBackend(Backend):
         staged = queue.host_buffer(words.shape, np.int32)
         np.copyto(staged, words.view(np.int32))
         counts = queue.host_buffer((len(segments), step.counts.shape[1]), np.int32)
-        # Until somebody has waited, the device may copy from and to these, also where the rest cannot be enqueued.
+        # Until that wait is over, the device may copy from and to these, also where the rest cannot be enqueued.
         self._staged += [staged, counts]
         with queue.entered():
             queue.write(step.row_map.part(0, len(words)), staged)

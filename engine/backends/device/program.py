@@ -17,7 +17,7 @@ class DeviceProgram(LoadedGraph):
 
     @abstractmethod
     def labels(self) -> DeviceArray:
-        """Enqueue the graph on its inputs; return where its labels, int32 [batch], come to lie."""
+        """Enqueue the graph on its inputs; return where its labels, int32 [batch], will be."""
 
     @property
     @abstractmethod

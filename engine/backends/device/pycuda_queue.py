@@ -39,7 +39,7 @@ class PycudaQueue(DeviceQueue):
         with self.failures():
             self._device = self._driver.Device(0)  # CUDA_VISIBLE_DEVICES says which one that is
             self._context = self._device.retain_primary_context()
-        self._events: list[Any] = []  # not waited for by anybody
+        self._events: list[Any] = []  # waited for, and free for the next mark
         self._lock = Lock()
         self._allocations: list[Any] = []
         self._graphs: list[int] = []

@@ -1,4 +1,4 @@
-"""The map that tells a device which draw each row of a submission is (kernels/include/purecert/row_map.h)."""
+"""The map from each row of a submission to its draw, as a device reads it (kernels/include/purecert/row_map.h)."""
 
 from collections.abc import Sequence
 

@@ -32,7 +32,8 @@ def open_onnxruntime(plan: Plan, sigma: float, noise: Sequence[InputNoise], opti
 class OrtGraph(HostGraph):
     """The plan's ONNX graph of one sigma in ONNX Runtime.
 
-    Nothing is copied on the way in or out: inputs and labels are bound to arrays of ours.
+    Nothing is copied on the way in or out: inputs and labels are bound to the arrays that noise is written to and
+    labels are read from.
     """
 
     def __init__(self, plan: Plan, sigma: float, batch: int, threads: int) -> None:

@@ -27,7 +27,7 @@ _NO_CPU = "session.disable_cpu_ep_fallback"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
-    """An execution provider and what it is told."""
+    """An execution provider and its options."""
 
     name: str
     options: dict[str, str] = field(default_factory=dict)

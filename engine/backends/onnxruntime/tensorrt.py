@@ -1,7 +1,7 @@
 """ONNX Runtime's TensorRT provider, whose engines are kept in the plan's cache under this machine's tag.
 
-The provider would read whatever lies in its cache folder, and an engine is native code. So it gets a fresh folder of
-ours, filled only from a file that was checked.
+The provider would read whatever lies in its cache folder, and an engine is native code. So it gets a fresh folder,
+filled only from a file whose tag was checked.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""One engine from one ONNX graph, for TensorRT and TensorRT-RTX alike, checked before anybody sees it.
+"""One engine from one ONNX graph, for TensorRT and TensorRT-RTX alike, checked before it is kept.
 
 TensorRT builds for the GPU that is here. TensorRT-RTX builds for any compute capability that it knows, without a GPU,
 and compiles the kernels where the engine is loaded.
@@ -64,7 +64,7 @@ def build_engine(
         onnx: A graph of the plan.
         record: The plan's record: inputs, precision, FP32 islands.
         batch: Rows of a call, at least 1.
-        target: What it shall run on; with TensorRT, the GPU that is here.
+        target: What it will run on; with TensorRT, the GPU that is here.
         options: How to search.
         timing_cache: What an earlier build of this library for this GPU measured.
 
@@ -158,7 +158,7 @@ def _configure(tools: _Tools, network: Any, record: PlanRecord, batch: int, opti
 
 
 def _aim(tools: _Tools, config: Any, target: Target) -> None:
-    """Set what the engine shall run on; TensorRT knows the GPU that is here only."""
+    """Set what the engine will run on; TensorRT builds for the GPU that is here only."""
     if tools.library == "tensorrt-rtx":
         config.num_compute_capabilities = 1
         config.set_compute_capability(_capabilities(tools.module)[target.capability], 0)
@@ -198,7 +198,7 @@ def _logged_report(tools: _Tools) -> str:
 def _ends(engine: Any, batch: int) -> str:
     """Return the engine's inputs and outputs as lines of a report, where the inspector has given names only.
 
-    The engine tells the batch as -1, as the graph does, though the profile allows ``batch`` alone.
+    The engine gives the batch as -1, as the graph does, though the profile allows ``batch`` alone.
     """
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     return "\n".join(

@@ -1,6 +1,6 @@
 """Engines in a plan's cache: built on first use, and read back only with this machine's tag.
 
-An engine is native code. Nothing here deserialises one, and nobody else should without these bytes' tag checked.
+An engine is native code. Nothing here deserialises one, and other code may do so only with bytes whose tag was checked.
 """
 
 import json
@@ -41,7 +41,7 @@ class EngineFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Described:
-    """What lies beside an engine; it is told to people only."""
+    """What is kept beside an engine: how it was built, and what was found in it."""
 
     schema: str
     library: str
@@ -74,7 +74,7 @@ def open_engine(
         sigma: The noise std of the graph.
         batch: Rows of a call.
         library: Which library builds it.
-        target: What it shall run on.
+        target: What it will run on.
         options: How to search; an engine that was found with others is built again. None takes any engine that is
             there, and searches with the defaults where there is none.
         trust: Read an engine that this machine did not build; it can run any code.

@@ -1,4 +1,4 @@
-"""What type a layer of an engine multiplies a product in, as far as the library's report tells.
+"""What type a layer of an engine multiplies a product in, as far as the library's report shows.
 
 A report names a layer's tensors and their types, and not which of its constants are which weights. Weights are known
 again by name, extents or count; a library also pads them, lays several together, or cuts them in slices.
@@ -48,9 +48,9 @@ def holders(layers: Sequence[LayerNote], product: Product) -> list[tuple[LayerNo
 def judge(layer: LayerNote, product: Product, held: Held) -> Verdict:
     """Return what a layer that holds the weights ``held`` says of the type in which it multiplies ``product``.
 
-    Types are the network's own, so a layer that reads one type computes in it, but for a cast within the layer. A half
+    Types are the network's own, so a layer that reads one type computes in it, unless it holds a cast. A half
     product reads half, and what else it reads passes through a cast; an FP32 product reads FP32, or half through one.
-    Where constants are its weights, one of them must have its type; where none can be told to be, what the layer
+    Where constants are its weights, one of them must have its type; where none is known to be, what the layer
     reads decides, unless all other constants speak against it.
     """
     own = _own_type(product)

@@ -66,7 +66,7 @@ class Heard:
             _log.warning("TensorRT: %s", _one_line(message))
 
     def why(self) -> str:
-        """Return the last errors in one line, for a message of ours."""
+        """Return the last errors in one line, for an error message."""
         return "; ".join(self.errors) or "it does not say why"
 
 

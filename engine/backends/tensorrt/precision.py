@@ -41,12 +41,12 @@ def check_precision(
 
     Every product needs a layer that computes it in its own type, as ``judge`` says, among those with its weights or
     else among those that name it; and no layer that names it may only be computing it in another. A product that is
-    the same for every row may also have no layer, or none that tells its type.
+    the same for every row may also have no layer, or none that shows its type.
 
     Raises:
         BackendError: A product is named by no layer, the engine has other inputs or outputs than the plan, or it
             needs a plugin, a loop or several streams.
-        CheckError: A product is computed in another precision, or in one that cannot be told; the message names its
+        CheckError: A product is computed in another precision, or in one that no layer shows; the message names its
             ONNX node and the layer.
     """
     _check_ends(report, record, batch)
@@ -100,7 +100,7 @@ def _check_product(product: Product, layers: Sequence[LayerNote]) -> None:
     elif product.is_fixed:
         return
     else:
-        found = f"which cannot be told of {describe(verdicts[0][1], product)}"
+        found = f"which is not shown by {describe(verdicts[0][1], product)}"
     raise CheckError(
         f"expected node {product.node} in {wanted}, {found}; the engine is not used: choose another version or backend"
     )

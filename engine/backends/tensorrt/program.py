@@ -47,7 +47,7 @@ def open_tensorrt(plan: Plan, sigma: float, noise: Sequence[InputNoise], options
 
 @final
 class TensorrtProgram(DeviceProgram):
-    """An engine with one execution context, whose inputs and labels lie in memory of ours."""
+    """An engine with one execution context, whose inputs and labels lie in memory of the queue's."""
 
     def __init__(
         self,
@@ -114,9 +114,9 @@ class TensorrtProgram(DeviceProgram):
             del self._context, self._engine, self._runtime
 
     def _can_be_captured(self) -> bool:
-        """Ask the library after a first batch, where it tells.
+        """Ask the library after a first batch, where it can say.
 
-        TensorRT does not; nothing in our engines waits for the host: one profile, one shape, no streaming of weights.
+        TensorRT cannot; nothing in our engines waits for the host: one profile, one shape, no streaming of weights.
         """
         if not hasattr(self._context, "is_stream_capturable"):
             return True

@@ -41,7 +41,7 @@ class TensorNote:
 
     @property
     def is_matrix(self) -> bool:
-        """Return whether it has more than one extent above 1, or extents that are not told; a scale or bias has one."""
+        """Return whether it has more than one extent above 1, or extents not in the report; a scale or bias has one."""
         return not self.extents or sum(extent > 1 for extent in self.extents) > 1
 
 

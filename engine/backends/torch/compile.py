@@ -37,7 +37,7 @@ from purecert.engine.plans.trust import read_trusted, write_trusted
 _log = logging.getLogger("purecert")
 _SCHEMA = "purecert.compiled/1"
 
-# What the compiler is told. Matrix products are tried in several implementations; convolutions are left to cuDNN,
+# The options of the compiler. Matrix products are tried in several implementations; convolutions are left to cuDNN,
 # whose channels-last kernels are the fastest there are in half precision, and whose trial would take minutes.
 OPTIONS: dict[str, dict[str, Any]] = {
     "cuda": {
@@ -78,7 +78,7 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, tru
         plan: The plan; the compiled file goes into its cache, with this machine's tag.
         sigma: The noise std of the graph.
         batch: Rows of a call.
-        queue: Where it shall run.
+        queue: Where it will run.
         trust: Load cached files that this machine did not make; they can run any code.
 
     Raises:

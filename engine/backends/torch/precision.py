@@ -17,4 +17,4 @@ def forbid_rounding() -> None:
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cudnn.benchmark = False  # a trial whose winner no file keeps
     if torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32:
-        raise BackendError(f"PyTorch {torch.__version__} computes FP32 in TF32 though it was told not to")
+        raise BackendError(f"PyTorch {torch.__version__} computes FP32 in TF32 though that was turned off")

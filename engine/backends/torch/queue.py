@@ -51,7 +51,7 @@ class TorchQueue(DeviceQueue):
         _tensor(target).zero_()
 
     def upload(self, source: NDArray[Any]) -> TorchArray:
-        # A copy and no kernel of PyTorch's: benchmarks/gpu runs this under a sanitizer of ours.
+        # A copy and no kernel of PyTorch's: benchmarks/gpu/sanitize.py checks the kernels that run here.
         with self.entered():
             return TorchArray(torch.from_numpy(source).to(self.device, copy=True))
 

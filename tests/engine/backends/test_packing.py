@@ -111,7 +111,7 @@ def test_votes_are_those_of_a_slow_count(
     counts = np.zeros((len(segments), classes + 1), np.int64)
     expected = [[0] * (classes + 1) for _ in segments]
     for pieces in batches(segments, batch):
-        # Rows that nobody asked for hold labels too, and those must not count.
+        # Rows of padding hold labels too, and those must not count.
         labels = generator.integers(-1, classes, batch, dtype=np.int32)
         add_votes(counts, pieces, labels)
         for segment, _, _, _, row in _draws(pieces):

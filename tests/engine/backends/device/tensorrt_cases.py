@@ -150,7 +150,7 @@ def test_placed_images_are_not_reused_before_they_are_copied(backend: Backend) -
 
 
 def test_an_engine_from_elsewhere_is_never_deserialised(plan: Plan, library: FakeLibrary, tmp_path: Path) -> None:
-    """Each: 200 random flips of a byte, another machine's engine, and another engine of ours under this one's name."""
+    """Each: 200 random flips of a byte, another machine's engine, and one made here under this one's name."""
     copy = read_plan(Path(shutil.copytree(plan.directory, tmp_path / "plan")))
     (path,) = (copy.directory / "cache").glob("*.engine")
     tag = path.with_name(path.name + ".tag")

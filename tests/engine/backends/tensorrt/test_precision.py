@@ -107,8 +107,8 @@ def test_a_half_product_in_another_precision_is_refused(half_plan: Plan, line: s
     ],
     ids=["cast", "cast without weights", "bias only", "nothing", "slices or a bias, and a table"],
 )
-def test_a_half_product_whose_type_cannot_be_told_is_refused_as_that(half_plan: Plan, line: str) -> None:
-    with pytest.raises(CheckError, match=r"expected node conv in half, which cannot be told of layer vague\w* of kind"):
+def test_a_half_product_whose_type_is_not_shown_is_refused_as_that(half_plan: Plan, line: str) -> None:
+    with pytest.raises(CheckError, match=r"expected node conv in half, which is not shown by layer vague\w* of kind"):
         _check(report(line), half_plan.record, _CONVOLUTION)
 
 
