@@ -47,6 +47,7 @@ def _import(path: Path, **choices: Any) -> Model:
     return import_model(ImportSpec(purifier=Source(kind="identity", path=None), classifier=source, **choices))
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("file", _FILES)
 @pytest.mark.parametrize("on_hub", [False, True], ids=["library", "hub"])
 def test_a_folder_gives_the_librarys_own_logits(tmp_path: Path, file: str, on_hub: bool) -> None:
@@ -119,6 +120,7 @@ def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_fold
 
 @pytest.mark.parametrize("on_hub", [False, True], ids=["library", "hub"])
 @pytest.mark.parametrize(
+@pytest.mark.shared
     ("name", "shape"), [("classifier.bias", [7]), ("vit.layers.1.mlp.fc2.weight", [24, 40])], ids=["head", "layer"]
 )
 def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, on_hub: bool, name: str, shape: list[int]) -> None:

@@ -25,6 +25,7 @@ def _denoised(network: nn.Module, x: Tensor, t: float, sigma_data: float) -> Ten
     return sigma_data**2 / variance * x + t * sigma_data / math.sqrt(variance) * raw
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "key", "label_scale", "atol"),
     [

@@ -150,6 +150,7 @@ def test_another_state_is_refused(state: object, words: str) -> None:
         train_state(state, "file")
 
 
+@pytest.mark.shared
 def test_a_published_checkpoint_holds_the_published_weights_bit_for_bit() -> None:
     weights = train_state(read_flax(shared("vectors/networks/jcm_checkpoint_A.msgpack")), "file")
     expected = golden("jcm_ncsnpp_A").state("params_ema/")
