@@ -37,30 +37,6 @@ def _places(folder: Path) -> dict[str, object]:
     return {"RESULTS": folder / "results", "WORK": folder, "COMMIT": "unknown", "BATCHES": 8, "BATCH": 8}
 
 
-def test_the_list_names_every_step_with_what_it_does() -> None:
-    done = _script("--list")
-    steps = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert done.returncode == 0
-    assert {
-        "check-image",
-        "build",
-        "doctor",
-        "noise-check",
-        "pycuda-check",
-        "sanitize",
-        "noise-speed",
-        "matrix-rate",
-        "agreement",
-        "summary",
-    } <= set(steps)
-    for plan in ("vit", "wrn"):
-        assert {f"{what}-{plan}" for what in ("plan", "compile", "bench", "certify", "outside", "profile")} <= set(
-            steps
-        )
-    for backend in ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-tensorrt"):
-        assert f"backend-{backend}" in steps
-
-
 @pytest.mark.parametrize("arguments", [["nonsense"], ["build", "nonsense"], [""]])
 def test_an_unknown_step_is_refused_in_one_line_before_any_runs(arguments: list[str], tmp_path: Path) -> None:
     done = _script(*arguments, WORK=tmp_path / "work")
