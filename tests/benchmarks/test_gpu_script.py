@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "benchmarks" / "gpu.sh"
 # What the script reads: a test says it, and takes none of it over from whoever runs the tests.

@@ -89,6 +89,7 @@ def _random_images(shape: tuple[int, int, int]) -> Dataset:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "classes", "draws"), [((3, 32, 32), 1000, 400), ((3, 224, 224), 10, 20)])
 def test_many_classes_and_large_images_run(
     make_plan: MakePlan, tmp_path: Path, shape: tuple[int, int, int], classes: int, draws: int

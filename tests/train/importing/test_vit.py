@@ -97,6 +97,8 @@ def test_an_imported_model_survives_its_file(tmp_path: Path) -> None:
     assert re.fullmatch(r"hf-vit: vit/ with model\.safetensors, sha256 [0-9a-f]{64}", again.sources[1])
 
 
+@pytest.mark.slow
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["hf_vit_b16_cifar10", "hf_vit_b16_cifar10_hubnames"])
 @pytest.mark.parametrize("is_folder", [False, True], ids=["weights alone", "folder"])
 def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_folder: bool) -> None:
@@ -118,9 +120,9 @@ def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_fold
 # --- what does not fit
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("on_hub", [False, True], ids=["library", "hub"])
 @pytest.mark.parametrize(
-@pytest.mark.shared
     ("name", "shape"), [("classifier.bias", [7]), ("vit.layers.1.mlp.fc2.weight", [24, 40])], ids=["head", "layer"]
 )
 def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, on_hub: bool, name: str, shape: list[int]) -> None:
