@@ -54,6 +54,7 @@ def test_fp16_and_fp32_plans_vote_alike(fp16_plan: Plan, fp32_plan: Plan, digits
     assert np.abs(half - full).sum() <= 2 * (5 + 4 * 5**0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_plan_with_extra_noise_runs(
     random_network: FusedModel, make_plan: MakePlan, digits: Dataset, tmp_path: Path, backend: str

@@ -200,6 +200,7 @@ def test_any_text_is_a_log_or_an_input_error(text: str) -> None:
 _read = cache(read_cohen_tsv)  # ten thousand lines each
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_every_published_radius_follows_from_an_integer_count() -> None:
     trials, alpha = 100_000, 1e-3
