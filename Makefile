@@ -1,5 +1,5 @@
 # make demo   environment, install, export, certify, verify and report on real images
-# make test   environment, install, all tests
+# make test   environment, install, the tests; make test-all: those that are marked slow too
 # make audit  the full audit of noise and procedures; make nightly: test batteries on the random words
 #
 # On a machine without a GPU, save the download:
@@ -20,7 +20,7 @@ SIZE := $(if $(TORCH_INDEX),under 1 GB,several GB unless your package index offe
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt \
   $(wildcard kernels/*.cmake kernels/src/* kernels/include/purecert/*)
 
-.PHONY: demo test audit nightly lint check-machine clean
+.PHONY: demo test test-slow test-all audit nightly lint check-machine clean
 
 demo: $(VENV)/installed
 	$(BIN)/engine-export demo -o $(DEMO)/plan-fp32 --precision fp32 $(SIGMAS:%=--sigma %) --force
@@ -33,8 +33,15 @@ demo: $(VENV)/installed
 	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report --force
 
 # One thread each: two processes whose threads wait for each other on two cores take many times as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(VENV)/installed
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 # What the tests sample, in full, with the reports that are committed: noise, planted faults, procedures.
 AUDIT := benchmarks/results/audit

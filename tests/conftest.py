@@ -11,12 +11,18 @@ from hypothesis import settings
 from purecert.engine.noise.rows import NoisePath
 from support.commands import engine
 from support.noise_paths import PATHS, missing_path
+from support.shared_files import reads_shared
 
 # A busy machine is no failed test.
 settings.register_profile("purecert", deadline=None)
 settings.load_profile("purecert")
 
 _REDUCED_DRAWS = "400"  # the gate itself is tested in tests/export; here it only has to be passed
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let only tests that are marked for it read ../shared."""
+    reads_shared.set(item.get_closest_marker("shared") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)

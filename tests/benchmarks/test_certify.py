@@ -89,6 +89,7 @@ def test_a_command_that_fails_says_why_and_is_told_as_that(constant: Plan, tmp_p
         certify_by_engine(Engine(backend="no-such", plan=constant.directory), _work(500), 0, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_peak_memory_of_a_run_does_not_grow_with_n(constant: Plan, tmp_path: Path) -> None:
     from certifying.engine_side import HOST, Engine
     from certifying.memory import measure_memory
@@ -99,6 +100,7 @@ def test_peak_memory_of_a_run_does_not_grow_with_n(constant: Plan, tmp_path: Pat
     assert growth.growth < 2 * 2**20  # about a byte a draw: even their labels alone would take 8 MB
 
 
+@pytest.mark.slow
 def test_the_fields_loop_draws_n0_and_n_rows_of_every_image_and_certifies_them(demo_plan: Path) -> None:
     from certifying.field_side import certify_by_field
 
@@ -161,6 +163,7 @@ def test_memory_and_outside_write_what_they_find(demo_plan: Path, tmp_path: Path
     assert all(0 < seconds < 60 for seconds in outside["parts"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -177,6 +180,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(arguments: list[str], wo
     assert words in line
 
 
+@pytest.mark.slow
 def test_plans_of_another_model_are_refused(constant: Plan, tmp_path: Path) -> None:
     done = _certify("pairs", "--engine", f"onnxruntime={constant.directory}", "--work", tmp_path / "work")
     assert done.returncode == 2

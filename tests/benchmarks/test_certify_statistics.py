@@ -29,6 +29,7 @@ def _compare(votes: NDArray[np.int64], other: NDArray[np.int64]) -> Any:
     return compare_votes(np.ones(len(votes), np.int64), votes, other)
 
 
+@pytest.mark.slow
 def test_p_values_of_sides_that_are_the_same_are_spread_as_they_claim() -> None:
     generator, shares = np.random.default_rng(1), np.linspace(0.5, 0.999, 8)
     found = [_compare(_votes(generator, shares, 1000), _votes(generator, shares, 1000)) for _ in range(250)]

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 _PROGRAM = Path(__file__).parents[2] / "benchmarks" / "early_stopping_picture.py"
 # Every draw of the first image succeeded (0.5 * 3.8115); the second abstained, so it is taken for a coin.
 _ROWS = ["idx\tlabel\tpredict\tradius\tcorrect\ttime", "0\t1\t1\t1.91\t1\t1.0", *["1\t1\t-1\t0.0\t0\t1.0"] * 10]

@@ -59,6 +59,7 @@ def _sanitize(folder: Path, report: str, exit_code: int = 0) -> subprocess.Compl
 _REPORTS = f"case $2 in racecheck) printf '{_NO_HAZARD}' ;; *) printf '{_CLEAN}' ;; esac".replace("\n", "\\n")
 
 
+@pytest.mark.slow
 def test_clean_reports_of_every_tool_pass(tmp_path: Path) -> None:
     done = _sanitize(tmp_path, _REPORTS)
     assert done.returncode == 0, done.stderr
@@ -71,6 +72,7 @@ def test_clean_reports_of_every_tool_pass(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("report", "exit_code"), [("", 0), (_REPORTS, 9)])
 def test_silence_and_a_bad_exit_code_are_no_clean_reports(report: str, exit_code: int, tmp_path: Path) -> None:
     done = _sanitize(tmp_path, report, exit_code)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "benchmarks" / "gpu.sh"
 # What the script reads: a test says it, and takes none of it over from whoever runs the tests.
@@ -35,30 +37,6 @@ def _program(*arguments: str, cwd: Path, **variables: object) -> subprocess.Comp
 def _places(folder: Path) -> dict[str, object]:
     """Return what gpu.sh tells its programs, for one that is called without it."""
     return {"RESULTS": folder / "results", "WORK": folder, "COMMIT": "unknown", "BATCHES": 8, "BATCH": 8}
-
-
-def test_the_list_names_every_step_with_what_it_does() -> None:
-    done = _script("--list")
-    steps = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert done.returncode == 0
-    assert {
-        "check-image",
-        "build",
-        "doctor",
-        "noise-check",
-        "pycuda-check",
-        "sanitize",
-        "noise-speed",
-        "matrix-rate",
-        "agreement",
-        "summary",
-    } <= set(steps)
-    for plan in ("vit", "wrn"):
-        assert {f"{what}-{plan}" for what in ("plan", "compile", "bench", "certify", "outside", "profile")} <= set(
-            steps
-        )
-    for backend in ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-tensorrt"):
-        assert f"backend-{backend}" in steps
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["build", "nonsense"], [""]])

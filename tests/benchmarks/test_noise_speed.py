@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 _ROUNDS = 2
 

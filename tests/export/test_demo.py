@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +11,8 @@ from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.plans.trust import read_trusted
 from purecert.export.gate.parity import DEFAULT_DRAWS, run_gate
+
+pytestmark = pytest.mark.slow
 
 _SIGMA = 0.5
 

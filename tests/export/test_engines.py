@@ -21,6 +21,8 @@ from purecert.export.commands import export_command
 from purecert.export.engines import build_ahead
 from purecert.export.fusing.fuse import FusedModel
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rtx() -> None:

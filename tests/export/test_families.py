@@ -12,6 +12,8 @@ from purecert.export.pipeline import ExportSpec, export_plan
 from purecert.train.models.checkpoints import Model
 from support.small_models import CLASSIFIERS, PURIFIERS, trained_model
 
+pytestmark = pytest.mark.slow
+
 _SIGMA = 0.12
 
 

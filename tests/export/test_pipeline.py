@@ -55,6 +55,7 @@ def test_fp16_and_fp32_plans_vote_alike(fp16_plan: Plan, fp32_plan: Plan, digits
     assert np.abs(half - full).sum() <= 2 * (5 + 4 * 5**0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_plan_with_extra_noise_runs(
     random_network: FusedModel, make_plan: MakePlan, digits: Dataset, tmp_path: Path, backend: str
@@ -90,6 +91,7 @@ def _random_images(shape: tuple[int, int, int]) -> Dataset:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "classes", "draws"), [((3, 32, 32), 1000, 400), ((3, 224, 224), 10, 20)])
 def test_many_classes_and_large_images_run(
     make_plan: MakePlan, tmp_path: Path, shape: tuple[int, int, int], classes: int, draws: int

@@ -129,6 +129,7 @@ def test_a_hostile_program_without_a_tag_or_with_a_made_up_one_is_refused(
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_a_program_of_another_machine_is_refused_and_loaded_only_on_trust(
     plan: Plan, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[2]
 _SOURCE = _ROOT / "kernels" / "src" / "batch_cuda.cu"
 _ARCHITECTURES = (80, 86, 89, 90, 100, 120)  # of kernels/cuda_module.cmake

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _KERNELS = Path(__file__).parents[2] / "kernels"
 # As CMakeLists.txt has them.
 _OPTIONS = {"avx2": ["-mavx2", "-mf16c"], "avx512": ["-mavx512f", "-mavx512bw"]}

@@ -3,15 +3,13 @@
 import csv
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
-_SHARED = Path(__file__).parents[2].parent / "shared"
+from support.shared_files import shared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -25,13 +23,6 @@ class Golden:
         """Return the weights under the keys after ``param:`` and ``prefix``."""
         start = f"param:{prefix}"
         return {key.removeprefix(start): value for key, value in self.arrays.items() if key.startswith(start)}
-
-
-def shared(path: str) -> Path:
-    """Return a file beside the repository, or skip the test."""
-    if not (_SHARED / path).exists():
-        pytest.skip(f"../shared/{path} is not on this machine")
-    return _SHARED / path
 
 
 def golden(name: str) -> Golden:

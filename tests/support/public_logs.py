@@ -1,14 +1,9 @@
 """Logs as another program writes them: SciPy's bound and quantile, Python's format, and nothing of ours."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
-import pytest
 from scipy import special
-
-LOGS = Path(__file__).parents[3] / "shared" / "data" / "logs"
-needs_logs = pytest.mark.skipif(not LOGS.exists(), reason="the logs of ../shared/data are not there")
 
 HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
 

@@ -9,6 +9,7 @@ from purecert.train.models.checkpoints import load_model
 from support.commands import engine
 
 
+@pytest.mark.slow
 def test_a_trial_run_writes_a_model_and_talks_on_stderr(tmp_path: Path) -> None:
     output = tmp_path / "model.pt"
     ended = engine("train", "digits", "-o", output, "--steps-scale", "1e-9", "--seed", "3").expect(0)

@@ -1,5 +1,6 @@
 """Bad input ends in one line that says what was expected, what came and what to do, and changes nothing."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from purecert.engine.commands.certify import certify_command
 from purecert.engine.files.canonical import sha256_hex
 from support.commands import Ended, engine, engine_arguments
 
 
-def _certify(plan: Path, out: Path, *changes: str) -> Ended:
+def _arguments(plan: Path, out: Path, *changes: str) -> list[str | Path]:
     options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1"}
     options |= {"--batch": "64", "--probe-rows": "64"}
     options |= dict(zip(changes[::2], changes[1::2], strict=True))
-    return engine("certify", "--plan", plan, "--out", out, *(part for pair in options.items() for part in pair))
+    return ["--plan", plan, "--out", out, *(part for pair in options.items() for part in pair)]
+
+
+def _certify(plan: Path, out: Path, *changes: str) -> Ended:
+    return engine("certify", *_arguments(plan, out, *changes))
 
 
 def _refused(ended: Ended, words: str, code: int = 2) -> None:
@@ -25,35 +31,44 @@ def _refused(ended: Ended, words: str, code: int = 2) -> None:
     assert ended.out == ""
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("--sigma", "0", "sigma > 0"),
-        ("--sigma", "-1", "sigma > 0"),
-        ("--sigma", "nan", "sigma > 0"),
-        ("--sigma", "much", "not a valid float"),
-        ("--sigma", "0.3", "fused for sigma 0.5"),
-        ("--n", "0", "n in [1,"),
-        ("--n", "5", "to certify anything"),
-        ("--n", "1099511627776", "n in [1,"),
-        ("--n", "2.5", "not a valid integer"),
-        ("--n0", "0", "n0 in [1,"),
-        ("--alpha", "0", "alpha in [1e-90, 0.5)"),
-        ("--alpha", "1", "alpha in [1e-90, 0.5)"),
-        ("--alpha", "0.5", "alpha in [1e-90, 0.5)"),
-        ("--seed", "-1", "seed in [0, 2^64)"),
-        ("--seed", "18446744073709551616", "seed in [0, 2^64)"),
-        ("--batch", "0", "batch of at least 1"),
-        ("--backend", "tpu", "backend out of onnxruntime, torch"),
-        ("--data", "digits:test[5:5]", "image"),
-        ("--data", "digits:test[::0]", "digits:test[::0]"),
-        ("--data", "imagenet:test", "imagenet"),
-        ("--data", "cifar10:test", "--data-dir"),
-    ],
-)
-def test_a_bad_option_is_refused(demo_plan: Path, tmp_path: Path, option: str, value: str, words: str) -> None:
-    _refused(_certify(demo_plan, tmp_path / "run", option, value), words)
-    assert not (tmp_path / "run").exists()
+_BAD_OPTIONS = [
+    ("--sigma", "0", "sigma > 0"),
+    ("--sigma", "-1", "sigma > 0"),
+    ("--sigma", "nan", "sigma > 0"),
+    ("--sigma", "much", "not a valid float"),
+    ("--sigma", "0.3", "fused for sigma 0.5"),
+    ("--n", "0", "n in [1,"),
+    ("--n", "5", "to certify anything"),
+    ("--n", "1099511627776", "n in [1,"),
+    ("--n", "2.5", "not a valid integer"),
+    ("--n0", "0", "n0 in [1,"),
+    ("--alpha", "0", "alpha in [1e-90, 0.5)"),
+    ("--alpha", "1", "alpha in [1e-90, 0.5)"),
+    ("--alpha", "0.5", "alpha in [1e-90, 0.5)"),
+    ("--seed", "-1", "seed in [0, 2^64)"),
+    ("--seed", "18446744073709551616", "seed in [0, 2^64)"),
+    ("--batch", "0", "batch of at least 1"),
+    ("--backend", "tpu", "backend out of onnxruntime, torch"),
+    ("--data", "digits:test[5:5]", "image"),
+    ("--data", "digits:test[::0]", "digits:test[::0]"),
+    ("--data", "imagenet:test", "imagenet"),
+    ("--data", "cifar10:test", "--data-dir"),
+]
+
+
+def test_every_bad_option_is_refused(demo_plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value, words in _BAD_OPTIONS:
+        _refused(_certify_here(capsys, demo_plan, tmp_path / "run", option, value), words)
+        assert not (tmp_path / "run").exists(), f"{option} {value}"
+
+
+def _certify_here(capsys: pytest.CaptureFixture[str], plan: Path, out: Path, *changes: str) -> Ended:
+    """Run engine-certify in this process: one of its own would take seconds to start."""
+    with pytest.raises(SystemExit) as end:
+        certify_command.main([os.fspath(part) for part in _arguments(plan, out, *changes)], prog_name="engine-certify")
+    said = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return Ended(code=end.value.code, out=said.out, err=said.err)
 
 
 def test_a_missing_option_is_named() -> None:

@@ -78,6 +78,7 @@ def test_the_native_modules_are_what_can_be_imported(said: dict[str, Any]) -> No
     assert isinstance(built, list) == (find_spec("purecert._cuda") is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [name for name in EXAMINATIONS if name in BACKENDS and name != "torch-compiled"])
 def test_opening_a_backend_for_real_agrees(backend: str, said: dict[str, Any], demo_plan: Path) -> None:
     images = load_dataset("digits:test[:4]").images
@@ -90,6 +91,7 @@ def test_opening_a_backend_for_real_agrees(backend: str, said: dict[str, Any], d
         assert _usable(said)[backend]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_a_whole_plan_of_this_machine_is_tried_itself(backend: str, demo_plan_fp16: Path) -> None:
     said = report("--plan", demo_plan_fp16, "--backend", backend, code=0)

@@ -15,22 +15,20 @@ from purecert.engine.errors import InputError
 from purecert.engine.images.cifar10 import read_batch
 from purecert.engine.images.datasets import load_dataset
 from support.image_data import TouchWhenLoaded, labels_of
-
-_SHARED = Path(__file__).parents[4] / "shared" / "data"
-_needs_shared = pytest.mark.skipif(not _SHARED.exists(), reason="the data sets of ../shared/data are not there")
-
+from support.shared_files import shared
 
 # cifar10
 
 
-@_needs_shared
+@pytest.mark.shared
 @pytest.mark.slow  # unpacks 170 MB
 def test_cifar10_archive_holds_the_published_subset() -> None:
-    from_archive = load_dataset("cifar10:test[::20]", _SHARED)
+    data = shared("data")
+    from_archive = load_dataset("cifar10:test[::20]", data)
     assert from_archive.images.shape == (500, 3, 32, 32)
     assert from_archive.class_names[3] == "cat"
     # The same 500 images, kept apart by another program.
-    from_npz = load_dataset(f"npz:{_SHARED}/cifar10/cifar10_test_skip20_500.npz")
+    from_npz = load_dataset(f"npz:{data}/cifar10/cifar10_test_skip20_500.npz")
     assert from_archive.fingerprint == from_npz.fingerprint
 
 
@@ -111,9 +109,9 @@ def test_folder_of_the_data_sets_name_goes_first(tmp_path: Path) -> None:
     assert load_dataset("fashion_mnist:test", tmp_path).images.max() == 1
 
 
-@_needs_shared
+@pytest.mark.shared
 def test_fashion_mnist_is_the_published_one() -> None:
-    data = load_dataset("fashion_mnist:test", _SHARED)
+    data = load_dataset("fashion_mnist:test", shared("data"))
     assert data.images.shape == (10_000, 1, 28, 28)
     assert np.bincount(labels_of(data)).tolist() == [1000] * 10  # Xiao, Rasul and Vollgraf (2017): 1,000 per class
 

@@ -18,10 +18,8 @@ from purecert.engine.procedures.outcomes import Abstention, Certificate, Predict
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import read_run
 from support.records import begun
+from support.shared_files import shared
 from support.written_runs import written_record, written_run
-
-_LOGS = Path(__file__).parents[4] / "shared" / "data" / "logs"
-_needs_logs = pytest.mark.skipif(not _LOGS.exists(), reason="the logs of ../shared/data are not there")
 
 # Index, label, predicted class, and radius, None for an abstention.
 _ends = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 999), st.integers(0, 999), st.none() | st.floats(0, 4))
@@ -204,7 +202,8 @@ def test_any_text_is_a_log_or_an_input_error(text: str) -> None:
 _read = cache(read_cohen_tsv)  # ten thousand lines each
 
 
-@_needs_logs
+@pytest.mark.slow
+@pytest.mark.shared
 def test_every_published_radius_follows_from_an_integer_count() -> None:
     trials, alpha = 100_000, 1e-3
     successes = np.arange(trials // 2, trials + 1)
@@ -220,20 +219,19 @@ def test_every_published_radius_follows_from_an_integer_count() -> None:
         assert {row.radius for row in rows if row.predicted is None} == {0.0}
 
 
-@_needs_logs
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("method", "average_radii"),
     [("cohen", (0.424, 0.525, 0.511)), ("consistency", (0.552, 0.720, 0.756)), ("cat-rs", (0.562, 0.757, 0.815))],
 )
 def test_published_logs_have_the_published_average_radius(method: str, average_radii: tuple[float, ...]) -> None:
     for sigma, published in zip(("0.25", "0.5", "1.0"), average_radii, strict=True):
-        rows = _read(_LOGS / f"catrs/cifar10/noise_{sigma}/{method}/noise_{sigma}.tsv").rows
+        rows = _read(shared(f"data/logs/catrs/cifar10/noise_{sigma}/{method}/noise_{sigma}.tsv")).rows
         assert len(rows) == 10_000
         average = sum(row.radius for row in rows if row.correct and row.radius is not None) / len(rows)
         assert average == pytest.approx(published, abs=5e-4)  # published with 3 decimals
 
 
-@_needs_logs
 @pytest.mark.parametrize("end", ["0:00", "0:00:0", "0:"])
 def test_a_last_line_that_broke_off_inside_the_time_is_left_out(end: str) -> None:
     text = f"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t3\t3\t0.377\t1\t0:00:01.5\n1\t3\t3\t0.377\t1\t{end}"
@@ -248,8 +246,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
     assert [row.index for row in read_cohen_tsv(path).rows] == [10]
 
 
+@pytest.mark.shared
 def test_run_cut_short_is_read_as_far_as_it_goes() -> None:
-    rows = read_cohen_tsv(_LOGS / "consistency/cifar10/truncated_noise_0.50_1149").rows
+    rows = read_cohen_tsv(shared("data/logs/consistency/cifar10/truncated_noise_0.50_1149")).rows
     assert [row.index for row in rows] == list(range(9))
 
 
@@ -259,7 +258,8 @@ def _row(index: int, label: int, predicted: int, radius: float | None) -> Line:
 
 
 def _published() -> list[tuple[Path, float]]:
+    logs = shared("data/logs")
     return [
         (path, float(re.findall(r"noise_([0-9.]+)", path.name)[0].rstrip(".")))
-        for path in sorted([*_LOGS.glob("catrs/**/*.tsv"), *_LOGS.glob("consistency/imagenet/noise_*")])
+        for path in sorted([*logs.glob("catrs/**/*.tsv"), *logs.glob("consistency/imagenet/noise_*")])
     ]

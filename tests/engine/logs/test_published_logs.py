@@ -9,7 +9,9 @@ from purecert.engine.logs.accuracy import best_at_each_radius
 from purecert.engine.logs.checking import LogCheck, Question, check_log
 from purecert.engine.logs.fingerprint import Sampling
 from purecert.engine.logs.reading import read_log
-from support.public_logs import LOGS, needs_logs
+from support.shared_files import shared
+
+pytestmark = pytest.mark.shared
 
 _RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Consistency Purification, Table 3, "Randomized Smoothing": every 20th image, n = 10,000, best sigma at each radius.
@@ -21,9 +23,10 @@ def _checked(path: Path, question: Question) -> LogCheck:
     return check_log(read_log(path), question)
 
 
-@needs_logs
+@pytest.mark.slow
 def test_every_published_row_is_explained_by_a_hundred_thousand_draws() -> None:
-    paths = sorted([*LOGS.glob("catrs/**/*.tsv"), *LOGS.glob("consistency/imagenet/noise_*")])
+    logs = shared("data/logs")
+    paths = sorted([*logs.glob("catrs/**/*.tsv"), *logs.glob("consistency/imagenet/noise_*")])
     rows = certified = 0
     for path in paths:
         check = _checked(path, Question(radii=_RADII))
@@ -38,11 +41,12 @@ def test_every_published_row_is_explained_by_a_hundred_thousand_draws() -> None:
     assert certified > 80_000
 
 
-@needs_logs
+@pytest.mark.slow
 def test_table_of_the_paper_comes_out_of_thinned_logs() -> None:
     question = Question(radii=_RADII, thin=10_000, every=20)
+    logs = shared("data/logs/catrs/cifar10")
     anew = [
-        check_log(read_log(LOGS / f"catrs/cifar10/noise_{sigma}/cohen/noise_{sigma}.tsv"), question, position)
+        check_log(read_log(logs / f"noise_{sigma}/cohen/noise_{sigma}.tsv"), question, position)
         for position, sigma in enumerate(("0.25", "0.5", "1.0"))
     ]
     best = best_at_each_radius([check.accuracies[-1] for check in anew])
@@ -51,9 +55,8 @@ def test_table_of_the_paper_comes_out_of_thinned_logs() -> None:
     assert accuracies == pytest.approx(_PAPER, abs=0.5)
 
 
-@needs_logs
 def test_run_cut_short_is_too_short_to_be_told() -> None:
-    path = LOGS / "consistency/cifar10/truncated_noise_0.50_1149"
+    path = shared("data/logs/consistency/cifar10/truncated_noise_0.50_1149")
     check = _checked(path, Question(radii=_RADII))
     assert check.told is None
     assert Sampling(n=100_000, alpha=1e-3, sigma=0.5) in [each.sampling for each in check.settings]

@@ -22,6 +22,7 @@ from support.noise_audit.words import word_findings
 _TESTS = noise_tests(QUICK, seed=20_260_101)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _TESTS)
 def test_noise_follows_its_law_and_is_independent(name: str) -> None:
     findings = _TESTS[name](Kernel())
@@ -29,10 +30,12 @@ def test_noise_follows_its_law_and_is_independent(name: str) -> None:
     assert [finding for finding in findings if not finding.passed] == []
 
 
+@pytest.mark.slow
 def test_words_of_both_halves_are_uniform_and_independent(shim: Shim) -> None:
     assert [finding for finding in word_findings(shim, QUICK.word_chunks, seed=1) if not finding.passed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "table",
     [*map(smoothing_noise, SIGMAS), extra_noise(), NoiseTable(scale=Fraction(1, 3))],

@@ -11,6 +11,8 @@ from support.noise_audit.source import Kernel, Segments
 from support.noise_audit.suite import QUICK, noise_tests
 from support.noise_vectors import published_rows
 
+pytestmark = pytest.mark.slow
+
 _TESTS = noise_tests(QUICK, seed=20_260_101)
 _CAUGHT = 1e-9  # a thousand times less likely than what the audit calls a failure
 _CAUGHT_BY: Mapping[Fault, Sequence[str]] = {

@@ -55,19 +55,20 @@ def test_z_is_the_clipped_sum_of_image_and_draw(path: NoisePath) -> None:
             row += 1
 
 
-@pytest.mark.parametrize("sigma", _SIGMAS)
-def test_the_three_formats_hold_the_same_integers(sigma: float, path: NoisePath) -> None:
+def test_the_three_formats_hold_the_same_integers(path: NoisePath) -> None:
     segments = _random_segments(np.random.default_rng(1), 20)
-    whole = _filled(segments, sigma=sigma, path=path)
-    assert whole.min() >= -2048
-    assert whole.max() <= 2047
-    for dtype in (np.float16, np.float32):
-        assert _filled(segments, sigma=sigma, dtype=dtype, path=path).tobytes() == whole.astype(dtype).tobytes()
+    for sigma in _SIGMAS:
+        whole = _filled(segments, sigma=sigma, path=path)
+        assert whole.min() >= -2048
+        assert whole.max() <= 2047
+        for dtype in (np.float16, np.float32):
+            found = _filled(segments, sigma=sigma, dtype=dtype, path=path)
+            assert found.tobytes() == whole.astype(dtype).tobytes(), f"sigma {sigma}, {dtype.__name__}"
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64, 256])
+@pytest.mark.parametrize("batch", [1, 7, 256])
 def test_batch_size_and_order_of_images_change_no_row(batch: int, path: NoisePath) -> None:
-    draws = 200
+    draws = 60
     addresses = [(slot, 100 + slot, phase, n) for slot in range(3) for phase in (0, 1) for n in range(draws)]
     whole = _filled(np.array([[slot, 100 + slot, phase, 0, draws] for slot in range(3) for phase in (0, 1)]), path=path)
     order = np.random.default_rng(batch).permutation(len(addresses))
@@ -228,10 +229,13 @@ _BAD_FILLS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.usefixtures("_types_unchecked")
-@pytest.mark.parametrize(("changed", "words"), _BAD_FILLS)
-def test_a_bad_fill_is_refused_in_the_same_words_by_every_path(
-    changed: dict[str, Any], words: str, path: NoisePath
-) -> None:
+def test_every_bad_fill_is_refused_in_the_same_words_by_every_path(path: NoisePath) -> None:
+    for changed, words in _BAD_FILLS:
+        _assert_refused(changed, words, path)
+
+
+def _assert_refused(changed: dict[str, Any], words: str, path: NoisePath) -> None:
+    """Assert that one change of a good fill is refused, and that the fill is accepted without it."""
     good: dict[str, Any] = {
         "out": np.empty((3, 8), dtype=np.int16),
         "segments": np.array([[0, 5, 0, 0, 2], [1, 6, 1, 9, 1]]),

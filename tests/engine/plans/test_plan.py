@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,20 +166,33 @@ _KINDS = {"": PlanRecord, "inputs[0]": GraphInput, "graphs[1]": SigmaGraph, "par
 _FIELDS = [(where, field.name) for where, kind in _KINDS.items() for field in fields(kind) if field.name != "schema"]
 
 
-@pytest.mark.parametrize(("where", "name"), _FIELDS)
-def test_a_missing_field_is_named(plan: Plan, where: str, name: str) -> None:
-    directory = _change(plan, lambda value: _records(value)[where].pop(name))
-    with pytest.raises(InputError, match=rf"missing fields \['{name}'\]") as refusal:
-        read_plan(directory)
-    assert where in str(refusal.value)
+def test_a_missing_field_is_named(plan: Plan) -> None:
+    for where, name in _FIELDS:
+        change = partial(_remove, where, name)
+        _assert_named(plan, change, where, rf"missing fields \['{name}'\]")
 
 
-@pytest.mark.parametrize(("where", "name"), _FIELDS)
-def test_a_mistyped_field_is_named(plan: Plan, where: str, name: str) -> None:
-    directory = _change(plan, lambda value: _records(value)[where].update({name: {"of": ["no", "field"]}}))
-    with pytest.raises(InputError, match=rf"{name}(\.of)?: expected") as refusal:
-        read_plan(directory)
+def test_a_mistyped_field_is_named(plan: Plan) -> None:
+    for where, name in _FIELDS:
+        change = partial(_mistype, where, name)
+        _assert_named(plan, change, where, rf"{name}(\.of)?: expected")
+
+
+def _remove(where: str, name: str, value: dict[str, Any]) -> None:
+    del _records(value)[where][name]
+
+
+def _mistype(where: str, name: str, value: dict[str, Any]) -> None:
+    _records(value)[where][name] = {"of": ["no", "field"]}
+
+
+def _assert_named(plan: Plan, change: Callable[[dict[str, Any]], None], where: str, words: str) -> None:
+    """Assert that a changed plan.json is refused with these words and the place of the change, and mend it."""
+    whole = (plan.directory / "plan.json").read_bytes()
+    with pytest.raises(InputError, match=words) as refusal:
+        read_plan(_change(plan, change))
     assert where in str(refusal.value)
+    (plan.directory / "plan.json").write_bytes(whole)
 
 
 @pytest.mark.parametrize("where", list(_KINDS))

@@ -52,6 +52,7 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
     assert max(int(key) for row in rows for phase in row["counts"] for key in phase) > 10  # type: ignore[attr-defined]  # parsed JSON
 
 
+@pytest.mark.slow
 def test_an_image_of_224_by_224(tmp_path: Path) -> None:
     """Brighter than grey or not: the mean of 150,528 noisy pixels is settled for any image off grey."""
     nodes = [
@@ -91,6 +92,7 @@ def random_plan(tmp_path: Path) -> Plan:
     return write_test_plan(tmp_path / "plan", nodes, constants, (1, 2, 3), noise_inputs=1, logits=None)
 
 
+@pytest.mark.slow
 def test_a_purifier_with_noise_of_its_own_runs_through_the_whole_path(random_plan: Plan, tmp_path: Path) -> None:
     images = np.random.default_rng(1).integers(0, 256, (4, 1, 2, 3), dtype=np.uint8)
     rows = _run_all_commands(random_plan.directory, _save(tmp_path / "x.npz", images, [0, 1, 0, 1]), tmp_path)

@@ -18,6 +18,7 @@ from support.procedure_audit.truth import binomial_tail, false_claim_probability
 from support.procedure_audit.whole_path import PixelCell, pixel_cells, tally_pixel
 
 
+@pytest.mark.slow
 def test_false_certificates_are_at_most_as_frequent_as_alpha_and_as_frequent_as_exact_sums_say() -> None:
     generator = np.random.default_rng(1)
     tallies = [tally_certificates(cell, 1_000, generator) for cell in certify_cells(1e-3)]
@@ -35,6 +36,7 @@ def test_the_images_under_a_claim_are_those_where_the_procedure_may_err_most(tri
         assert chance > 0.999999e-3 or "under" not in cell.name
 
 
+@pytest.mark.slow
 def test_wrong_predictions_are_at_most_as_frequent_as_alpha() -> None:
     generator = np.random.default_rng(2)
     tallies = [tally_predictions(cell, 1_000, generator) for cell in predict_cells(1e-3)]
@@ -43,6 +45,7 @@ def test_wrong_predictions_are_at_most_as_frequent_as_alpha() -> None:
     assert all(tally.is_within_chance for tally in tallies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", mutants(0.05), ids=lambda mutant: mutant.fault)
 def test_a_faulty_procedure_is_caught_and_the_right_one_is_not(mutant: Mutant) -> None:
     generator = np.random.default_rng(3)
@@ -52,6 +55,7 @@ def test_a_faulty_procedure_is_caught_and_the_right_one_is_not(mutant: Mutant) -
     assert faulty.deviations > 7  # where four are allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("trials", TRIALS)
 def test_no_probability_is_missed_more_often_than_alpha(trials: int, alpha: float) -> None:
@@ -61,6 +65,7 @@ def test_no_probability_is_missed_more_often_than_alpha(trials: int, alpha: floa
     assert 0 < coverage.sum_error < coverage.least_reserve
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_a_bound_that_is_too_high_by_a_billionth_is_seen(alpha: float) -> None:
     successes = np.arange(1, 1001)
@@ -68,6 +73,7 @@ def test_a_bound_that_is_too_high_by_a_billionth_is_seen(alpha: float) -> None:
     assert not exact_coverage(np.append(0, exact * (1 + 1e-9)), alpha, sample=20).holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", TRIALS)
 def test_p_values_of_predictions_are_never_below_the_exact_ones(trials: int) -> None:
     audited = audit_p_values(trials, ALPHAS)
@@ -75,12 +81,14 @@ def test_p_values_of_predictions_are_never_below_the_exact_ones(trials: int) -> 
     assert max(audited.worst_error.values()) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("invalid", [False, True])
 def test_no_image_is_answered_wrongly_more_often_than_alpha(alpha: float, invalid: bool) -> None:
     assert worst_wrong_answer(60, alpha, invalid=invalid).worst <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", pixel_cells(0.05), ids=lambda cell: f"{cell.successes} of {cell.n}")
 def test_false_certificates_of_the_whole_engine_are_as_frequent_as_alpha(tmp_path: Path, cell: PixelCell) -> None:
     tally = tally_pixel(tmp_path / "plan", cell, 1_000, seed=cell.successes)

@@ -32,6 +32,8 @@ from support.procedure_audit.sequential import (
 )
 from support.procedure_audit.simulation import Steps, run_in_step, together
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("rule", ["radii", "tolerance"])
 def test_false_certificates_with_a_look_after_every_draw_are_within_alpha_and_as_exact_sums_say(rule: str) -> None:

@@ -115,8 +115,12 @@ def test_another_spelling_of_the_same_values_is_refused(was: str, becomes: str) 
 
 
 @pytest.mark.parametrize("name", ["index", "label", "predicted", "p_lower", "radius", "counts"])
-@pytest.mark.parametrize("value", ["3", 3.5, True, [3], {"0": 1}, "invalid", 10**400, [{"0": 1.5}], [{"0": True}]])
-def test_a_forged_value_of_another_type_is_refused_though_its_checksum_is_right(name: str, value: object) -> None:
+def test_a_forged_value_of_another_type_is_refused_though_its_checksum_is_right(name: str) -> None:
+    for value in ("3", 3.5, True, [3], {"0": 1}, "invalid", 10**400, [{"0": 1.5}], [{"0": True}]):
+        _assert_forgery_is_seen(name, value)
+
+
+def _assert_forgery_is_seen(name: str, value: object) -> None:
     line = forged(encode_line(certified(0), _RUN), **{name: value})
     if type(value) is (float if name in ("p_lower", "radius") else int) and name != "counts":
         assert decode_line(line, _RUN) != certified(0)  # of the right type: only the run's arithmetic can tell
@@ -140,8 +144,12 @@ def test_a_forged_outcome_is_refused(outcome: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["index", "p_lower", "radius", "predicted", "label"])
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 10_000])
-def test_a_number_that_no_row_can_hold_is_refused(name: str, number: str) -> None:
+def test_a_number_that_no_row_can_hold_is_refused(name: str) -> None:
+    for number in ("NaN", "Infinity", "-Infinity", "1e999", "9" * 10_000):
+        _assert_number_is_refused(name, number)
+
+
+def _assert_number_is_refused(name: str, number: str) -> None:
     value = json.loads(encode_line(certified(0), _RUN))[name]
     line = encode_line(certified(0), _RUN).replace(f'"{name}":{value}', f'"{name}":{number}')
     assert number in line

@@ -18,11 +18,8 @@ from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import Summary, summarise, summary_json
 from purecert.engine.reports.table import AT_LEAST, table
+from support.shared_files import shared
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
-
-_COHEN = Path(__file__).parents[4] / "shared" / "data" / "logs" / "catrs" / "cifar10"
-_needs_logs = pytest.mark.skipif(not _COHEN.exists(), reason="the logs of ../shared/data are not there")
-
 
 # numbers
 
@@ -94,7 +91,7 @@ def test_run_that_has_finished_nothing_is_summarised() -> None:
     assert "incomplete: 0 of 10 images are finished" in table([summary])
 
 
-@_needs_logs
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("sigma", "radii", "published"),
     [  # analysis of the same logs by Salman et al. (2019), smoothing-adversarial
@@ -217,6 +214,7 @@ def _cells(text: str) -> list[dict[str, str]]:
 
 
 def _published_run(method: str, sigma: str) -> Run:
+    log = shared(f"data/logs/catrs/cifar10/noise_{sigma}/{method}/noise_{sigma}.tsv")
     rows = [
         Line(
             index=read.index,
@@ -226,6 +224,6 @@ def _published_run(method: str, sigma: str) -> Run:
             else Certificate(predicted=read.predicted, p_lower=0.9, radius=read.radius),
             counts=({}, {}),
         )
-        for read in read_cohen_tsv(_COHEN / f"noise_{sigma}" / method / f"noise_{sigma}.tsv").rows
+        for read in read_cohen_tsv(log).rows
     ]
     return written_run(Path(method), rows, written_record(len(rows), sigma=float(sigma)))

@@ -35,6 +35,7 @@ def test_a_run_repeated_with_its_seed_is_byte_identical(demo_plan: Path, tmp_pat
     assert _written(tmp_path / "one")[1].count(b"\n") == 12
 
 
+@pytest.mark.slow
 def test_without_a_seed_two_runs_draw_differently(demo_plan: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         arguments = [argument for argument in _certify_arguments(demo_plan, tmp_path / name) if argument != _SEED]
@@ -45,6 +46,7 @@ def test_without_a_seed_two_runs_draw_differently(demo_plan: Path, tmp_path: Pat
     assert not seeds[0]["seed_given"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_without_the_native_module_every_byte_is_the_same(demo_plan: Path, tmp_path: Path, backend: str) -> None:
     """Certify, resume and verify, with the kernel and with the torch fallback, on the same backend."""
@@ -65,6 +67,7 @@ def _cut(ledger: Path, rows: int) -> None:
     ledger.write_bytes(b"".join(lines[:rows]) + lines[rows][: len(lines[rows]) // 2])
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_ten_random_moments_ends_in_the_same_bytes(demo_plan: Path, tmp_path: Path) -> None:
     arguments = _certify_arguments(demo_plan, tmp_path / "killed", "--resume", images=60, n=1500)
     killed = sum(_start_and_kill(arguments, tmp_path / "killed", random.Random(moment)) for moment in range(10))
@@ -90,6 +93,7 @@ def _start_and_kill(arguments: list[str | Path], run: Path, chance: random.Rando
     return process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_the_two_backends_agree_on_the_noise_and_nearly_on_the_votes(demo_plan: Path, tmp_path: Path) -> None:
     for backend in ("onnxruntime", "torch"):
         _certify(demo_plan, tmp_path / backend, "--backend", backend)
@@ -106,6 +110,7 @@ def _estimate_votes(run: Path) -> list[dict[str, int]]:
     return [json.loads(line)["counts"][1] for line in (run / "certificates.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_an_fp16_plan_runs_and_says_what_it_was_executed_in(demo_plan_fp16: Path, tmp_path: Path) -> None:
     for backend, executed in (("onnxruntime", "fp32"), ("torch", "fp16")):
         _certify(demo_plan_fp16, tmp_path / backend, "--backend", backend)

@@ -17,9 +17,9 @@ from purecert.engine.statistics.bounds import (
     subtract_budget,
 )
 from support.procedure_audit.truth import binomial_tail
+from support.shared_files import shared
 
 _VECTORS = Path(__file__).parents[2] / "vectors" / "clopper_pearson.csv"
-_DSRS = Path(__file__).parents[4] / "shared" / "data" / "logs" / "dsrs"
 
 
 def test_every_published_row_is_met_from_below_within_2e_12() -> None:
@@ -61,10 +61,11 @@ def test_bound_grows_with_successes() -> None:
     assert np.all(np.diff(bounds) > 0)
 
 
-@pytest.mark.skipif(not _DSRS.exists(), reason="the DSRS logs of ../shared/data are not there")
+@pytest.mark.shared
 def test_counts_of_published_logs_invert_to_integers() -> None:
     trials, alpha = 50_000, 0.0005
-    rows = [line.split() for path in _DSRS.glob("*.txt") for line in path.read_text().splitlines() if line[:2] == "o "]
+    texts = [path.read_text() for path in shared("data/logs/dsrs").glob("*.txt")]
+    rows = [line.split() for text in texts for line in text.splitlines() if line[:2] == "o "]
     assert len(rows) >= 100
     # Two-sided in the logs: half of alpha below, as in a one-sided bound at alpha / 2.
     bounds = clopper_pearson_lower(np.arange(trials + 1), trials, alpha / 2)
@@ -74,9 +75,10 @@ def test_counts_of_published_logs_invert_to_integers() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
-def test_printed_radius_is_never_above_the_true_one(sigma: float) -> None:
+@pytest.mark.parametrize("step", [50, pytest.param(1, marks=pytest.mark.slow)])
+def test_printed_radius_is_never_above_the_true_one(sigma: float, step: int) -> None:
     trials = 100_000
-    successes = np.arange(trials // 2, trials + 1)
+    successes = np.arange(trials, trials // 2 - 1, -step)  # all successes are among them
     p_lower = clopper_pearson_lower(successes, trials, 1e-3)
     radii = certified_radius(sigma, p_lower)
     with mpmath.workdps(30):

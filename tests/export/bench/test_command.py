@@ -45,6 +45,7 @@ def _named(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {f"{row['row']['name']} {row['row']['variant']}".strip(): row for row in rows}
 
 
+@pytest.mark.slow
 def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, tmp_path: Path) -> None:
     backends = ["--backend", "onnxruntime", "--backend", "torch"]
     result = _bench("--plan", demo_plan_fp16, *_SHORT, *backends, "--out", tmp_path / "out", "--json")
@@ -80,6 +81,7 @@ def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, t
         assert place not in result.stdout
 
 
+@pytest.mark.slow
 def test_without_a_model_every_row_says_so_and_an_unusable_backend_is_a_row(foreign_plan: Path) -> None:
     result = _bench("--plan", foreign_plan, *_SHORT, "--backend", "onnxruntime", "--backend", "torch")
     assert result.exit_code == 0, result.output

@@ -75,6 +75,7 @@ def test_folding_leaves_the_model_as_it_was(purifier: str) -> None:
         assert all(torch.equal(after[key], value) for key, value in state.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("purifier", PURIFIERS)
 def test_nothing_in_the_graph_depends_on_sigma_alone_and_every_weight_is_used(purifier: str) -> None:
     model = small_model(purifier)

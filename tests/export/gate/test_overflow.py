@@ -43,7 +43,14 @@ def _clip(x: Tensor) -> Tensor:
     return x.clamp(-1, 1)
 
 
-@pytest.mark.parametrize("end", [_identity, torch.sigmoid, _clip], ids=["open", "sigmoid", "clip"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(_identity, id="open"),
+        pytest.param(torch.sigmoid, id="sigmoid", marks=pytest.mark.slow),
+        pytest.param(_clip, id="clip", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_that_leaves_half_is_refused_and_leaves_no_plan(
     end: Callable[[Tensor], Tensor], make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
@@ -56,6 +63,7 @@ def test_a_model_that_leaves_half_is_refused_and_leaves_no_plan(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_same_model_is_exported_in_fp32(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     plan = make_plan(FusedModel(Loud(torch.sigmoid)).eval().requires_grad_(False), tmp_path / "plan", "fp32")
     assert plan.record.precision == "fp32"

@@ -119,6 +119,7 @@ def test_fewer_draws_are_marked_and_all_of_them_are_counted(fp16_plan: Plan) -> 
         assert (parity.draws, parity.images, parity.reduced) == (480, 24, True)
 
 
+@pytest.mark.slow
 def test_the_full_gate_is_not_marked(fp32_plan: Plan, network: FusedModel) -> None:
     parity, _ = _gate(fp32_plan, network, load_dataset("digits:train"), 20_000)
     assert [(entry.draws, entry.images, entry.reduced) for entry in parity] == 2 * [(20_000, 100, False)]

@@ -23,6 +23,8 @@ from purecert.engine.plans.plan import Plan, Precision
 from purecert.export.fusing.fuse import FusedModel
 from support.rtx_build import build_for_sm89
 
+pytestmark = pytest.mark.slow
+
 MakePlan = Callable[..., Plan]
 
 
@@ -150,18 +152,16 @@ def _build(plan: Plan, onnx: bytes, batch: int) -> BuiltEngine:
     return build_engine("tensorrt-rtx", onnx, plan.record, batch, any_gpu("sm_89"), BuildOptions())
 
 
-@pytest.mark.parametrize("batch", [8, 1])
 @pytest.mark.parametrize("name", _NETWORKS)
-def test_a_plan_of_either_precision_gets_its_engine(
-    rtx: None, make_plan: MakePlan, tmp_path: Path, name: str, batch: int
-) -> None:
+def test_a_plan_of_either_precision_gets_its_engine(rtx: None, make_plan: MakePlan, tmp_path: Path, name: str) -> None:
     half = _plan(name, make_plan, tmp_path / "half", "fp16")
     full = _plan(name, make_plan, tmp_path / "full", "fp32")
-    in_half = _build(half, half.read_graph(half.record.graphs[0].sigma), batch).report
-    in_full = _build(full, full.read_graph(full.record.graphs[0].sigma), batch).report
-    assert len(in_half.fp32_products) == 1  # the head
-    assert in_full.half_products == 0
-    assert in_half.half_products == len(in_full.fp32_products) - 1 > 0
+    for batch in (8, 1):
+        in_half = _build(half, half.read_graph(half.record.graphs[0].sigma), batch).report
+        in_full = _build(full, full.read_graph(full.record.graphs[0].sigma), batch).report
+        assert len(in_half.fp32_products) == 1, f"batch {batch}"  # the head
+        assert in_full.half_products == 0, f"batch {batch}"
+        assert in_half.half_products == len(in_full.fp32_products) - 1 > 0, f"batch {batch}"
 
 
 @pytest.mark.parametrize("name", _NETWORKS)

@@ -89,6 +89,7 @@ def test_nodes_add_up_through_shapes_that_are_computed() -> None:
     assert count_flops(bytes(model.SerializeToString())) == 2 * (16 * 4 * 27 + 64 * 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("purifier", "classifier"),
     [("consistency, NCSN++", "ViT"), ("FFDNet", "WideResNet, block")],

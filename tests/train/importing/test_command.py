@@ -25,84 +25,82 @@ _FILM = f"--purifier film-ddpm=film.pt --purifier-config film.json {_RESNET} {_N
 _SONG_UNET = f"--purifier song-unet=song.pt --purifier-config song.json {_RESNET} {_NEW}"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        # what there is to import
-        (f"--purifier edm=ffdnet.pt {_RESNET} {_NEW}", "expected a purifier kind out of consistency-cifar10, .*'edm'"),
-        (f"--purifier ffdnet=ffdnet.pt --classifier vgg=x.pt {_NEW}", "expected a classifier kind out of .*'vgg'"),
-        (f"--purifier ffdnet {_RESNET} {_NEW}", "expected KIND=PATH, got 'ffdnet'; .*--list"),
-        (f"--purifier ffdnet= {_RESNET} {_NEW}", "expected KIND=PATH, got 'ffdnet='"),
-        (f"--purifier =ffdnet.pt {_RESNET} {_NEW}", "expected a purifier kind out of .*got ''"),
-        (f"--purifier ffdnet=ffdnet.pt --classifier cifar-resnet {_NEW}", "expected KIND=PATH, got 'cifar-resnet'"),
-        (f"--purifier identity=ffdnet.pt {_RESNET} {_NEW}", "expected identity alone, since it has no file"),
-        (f"--purifier ffdnet=ffdnet.pt --classifier identity {_NEW}", "expected a classifier kind out of"),
-        (f"--purifier identity --classifier cifar-resnet:20=classifier.pth {_NEW}", "got the name '20' after the kind"),
-        (f"--purifier identity --classifier timm=classifier.pth {_NEW}", "expected timm:NAME=FILE"),
-        (f"{_RESNET} {_NEW}", "Missing option '--purifier'"),
-        (f"--purifier identity {_RESNET}", "Missing option '-o'"),
-        # files
-        (f"--purifier ffdnet=absent.pt {_RESNET} {_NEW}", "absent.pt: cannot be read"),
-        (f"--purifier ffdnet=. {_RESNET} {_NEW}", "cannot be read .expected a file"),
-        (f"--purifier diffusers=absent {_RESNET} {_NEW}", r"absent/config\.json: cannot be read"),
-        (f"--purifier ffdnet=ffdnet.pt --classifier cifar-resnet=absent.pth {_NEW}", "absent.pth: cannot be read"),
-        (f"--purifier ffdnet=hostile.pt {_RESNET} {_NEW}", "holds posix.system, which is more than plain types"),
-        (f"--purifier edm-cifar10=hostile.pkl {_RESNET} {_NEW}", "holds posix.system"),
-        (f"--purifier identity --classifier wide-resnet=hostile.pt {_NEW}", "holds posix.system"),
-        (f"--purifier dncnn=film.pt {_RESNET} {_NEW}", "film.pt: weight 'model.0.weight' is missing"),
-        (f"--purifier identity --classifier wide-resnet=ffdnet.pt {_NEW}", "weight 'linear.weight' is missing"),
-        # choices
-        (f"{_FFDNET} --family blur", "expected a family out of gaussian for this kind, got 'blur'"),
-        (f"{_SONG_UNET} --family ddpm", "expected a family out of consistency, edm, ode for this kind, got 'ddpm'"),
-        (f"{_SONG_UNET} --steps 4", "expected no steps for family consistency"),
-        (f"{_SONG_UNET} --family edm --steps 4", "expected no steps for family edm"),
-        (f"{_FILM} --steps 4", "expected no steps for family ddpm"),
-        (f"{_FFDNET} --steps 4", "expected no steps for family gaussian"),
-        (f"{_SONG_UNET} --family ode --steps 0", "Invalid value for '--steps'"),
-        (f"{_FFDNET} --time-rule exact", "expected no time rule for family gaussian"),
-        (f"{_FILM} --time-rule closed-form", "time rule closed-form holds for the cosine schedule, not linear"),
-        (f"{_FILM} --time-rule exact", "expected one of first-above, closed-form, found 'exact'"),
-        (f"{_SONG_UNET} --time-rule first-above", "expected one of exact, nearest-2sigma, nearest-sigma, found"),
-        (f"{_SONG_UNET} --time-rule nearest", "Invalid value for '--time-rule'"),
-        (f"--purifier identity {_RESNET} {_NEW} --family ode", "expected no family with purifier identity"),
-        (f"--purifier identity {_RESNET} {_NEW} --steps 3", "expected no steps with purifier identity"),
-        (f"--purifier identity {_RESNET} {_NEW} --no-clip", "expected no clip with purifier identity"),
-        (f"--purifier identity {_RESNET} {_NEW} --purifier-config song.json", "no config with purifier identity"),
-        # the description of the network
-        (f"--purifier adm=adm.pt {_RESNET} {_NEW}", r"network: key '\w+' is missing"),
-        (f"--purifier adm=adm.pt --purifier-config no-order.json {_RESNET} {_NEW}", "key 'qkv_order' is missing"),
-        (f"{_FFDNET} --purifier-config broken.json", "broken.json: expected .*network and purifier as JSON"),
-        (f"{_FFDNET} --purifier-config deep.json", "deep.json: expected .*network and purifier as JSON"),
-        (f"{_FFDNET} --purifier-config list.json", "list.json: expected .* as a JSON object"),
-        (f"{_FFDNET} --purifier-config absent.json", "absent.json: cannot be read"),
-        (f"{_FFDNET} --purifier-config other.json", "unknown key 'networks'; known are network, purifier"),
-        (f"{_FFDNET} --purifier-config inner.json", "inner.json: expected objects under network and purifier"),
-        (f"{_FFDNET} --purifier-config field.json", "unknown key 'widht'"),
-        (f"{_FFDNET} --purifier-config value.json", "network.width: expected int, found str"),
-        # what does not fit together
-        (f"--purifier ffdnet=grey.pt {_RESNET} {_NEW}", r"images of \[3, 32, 32\].* pass through the purifier.*do not"),
-        (f"{_SONG_UNET} --image-size 32", "expected --image-size 8, which the purifier was made for, got 32"),
-        (f"{_FFDNET} --image-size 31", r"images of \[3, 31, 31\].* pass through the purifier"),
-        (f"{_FILM} --image-size 31", r"images of \[3, 31, 31\].* pass through the purifier"),
-        (f"{_FFDNET} --image-size 0", "Invalid value for '--image-size'"),
-        (f"{_FFDNET} --resize nearest", "Invalid value for '--resize'"),
-        (f"{_FFDNET} --preprocessing none", "Invalid value for '--preprocessing'"),
-        # where it goes
-        (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o old.pt", "old.pt: exists already; .* --force"),
-        (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o . --force", "expected a file name in a folder that exists"),
-        (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o absent/new.pt", "expected a file name in a folder that exists"),
-    ],
-)
-def test_a_refusal_is_one_line_and_exit_code_2_and_nothing_is_written(
-    folder: Path, run: Run, arguments: str, words: str
-) -> None:
+_REFUSALS = [
+    # what there is to import
+    (f"--purifier edm=ffdnet.pt {_RESNET} {_NEW}", "expected a purifier kind out of consistency-cifar10, .*'edm'"),
+    (f"--purifier ffdnet=ffdnet.pt --classifier vgg=x.pt {_NEW}", "expected a classifier kind out of .*'vgg'"),
+    (f"--purifier ffdnet {_RESNET} {_NEW}", "expected KIND=PATH, got 'ffdnet'; .*--list"),
+    (f"--purifier ffdnet= {_RESNET} {_NEW}", "expected KIND=PATH, got 'ffdnet='"),
+    (f"--purifier =ffdnet.pt {_RESNET} {_NEW}", "expected a purifier kind out of .*got ''"),
+    (f"--purifier ffdnet=ffdnet.pt --classifier cifar-resnet {_NEW}", "expected KIND=PATH, got 'cifar-resnet'"),
+    (f"--purifier identity=ffdnet.pt {_RESNET} {_NEW}", "expected identity alone, since it has no file"),
+    (f"--purifier ffdnet=ffdnet.pt --classifier identity {_NEW}", "expected a classifier kind out of"),
+    (f"--purifier identity --classifier cifar-resnet:20=classifier.pth {_NEW}", "got the name '20' after the kind"),
+    (f"--purifier identity --classifier timm=classifier.pth {_NEW}", "expected timm:NAME=FILE"),
+    (f"{_RESNET} {_NEW}", "Missing option '--purifier'"),
+    (f"--purifier identity {_RESNET}", "Missing option '-o'"),
+    # files
+    (f"--purifier ffdnet=absent.pt {_RESNET} {_NEW}", "absent.pt: cannot be read"),
+    (f"--purifier ffdnet=. {_RESNET} {_NEW}", "cannot be read .expected a file"),
+    (f"--purifier diffusers=absent {_RESNET} {_NEW}", r"absent/config\.json: cannot be read"),
+    (f"--purifier ffdnet=ffdnet.pt --classifier cifar-resnet=absent.pth {_NEW}", "absent.pth: cannot be read"),
+    (f"--purifier ffdnet=hostile.pt {_RESNET} {_NEW}", "holds posix.system, which is more than plain types"),
+    (f"--purifier edm-cifar10=hostile.pkl {_RESNET} {_NEW}", "holds posix.system"),
+    (f"--purifier identity --classifier wide-resnet=hostile.pt {_NEW}", "holds posix.system"),
+    (f"--purifier dncnn=film.pt {_RESNET} {_NEW}", "film.pt: weight 'model.0.weight' is missing"),
+    (f"--purifier identity --classifier wide-resnet=ffdnet.pt {_NEW}", "weight 'linear.weight' is missing"),
+    # choices
+    (f"{_FFDNET} --family blur", "expected a family out of gaussian for this kind, got 'blur'"),
+    (f"{_SONG_UNET} --family ddpm", "expected a family out of consistency, edm, ode for this kind, got 'ddpm'"),
+    (f"{_SONG_UNET} --steps 4", "expected no steps for family consistency"),
+    (f"{_SONG_UNET} --family edm --steps 4", "expected no steps for family edm"),
+    (f"{_FILM} --steps 4", "expected no steps for family ddpm"),
+    (f"{_FFDNET} --steps 4", "expected no steps for family gaussian"),
+    (f"{_SONG_UNET} --family ode --steps 0", "Invalid value for '--steps'"),
+    (f"{_FFDNET} --time-rule exact", "expected no time rule for family gaussian"),
+    (f"{_FILM} --time-rule closed-form", "time rule closed-form holds for the cosine schedule, not linear"),
+    (f"{_FILM} --time-rule exact", "expected one of first-above, closed-form, found 'exact'"),
+    (f"{_SONG_UNET} --time-rule first-above", "expected one of exact, nearest-2sigma, nearest-sigma, found"),
+    (f"{_SONG_UNET} --time-rule nearest", "Invalid value for '--time-rule'"),
+    (f"--purifier identity {_RESNET} {_NEW} --family ode", "expected no family with purifier identity"),
+    (f"--purifier identity {_RESNET} {_NEW} --steps 3", "expected no steps with purifier identity"),
+    (f"--purifier identity {_RESNET} {_NEW} --no-clip", "expected no clip with purifier identity"),
+    (f"--purifier identity {_RESNET} {_NEW} --purifier-config song.json", "no config with purifier identity"),
+    # the description of the network
+    (f"--purifier adm=adm.pt {_RESNET} {_NEW}", r"network: key '\w+' is missing"),
+    (f"--purifier adm=adm.pt --purifier-config no-order.json {_RESNET} {_NEW}", "key 'qkv_order' is missing"),
+    (f"{_FFDNET} --purifier-config broken.json", "broken.json: expected .*network and purifier as JSON"),
+    (f"{_FFDNET} --purifier-config deep.json", "deep.json: expected .*network and purifier as JSON"),
+    (f"{_FFDNET} --purifier-config list.json", "list.json: expected .* as a JSON object"),
+    (f"{_FFDNET} --purifier-config absent.json", "absent.json: cannot be read"),
+    (f"{_FFDNET} --purifier-config other.json", "unknown key 'networks'; known are network, purifier"),
+    (f"{_FFDNET} --purifier-config inner.json", "inner.json: expected objects under network and purifier"),
+    (f"{_FFDNET} --purifier-config field.json", "unknown key 'widht'"),
+    (f"{_FFDNET} --purifier-config value.json", "network.width: expected int, found str"),
+    # what does not fit together
+    (f"--purifier ffdnet=grey.pt {_RESNET} {_NEW}", r"images of \[3, 32, 32\].* pass through the purifier.*do not"),
+    (f"{_SONG_UNET} --image-size 32", "expected --image-size 8, which the purifier was made for, got 32"),
+    (f"{_FFDNET} --image-size 31", r"images of \[3, 31, 31\].* pass through the purifier"),
+    (f"{_FILM} --image-size 31", r"images of \[3, 31, 31\].* pass through the purifier"),
+    (f"{_FFDNET} --image-size 0", "Invalid value for '--image-size'"),
+    (f"{_FFDNET} --resize nearest", "Invalid value for '--resize'"),
+    (f"{_FFDNET} --preprocessing none", "Invalid value for '--preprocessing'"),
+    # where it goes
+    (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o old.pt", "old.pt: exists already; .* --force"),
+    (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o . --force", "expected a file name in a folder that exists"),
+    (f"--purifier ffdnet=ffdnet.pt {_RESNET} -o absent/new.pt", "expected a file name in a folder that exists"),
+]
+
+
+def test_every_refusal_is_one_line_and_exit_code_2_and_nothing_is_written(folder: Path, run: Run) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    code, out, err = run(*arguments.split())
-    assert (code, out) == (2, ""), err
-    assert re.search(words, err), err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for arguments, words in _REFUSALS:
+        code, out, err = run(*arguments.split())
+        assert (code, out) == (2, ""), f"{arguments}: {err}"
+        assert re.search(words, err), f"{arguments}: {err}"
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1, err
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before, arguments
 
 
 @pytest.mark.skipif(find_spec("timm") is not None, reason="timm is installed")

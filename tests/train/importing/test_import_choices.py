@@ -41,6 +41,7 @@ def _times(folder: Path, run: Run, name: str, *choices: str) -> dict[float, floa
     return {sigma: purifier.timestep(sigma) for sigma in (0.05, 0.12, 0.15, 0.25, 0.5, 0.75, 1.0)}
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("rule", _RULES)
 def test_a_time_rule_ends_up_in_the_model(folder: Path, run: Run, rule: str) -> None:
     name, row_name, column = _RULES[rule]
@@ -48,11 +49,13 @@ def test_a_time_rule_ends_up_in_the_model(folder: Path, run: Run, rule: str) -> 
     assert _times(folder, run, name, "--time-rule", rule) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.shared
 def test_the_exact_time_rule_is_the_noise_itself(folder: Path, run: Run) -> None:
     times = _times(folder, run, "jcm_ncsnpp_A", "--time-rule", "exact")
     assert times == {sigma: 2 * sigma for sigma in times}
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "rule"), [("jcm_ncsnpp_A", "nearest-2sigma"), ("improved_diffusion_unet_A", "first-above")]
 )
@@ -60,6 +63,7 @@ def test_the_time_rule_is_the_published_one_unless_chosen(folder: Path, run: Run
     assert _times(folder, run, name) == _times(folder, run, name, "--time-rule", rule)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("rule", ["exact", *_RULES])
 def test_help_prints_the_times_that_the_model_takes(folder: Path, run: Run, rule: str) -> None:
     text = " ".join(run("--help")[1].split())
@@ -101,6 +105,7 @@ def test_a_clip_ends_up_in_the_model(folder: Path, run: Run) -> None:
     torch.testing.assert_close(clipped, free.clamp(-1, 1))
 
 
+@pytest.mark.shared
 def test_a_field_inside_a_field_leaves_the_others_as_published(tmp_path: Path) -> None:
     changes = {"model": {"clip": True, "levels": {"t_max": 40.0}}, "steps": 3}
     model = import_published(tmp_path, "cm_unet_uncond_A", family="ode", changes=changes, time_rule="nearest-sigma")
@@ -110,6 +115,7 @@ def test_a_field_inside_a_field_leaves_the_others_as_published(tmp_path: Path) -
     assert config.model.time_rule == "nearest-sigma"
 
 
+@pytest.mark.shared
 def test_a_field_that_is_no_object_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"purifier\.model: expected a mapping, found int"):
         import_published(tmp_path, "cm_unet_uncond_A", family="ode", changes={"model": 3})
@@ -119,6 +125,7 @@ def test_a_field_that_is_no_object_is_refused(tmp_path: Path) -> None:
         import_published(tmp_path, "cm_unet_uncond_A", changes={"sigma_data": float("nan")})
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("steps", [None, 1, 4])
 def test_the_steps_of_the_ode_end_up_in_the_model(tmp_path: Path, steps: int | None) -> None:
     purifier: Any = import_published(tmp_path, "edm_ncsnpp_A", family="ode", steps=steps, time_rule="exact").purifier

@@ -12,6 +12,8 @@ from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from support.checkpoint_files import parallel, prefixed, write_safetensors, write_torch
 from support.golden import golden
 
+pytestmark = pytest.mark.shared
+
 _CIFAR_STD = (0.2471, 0.2435, 0.2616)
 _LOCUSLAB_STD = (0.2023, 0.1994, 0.2010)  # locuslab/smoothing and microsoft/denoised-smoothing, datasets.py
 _IMAGENET_STD = (0.229, 0.224, 0.225)  # akamaster/pytorch_resnet_cifar10, trainer.py

@@ -32,6 +32,8 @@ from support.published_networks import (
     write_published,
 )
 
+pytestmark = pytest.mark.shared
+
 _RTOL = 1e-5
 _UNCONDITIONAL = [name for name in PUBLISHED if name != "cm_unet_cond_A"]
 _DIFFUSION = ["improved_diffusion_unet_A", "guided_diffusion_unet_A"]

@@ -10,6 +10,8 @@ from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from purecert.train.models.checkpoints import Model, load_model, save_model
 from support.golden import shared
 
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
 _RESNET = "data/weights/resnet56-4bfd9763.th"
 _FFDNET = "data/weights/color_kair/ffdnet_color.pth"
 _DNCNN = "data/weights/color_kair/dncnn_color_blind.pth"

@@ -103,10 +103,12 @@ def _sample(state: Mapping[str, Tensor]) -> list[str]:
     return [names[0], names[len(names) // 2], names[-1]]
 
 
+@pytest.mark.shared
 def test_no_kind_is_left_out() -> None:
     assert set(NETWORK_KINDS) == set(_CASES) & set(NETWORK_KINDS)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", _CASES)
 def test_a_missing_weight_is_named(tmp_path: Path, kind: str) -> None:
     case = _CASES[kind]
@@ -117,6 +119,7 @@ def test_a_missing_weight_is_named(tmp_path: Path, kind: str) -> None:
             case.read(tmp_path, rest)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", _CASES)
 def test_a_renamed_weight_is_named(tmp_path: Path, kind: str) -> None:
     case = _CASES[kind]
@@ -127,6 +130,7 @@ def test_a_renamed_weight_is_named(tmp_path: Path, kind: str) -> None:
             case.read(tmp_path, changed)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", _CASES)
 def test_a_weight_too_many_is_named(tmp_path: Path, kind: str) -> None:
     case = _CASES[kind]
@@ -137,6 +141,7 @@ def test_a_weight_too_many_is_named(tmp_path: Path, kind: str) -> None:
         case.read(tmp_path, more)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", _CASES)
 def test_a_misshapen_weight_is_named(tmp_path: Path, kind: str) -> None:
     case = _CASES[kind]
@@ -148,6 +153,7 @@ def test_a_misshapen_weight_is_named(tmp_path: Path, kind: str) -> None:
             case.read(tmp_path, changed)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", [kind for kind in _CASES if _CASES[kind].decisive])
 def test_a_misshapen_weight_that_decides_other_shapes_is_refused(tmp_path: Path, kind: str) -> None:
     case = _CASES[kind]
@@ -158,6 +164,7 @@ def test_a_misshapen_weight_that_decides_other_shapes_is_refused(tmp_path: Path,
             case.read(tmp_path, changed)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_weight_that_is_no_number_is_named(tmp_path: Path, value: float) -> None:
     case = _CASES["ffdnet"]
@@ -190,6 +197,7 @@ def test_a_file_that_is_no_table_of_weights_is_refused_in_one_line(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.shared
 def test_counters_of_batches_are_supplied_only_where_a_file_has_none(tmp_path: Path) -> None:
     state = golden("cifar_resnet_A").state()
     counters = [key for key in state if key.endswith("num_batches_tracked")]
@@ -204,6 +212,7 @@ def test_counters_of_batches_are_supplied_only_where_a_file_has_none(tmp_path: P
         read({key: value for key, value in state.items() if key != counters[3]})
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("wrapper", "recorded", "words"),
     [

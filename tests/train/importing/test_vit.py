@@ -47,6 +47,7 @@ def _import(path: Path, **choices: Any) -> Model:
     return import_model(ImportSpec(purifier=Source(kind="identity", path=None), classifier=source, **choices))
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("file", _FILES)
 @pytest.mark.parametrize("on_hub", [False, True], ids=["library", "hub"])
 def test_a_folder_gives_the_librarys_own_logits(tmp_path: Path, file: str, on_hub: bool) -> None:
@@ -96,6 +97,8 @@ def test_an_imported_model_survives_its_file(tmp_path: Path) -> None:
     assert re.fullmatch(r"hf-vit: vit/ with model\.safetensors, sha256 [0-9a-f]{64}", again.sources[1])
 
 
+@pytest.mark.slow
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["hf_vit_b16_cifar10", "hf_vit_b16_cifar10_hubnames"])
 @pytest.mark.parametrize("is_folder", [False, True], ids=["weights alone", "folder"])
 def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_folder: bool) -> None:
@@ -117,6 +120,7 @@ def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_fold
 # --- what does not fit
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("on_hub", [False, True], ids=["library", "hub"])
 @pytest.mark.parametrize(
     ("name", "shape"), [("classifier.bias", [7]), ("vit.layers.1.mlp.fc2.weight", [24, 40])], ids=["head", "layer"]

@@ -14,6 +14,8 @@ from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.checkpoint_files import write_safetensors
 from support.golden import shared
 
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
 _PUBLISHED: dict[str, tuple[AdmUNetConfig | SongUNetConfig, float]] = {  # millions of elements, as their papers say
     "cm_cd_imagenet64_cond": (adm_presets.CONSISTENCY_IMAGENET64, 295.9),
     "cm_cd_imagenet64_uncond": (adm_presets.CONSISTENCY_IMAGENET64_UNCONDITIONAL, 295.1),

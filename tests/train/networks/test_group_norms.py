@@ -9,6 +9,8 @@ from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.denoisers import random_network
 from support.golden import table
 
+pytestmark = pytest.mark.shared
+
 _FAMILIES = {
     "NVlabs/edm SongUNet": song_blocks.group_norm,
     "openai/consistency_models_cifar10 NCSNpp": song_blocks.group_norm,

@@ -77,6 +77,7 @@ def test_dncnn_is_a_chain_that_sees_no_level(size: tuple[int, int]) -> None:
         torch.testing.assert_close(network(x, level), expected)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("kind", "config", "file"),
     [

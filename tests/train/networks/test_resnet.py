@@ -9,6 +9,7 @@ from purecert.train.networks.resnet import ResNet, ResNetConfig
 from support.golden import golden, shared
 
 
+@pytest.mark.shared
 def test_projection_shortcuts_give_the_published_logits() -> None:
     values = golden("cifar_resnet_A")
     blocks = (values.config["depth"] - 2) // 6
@@ -18,6 +19,7 @@ def test_projection_shortcuts_give_the_published_logits() -> None:
         torch.testing.assert_close(network.eval()(x), expected, atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("name", "blocks"), [("resnet20-12fca82f", 3), ("resnet56-4bfd9763", 9)])
 def test_padded_shortcuts_load_public_weights_and_classify_cifar10(name: str, blocks: int) -> None:
     weights = torch.load(shared(f"data/weights/{name}.th"), map_location="cpu", weights_only=True)["state_dict"]

@@ -24,6 +24,7 @@ def _published(layout: Layout) -> WideResNet:
     return network.eval().requires_grad_(False)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_the_network_gives_the_published_logits(layout: Layout) -> None:
     arrays, network = golden(f"wideresnet_{layout}_A").arrays, _published(layout)
@@ -31,6 +32,7 @@ def test_the_network_gives_the_published_logits(layout: Layout) -> None:
         torch.testing.assert_close(network(x), expected, atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_weights_of_the_other_layout_are_refused(layout: Layout) -> None:
     state = golden(f"wideresnet_{'layer' if layout == 'block' else 'block'}_A").state()
@@ -46,6 +48,7 @@ def test_the_papers_networks_have_its_parameter_counts(depth: int, widen_factor:
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("layout", _LAYOUTS)
 def test_it_exports_with_a_free_batch_size(layout: Layout) -> None:
     network = _published(layout)

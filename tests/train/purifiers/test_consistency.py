@@ -19,6 +19,7 @@ from support.golden import golden
 _CONFIG = KarrasConfig(levels=NoiseRange(t_max=4.0))
 
 
+@pytest.mark.shared
 def test_the_published_cifar_images_come_out() -> None:
     arrays = golden("jcm_ncsnpp_A").arrays
     for level in range(len(arrays["x"])):
@@ -30,6 +31,7 @@ def test_the_published_cifar_images_come_out() -> None:
         torch.testing.assert_close(found, images["distiller"], atol=2e-5, rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["cm_unet_cond_A", "cm_unet_uncond_A"])
 def test_the_published_images_of_the_large_networks_come_out(name: str) -> None:
     arrays = golden(name).arrays

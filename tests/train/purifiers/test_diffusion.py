@@ -82,6 +82,7 @@ def test_the_input_has_the_scale_that_the_rule_says(rule: DiffusionRule) -> None
     torch.testing.assert_close(found, share / math.sqrt(abar) * x)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "schedule", "rescaled"),
     [("improved_diffusion_unet_A", "cosine", True), ("guided_diffusion_unet_A", "linear", False)],
@@ -106,6 +107,7 @@ def test_the_published_images_come_out(name: str, schedule: BetaSchedule, rescal
         torch.testing.assert_close(found, expected, atol=3e-4 * max(1, ratio), rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_rescaled_times_are_the_published_ones(schedule: BetaSchedule) -> None:
     rows = [row for row in table("ddpm_alphas_cumprod") if row["schedule"] == schedule]

@@ -36,6 +36,7 @@ def _golden_file(name: str, path: Path, protocol: int = 4) -> Golden:
     return values
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 @pytest.mark.parametrize("name", ["edm_ddpmpp_A", "edm_ncsnpp_A"])
 def test_weights_come_back_bit_for_bit_under_the_published_keys(tmp_path: Path, name: str, protocol: int) -> None:
@@ -47,6 +48,7 @@ def test_weights_come_back_bit_for_bit_under_the_published_keys(tmp_path: Path, 
     assert all(type(value) is Tensor for value in read.tensors.values())
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("kind", ["ve", "vp"])
 def test_keys_have_the_published_order(tmp_path: Path, kind: str) -> None:
     rows = shared(f"research/checkpoint-keys/edm_cifar10_32x32_uncond_{kind}.txt").read_text().splitlines()[1:]
@@ -55,6 +57,7 @@ def test_keys_have_the_published_order(tmp_path: Path, kind: str) -> None:
     assert list(read_edm(tmp_path / "a.pkl").tensors) == keys
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["edm_ddpmpp_A", "edm_ncsnpp_A"])
 def test_a_file_gives_the_published_outputs(tmp_path: Path, name: str) -> None:
     values = _golden_file(name, tmp_path / "a.pkl")

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from purecert.engine.errors import InputError
 from purecert.train.readers.diffusers_files import read_diffusers
 from purecert.train.readers.edm_files import read_edm
 from purecert.train.readers.flax_files import read_flax
@@ -120,6 +120,22 @@ _FILES: dict[str, Callable[[], bytes]] = {
     "pickle of another's object": lambda: b"\x80\x04\x8c\x01aQ.",
 }
 
+# Why, of the reader that a file was made for.
+_REASONS = {
+    ("code in a zip", read_torch): "holds posix.system",
+    ("code in a legacy file", read_torch): "holds posix.system",
+    ("code behind the head of a legacy file", read_torch): "holds posix.system",
+    ("code in a pickle", read_edm): "holds posix.system",
+    ("zip bomb", read_torch): "is compressed",
+    ("overlapping zip entries", read_torch): "its entries claim",
+    ("big-endian zip", read_torch): "another byte order than little-endian",
+    ("big-endian legacy file", read_torch): "another byte order than little-endian",
+    ("header of 3 GB", read_safetensors): f"header claims {_CLAIM} bytes",
+    ("msgpack list of 2^32 - 1", read_flax): "4294967295 exceeds max_array_len",
+    ("pickle of many objects", read_edm): "far more objects than the weights of a network",
+    ("lfs pointer", read_flax): "Git LFS pointer.*git lfs pull",
+}
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -127,17 +143,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
-@pytest.mark.parametrize("name", _FILES)
-def test_a_hostile_file_is_refused_at_once(
-    files: dict[str, Path],
-    name: str,
-    read: Callable[[Path], object],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_every_hostile_file_is_refused_at_once(
+    files: dict[str, Path], read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert refuse_at_once(read, files[name])
-    assert not (tmp_path / "marker").exists()
+    assert {name for name, _ in _REASONS} <= {*files}
+    for name, path in files.items():
+        message = refuse_at_once(read, path)
+        assert re.search(_REASONS.get((name, read), ""), message), f"{name}: {message}"
+        assert not (tmp_path / "marker").exists(), name
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
@@ -152,31 +166,11 @@ def test_a_pipe_is_refused(read: Callable[[Path], object], tmp_path: Path) -> No
     assert "cannot be read" in refuse_at_once(read, tmp_path / "pipe")
 
 
-@pytest.mark.parametrize(
-    ("name", "read", "words"),
-    [
-        ("code in a zip", read_torch, "holds posix.system"),
-        ("code in a legacy file", read_torch, "holds posix.system"),
-        ("code behind the head of a legacy file", read_torch, "holds posix.system"),
-        ("code in a pickle", read_edm, "holds posix.system"),
-        ("zip bomb", read_torch, "is compressed"),
-        ("overlapping zip entries", read_torch, "its entries claim"),
-        ("big-endian zip", read_torch, "another byte order than little-endian"),
-        ("big-endian legacy file", read_torch, "another byte order than little-endian"),
-        ("header of 3 GB", read_safetensors, f"header claims {_CLAIM} bytes"),
-        ("msgpack list of 2^32 - 1", read_flax, "4294967295 exceeds max_array_len"),
-        ("pickle of many objects", read_edm, "far more objects than the weights of a network"),
-        ("lfs pointer", read_flax, "Git LFS pointer.*git lfs pull"),
-    ],
-)
-def test_the_reason_is_given(files: dict[str, Path], name: str, read: Callable[[Path], object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        read(files[name])
-
-
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("new_format", [True, False])
-def test_a_large_file_cut_short_is_refused_at_once(share: float, new_format: bool, tmp_path: Path) -> None:
+def test_a_large_file_cut_short_is_refused_at_once(new_format: bool, tmp_path: Path) -> None:
     data = _torch_file({"a": torch.zeros(25_000_000)}, new_format)
-    (tmp_path / "a.pth").write_bytes(data[: int(len(data) * share)])
-    assert "cut short" in refuse_at_once(read_torch, tmp_path / "a.pth")
+    path = tmp_path / "a.pth"
+    path.write_bytes(data)
+    for share in (0.999, 0.9, 0.5, 0.1, 0.001):
+        os.truncate(path, int(len(data) * share))
+        assert "cut short" in refuse_at_once(read_torch, path), f"cut to {share}"

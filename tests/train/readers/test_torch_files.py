@@ -86,6 +86,7 @@ def test_an_ordered_dict_as_python_2_wrote_it_is_read(tmp_path: Path) -> None:
     assert list(read_torch(path)["a"].items()) == [("b", 1), ("a", 2)]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("file", "tensors"),
     [

@@ -19,6 +19,7 @@ from support.golden import table
 _SCHEDULES: dict[str, tuple[BetaSchedule, int]] = {"cosine_4000": ("cosine", 4000), "linear_1000": ("linear", 1000)}
 
 
+@pytest.mark.shared
 def test_the_products_are_the_published_ones() -> None:
     rows = table("ddpm_alphas_cumprod")
     assert {(row["schedule"], int(row["T"])) for row in rows} == set(_SCHEDULES.values())
@@ -29,6 +30,7 @@ def test_the_products_are_the_published_ones() -> None:
         assert math.sqrt(1 - abar) == pytest.approx(float(row["sqrt_one_minus_alphas_cumprod"]), rel=1e-9)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _SCHEDULES)
 @pytest.mark.parametrize("program", ["dds_loop", "multiscale"])
 def test_the_first_time_above_is_the_published_one(program: str, name: str) -> None:
@@ -40,6 +42,7 @@ def test_the_first_time_above_is_the_published_one(program: str, name: str) -> N
         _check_level(row, t, *_SCHEDULES[name])
 
 
+@pytest.mark.shared
 def test_the_closed_form_rounds_to_the_published_time() -> None:
     rows = [row for row in table("timesteps") if row["rule"] == "densepure_closed_cosine_4000"]
     assert len(rows) == 7
@@ -56,6 +59,7 @@ def _check_level(row: dict[str, str], t: int, schedule: BetaSchedule, steps: int
     assert level / 2 == pytest.approx(float(row["sigma_on_0_1"]), rel=1e-9)
 
 
+@pytest.mark.shared
 def test_the_closed_form_before_rounding_is_the_published_one() -> None:
     rows = [row for row in table("timesteps") if row["rule"] == "densepure_closed_cosine_4000_unrounded"]
     assert len(rows) == 7

@@ -18,6 +18,7 @@ from purecert.train.schedules.noise_levels import (
 from support.golden import table
 
 
+@pytest.mark.shared
 def test_the_grid_is_the_published_one() -> None:
     rows = table("karras_grids")
     assert {int(row["n"]) for row in rows} == {18, 40, 81}
@@ -26,6 +27,7 @@ def test_the_grid_is_the_published_one() -> None:
         assert found == pytest.approx(float(row["t"]), rel=1e-12)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("rule", ["nearest-2sigma", "nearest-sigma"])
 def test_the_nearest_grid_point_is_the_published_one(rule: TimeRule) -> None:
     suffix = "_nearest_to_" + rule.removeprefix("nearest-")
@@ -39,6 +41,7 @@ def test_the_nearest_grid_point_is_the_published_one(rule: TimeRule) -> None:
         assert found == NoiseRange().grid(points)[int(row["t_or_index"])]
 
 
+@pytest.mark.shared
 def test_the_published_times_are_all_compared() -> None:
     compared = {"grid": 6, "dds": 2, "multiscale": 2, "densepure": 2}  # here and in test_beta_schedules.py
     rules = {row["rule"] for row in table("timesteps")}

@@ -8,12 +8,14 @@ from purecert.train.schedules.rrcm import CeilingCurriculum, SigmoidDecay
 from support.golden import table
 
 
+@pytest.mark.shared
 def test_the_number_of_points_is_the_published_one() -> None:
     for row in table("rrcm_schedules"):
         curriculum = CeilingCurriculum(steps=int(row["total_steps"]))
         assert curriculum.points(int(row["step"])) == int(row["scales"])
 
 
+@pytest.mark.shared
 def test_the_decay_of_the_target_is_the_published_one() -> None:
     for row in table("rrcm_schedules"):
         schedule = SigmoidDecay(sharpness=float(row["ema_A"]), steps=int(row["total_steps"]))

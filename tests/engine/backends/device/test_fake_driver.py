@@ -8,6 +8,8 @@ import pytest
 
 from support.fake_cuda.cases import environment, needs_pycuda, run_cases
 
+pytestmark = pytest.mark.slow
+
 _INIT = "import ctypes; print(ctypes.CDLL('libcuda.so.1').cuInit(0))"
 
 

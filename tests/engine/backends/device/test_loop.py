@@ -81,8 +81,8 @@ def _torch_backend(plan: Plan) -> Iterator[Backend]:
         yield backend
 
 
-@pytest.mark.parametrize("placement", ["row_invariant", "static"])
-@pytest.mark.parametrize("batch", [32, 50])
+@pytest.mark.parametrize("placement", [pytest.param("row_invariant", marks=pytest.mark.slow), "static"])
+@pytest.mark.parametrize("batch", [pytest.param(32, marks=pytest.mark.slow), 50])
 def test_certificates_are_those_of_the_host_backend(plan: Plan, batch: int, placement: str) -> None:
     """The same program behind the same noise: whatever the loop did wrong would change a count."""
     with _torch_backend(plan) as host, closing(_open(plan, _eager(plan, batch), batch, placement)) as device:
@@ -106,6 +106,7 @@ def test_single_draws_have_the_labels_of_the_host_backend(plan: Plan) -> None:
     assert np.array_equal(expected, found)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("compiled")
 def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     """Compiled ahead of time for the host, by the same code as for a GPU; the second opening reads the cache."""
@@ -122,6 +123,7 @@ def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     assert differing <= 20 * 300 * 0.005  # the gate's limit for FP16
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("compiled")
 def test_a_compiled_file_from_elsewhere_is_not_loaded(plan: Plan, tmp_path: Path) -> None:
     """Here: this machine's file, changed by one byte."""

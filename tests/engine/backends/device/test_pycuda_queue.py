@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.fake_cuda.cases import needs_pycuda, run_cases
+
+pytestmark = pytest.mark.slow
 
 
 @needs_pycuda

@@ -16,6 +16,7 @@ from purecert.export.engines import build_ahead
 from support.fake_cuda.cases import needs_pycuda, run_cases
 
 
+@pytest.mark.slow
 @needs_pycuda
 def test_the_backend_certifies_on_the_fake_driver(
     demo_plan_fp16: Path, fake_cuda_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ def _build(plan: Plan, *, capability: str = "sm_89", batch: int = 8, **options: 
     return build_engine("tensorrt-rtx", plan.read_graph(0.5), plan.record, batch, target, BuildOptions(**options))
 
 
+@pytest.mark.slow
 def test_the_demo_s_engine_has_the_precision_of_its_plan(built: BuiltEngine) -> None:
     report = built.report
     assert report.half_products == 23  # 14 convolutions of the U-Net, 9 of the ResNet
@@ -24,12 +25,14 @@ def test_the_demo_s_engine_has_the_precision_of_its_plan(built: BuiltEngine) -> 
     assert built.timing_cache is None
 
 
+@pytest.mark.slow
 def test_the_fp32_plan_is_built_in_fp32(rtx: None, full_plan: Plan) -> None:
     report = _build(full_plan).report
     assert report.half_products == 0
     assert len(report.fp32_products) == 24
 
 
+@pytest.mark.slow
 def test_another_batch_and_level_make_another_engine(built: BuiltEngine, half_plan: Plan) -> None:
     other = _build(half_plan, batch=1, optimization_level=0)
     assert other.report.inputs == ("pixels Half [1, 1, 8, 8]",)
@@ -43,6 +46,7 @@ def test_a_gpu_that_tensorrt_rtx_does_not_know_is_refused(rtx: None, half_plan: 
         _build(half_plan, capability=capability)
 
 
+@pytest.mark.slow
 def test_too_little_workspace_is_out_of_memory(rtx: None, half_plan: Plan) -> None:
     with pytest.raises(OutOfMemoryError, match=r"tensorrt-rtx [\d.]+ cannot build .* out of memory .* smaller --batch"):
         _build(half_plan, workspace_mib=1)

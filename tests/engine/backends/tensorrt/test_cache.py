@@ -16,6 +16,8 @@ from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.plans.trust import tag_path
 from support.rtx_as_tensorrt import MEASURED, RtxAsTensorrt
 
+pytestmark = pytest.mark.slow
+
 _REFUSED = r"loading it runs code from it, and it does not carry this machine's tag.*--trust-plan"
 _SM_89 = any_gpu("sm_89")
 

@@ -14,6 +14,8 @@ from purecert.engine.errors import CheckError
 from purecert.engine.plans.plan import Plan, PlanRecord
 from support.rtx_build import build_for_sm89
 
+pytestmark = pytest.mark.slow
+
 _BATCH = 8
 
 

@@ -71,6 +71,7 @@ def test_the_plan_is_one_that_can_be_read(tmp_path: Path) -> None:
     assert plan.read_graph(small_plan.SIGMA) == onnx_model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["sm_80", "sm_89", "sm_120"])
 def test_tensorrt_rtx_builds_an_engine_of_it(capability: str, tmp_path: Path) -> None:
     """Its builder needs no GPU; the doctor's trial on a GPU begins with the same call."""

@@ -7,6 +7,7 @@ from purecert.train.networks.adm.blocks import AdmAttention, AdmResBlock, QkvOrd
 from support.golden import golden, table
 
 
+@pytest.mark.shared
 def test_a_block_with_more_channels_than_groups_gives_the_published_output() -> None:
     values = golden("blocks_A")
     shape = values.config["openai_resblock"]
@@ -16,6 +17,7 @@ def test_a_block_with_more_channels_than_groups_gives_the_published_output() -> 
     torch.testing.assert_close(found, values.arrays["openai_resblock.out"], atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "order"), [("openai_attention_legacy", "heads-three-dim"), ("cm_attention", "three-heads-dim")]
 )
@@ -28,6 +30,7 @@ def test_attention_gives_the_published_output(name: str, order: QkvOrder) -> Non
     torch.testing.assert_close(found, values.arrays[f"{name}.out"], atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.shared
 def test_normalisation_groups_follow_the_published_table() -> None:
     rows = [row for row in table("group_norm") if row["family"].startswith("openai UNetModel")]
     assert rows

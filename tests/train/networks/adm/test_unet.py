@@ -47,6 +47,7 @@ def _load(name: str, order: QkvOrder | None = None) -> AdmUNet:
     return network.eval().requires_grad_(False)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _ATOL)
 def test_the_network_gives_the_published_outputs(name: str) -> None:
     arrays, network = golden(name).arrays, _load(name)
@@ -55,6 +56,7 @@ def test_the_network_gives_the_published_outputs(name: str) -> None:
         torch.testing.assert_close(network(x, t, arrays.get("y")), expected, atol=_ATOL[name], rtol=_RTOL)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _CONSISTENCY)
 @pytest.mark.parametrize(("form", "t_min"), [("denoised", 0.002), ("denoised_edm_form", 0.0)])
 def test_both_forms_give_the_published_images(name: str, form: str, t_min: float) -> None:
@@ -68,6 +70,7 @@ def test_both_forms_give_the_published_images(name: str, form: str, t_min: float
             torch.testing.assert_close(image, arrays[form][level, row : row + 1], atol=2e-4, rtol=_RTOL)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _ATOL)
 def test_the_other_qkv_order_is_far_off(name: str) -> None:
     arrays = golden(name).arrays
@@ -77,6 +80,7 @@ def test_the_other_qkv_order_is_far_off(name: str) -> None:
     assert (found - arrays["net_out"][0]).abs().max() > 1000 * _ATOL[name]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _ATOL)
 def test_published_weights_in_the_other_qkv_order_are_refused(name: str) -> None:
     values = golden(name)
@@ -97,6 +101,7 @@ def _cut(state: dict[str, Tensor]) -> None:
     state["out.2.bias"] = state["out.2.bias"][:1]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _ATOL)
 @pytest.mark.parametrize(
     ("change", "words"),

@@ -28,6 +28,7 @@ def _assert_close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=_ATOL, rtol=_RTOL)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_the_network_gives_the_published_outputs(name: str) -> None:
     values = golden(name)
@@ -36,6 +37,7 @@ def test_the_network_gives_the_published_outputs(name: str) -> None:
         _assert_close(network(x, t), expected)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", _NETWORKS)
 @pytest.mark.parametrize("augmented", [False, True])
 def test_the_edm_form_gives_the_published_images(name: str, augmented: bool) -> None:
@@ -52,6 +54,7 @@ def test_the_edm_form_gives_the_published_images(name: str, augmented: bool) -> 
             _assert_close(scales.skip * x + scales.out * raw, expected[level, row : row + 1])
 
 
+@pytest.mark.shared
 def test_a_block_wider_than_32_groups_gives_the_published_output() -> None:
     values = golden("blocks_A")
     shape = values.config["edm_block"]
@@ -61,6 +64,7 @@ def test_a_block_wider_than_32_groups_gives_the_published_output() -> None:
     torch.testing.assert_close(found, values.arrays["edm_block.out"], atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.shared
 def test_normalisation_groups_follow_the_published_table() -> None:
     rows = [row for row in table("group_norm") if row["family"] == "NVlabs/edm SongUNet"]
     assert rows

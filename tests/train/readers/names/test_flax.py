@@ -48,6 +48,7 @@ def _assert_close(found: Tensor, nhwc: Tensor) -> None:
     torch.testing.assert_close(found, nhwc.permute(0, 3, 1, 2), atol=_ATOL, rtol=_RTOL)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("field", "output"), [("params_ema", "net_out"), ("params", "net_out_raw_params")])
 def test_a_published_checkpoint_gives_the_published_outputs(field: str, output: str) -> None:
     arrays, content = golden("jcm_ncsnpp_A").arrays, _content()
@@ -56,6 +57,7 @@ def test_a_published_checkpoint_gives_the_published_outputs(field: str, output: 
         _assert_close(network(x.permute(0, 3, 1, 2), t), expected)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("form", "t_min"), [("distiller", 0.002), ("denoiser", 0.0)])
 def test_a_published_checkpoint_gives_the_published_images(form: str, t_min: float) -> None:
     arrays, network = golden("jcm_ncsnpp_A").arrays, _network(train_state(_content(), "file"))
@@ -86,6 +88,7 @@ def _published_leaves() -> dict[str, Tensor]:
     return {path: torch.full(shape, float(index)) for index, (path, shape) in enumerate(shapes.items())}
 
 
+@pytest.mark.shared
 def test_the_full_size_list_maps_onto_the_full_size_network() -> None:
     leaves = _published_leaves()
     state = song_unet_state(_nested(leaves), _FULL)
@@ -99,6 +102,7 @@ def test_the_full_size_list_maps_onto_the_full_size_network() -> None:
     assert len(leaves) == 445
 
 
+@pytest.mark.shared
 def test_queries_keys_and_values_alternate() -> None:
     leaves = _published_leaves()
     for index, name in enumerate("qkv"):
@@ -112,6 +116,7 @@ def _small_leaves() -> dict[str, Tensor]:
     return golden("jcm_ncsnpp_A").state("params_ema/")
 
 
+@pytest.mark.shared
 def test_a_missing_leaf_is_named() -> None:
     leaves = _small_leaves()
     for path in list(leaves)[::20]:  # leaves of every kind of module
@@ -120,6 +125,7 @@ def test_a_missing_leaf_is_named() -> None:
             song_unet_state(_nested(rest), _SMALL)
 
 
+@pytest.mark.shared
 def test_a_misshapen_leaf_is_named() -> None:
     leaves = _small_leaves()
     for path, value in list(leaves.items())[::20]:
@@ -128,6 +134,7 @@ def test_a_misshapen_leaf_is_named() -> None:
             song_unet_state(_nested(changed), _SMALL)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("change", "words"),
     [

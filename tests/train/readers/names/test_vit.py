@@ -1,5 +1,6 @@
 """Both generations of the names of Hugging Face's ViT end up under the newer ones."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,12 +19,14 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in state.items()}
 
 
+@pytest.mark.shared
 def test_the_names_on_the_hub_become_those_of_the_library() -> None:
     hub, library = _listed("hf_vit_b16_cifar10_hubnames"), _listed("hf_vit_b16_cifar10")
     assert len(hub) == len(library) == 200
     assert _shapes(canonical_vit_state(hub)) == _shapes(library)
 
 
+@pytest.mark.shared
 def test_the_newer_names_stay() -> None:
     library = _listed("hf_vit_b16_cifar10")
     assert canonical_vit_state(library) == library

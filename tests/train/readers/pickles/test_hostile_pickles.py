@@ -2,6 +2,7 @@
 
 import io
 import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from purecert.engine.errors import InputError
 from purecert.train.readers.edm_files import read_edm
 from purecert.train.readers.safetensors_files import read_safetensors
 from purecert.train.readers.torch_files import read_torch
@@ -179,33 +179,30 @@ _FILES: dict[str, Callable[[], bytes]] = {
     "safetensors of 1.5 million empty tensors": _empty_tensors,
 }
 
+# Why, of the reader that a file was made for.
+_REASONS = {
+    ("zip of doubling tuples as keys", read_torch): "keys that are neither texts nor small numbers",
+    ("zip of addresses", read_torch): "keys that are neither texts nor small numbers",
+    ("zip of repeated shapes", read_torch): "a shape is not described as torch.save does",
+    ("zip of long calls", read_torch): "more arguments than any of torch has",
+    ("zip of long storages", read_torch): "a storage is not described as torch.save does",
+    ("legacy file of a doubling list of storages", read_torch): "list of storages is not that of its tensors",
+    ("pickle of doubling tuples as keys", read_edm): "keys that are neither texts nor small numbers",
+    ("pickle of modules that share a part", read_edm): "larger than any network's",
+    ("pickle of wide arguments", read_edm): "more than plain values",
+    ("safetensors of 1.5 million empty tensors", read_safetensors): "that of a network takes at most",
+}
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_files(tmp_path_factory.mktemp("hostile"), _FILES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
-@pytest.mark.parametrize("name", _FILES)
-def test_an_endless_file_is_refused_at_once(files: dict[str, Path], name: str, read: Callable[[Path], object]) -> None:
-    assert refuse_at_once(read, files[name])
-
-
-@pytest.mark.parametrize(
-    ("name", "read", "words"),
-    [
-        ("zip of doubling tuples as keys", read_torch, "keys that are neither texts nor small numbers"),
-        ("zip of addresses", read_torch, "keys that are neither texts nor small numbers"),
-        ("zip of repeated shapes", read_torch, "a shape is not described as torch.save does"),
-        ("zip of long calls", read_torch, "more arguments than any of torch has"),
-        ("zip of long storages", read_torch, "a storage is not described as torch.save does"),
-        ("legacy file of a doubling list of storages", read_torch, "list of storages is not that of its tensors"),
-        ("pickle of doubling tuples as keys", read_edm, "keys that are neither texts nor small numbers"),
-        ("pickle of modules that share a part", read_edm, "larger than any network's"),
-        ("pickle of wide arguments", read_edm, "more than plain values"),
-        ("safetensors of 1.5 million empty tensors", read_safetensors, "that of a network takes at most"),
-    ],
-)
-def test_the_reason_is_given(files: dict[str, Path], name: str, read: Callable[[Path], object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        read(files[name])
+def test_every_endless_file_is_refused_at_once(files: dict[str, Path], read: Callable[[Path], object]) -> None:
+    assert {name for name, _ in _REASONS} <= {*files}
+    for name, path in files.items():
+        message = refuse_at_once(read, path)
+        assert re.search(_REASONS.get((name, read), ""), message), f"{name}: {message}"
