@@ -16,8 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from purecert.engine.doctor.machine import UnusableError
-from purecert.engine.errors import PurecertError
+from purecert.engine.errors import PurecertError, UnusableError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

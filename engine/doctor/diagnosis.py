@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from purecert.engine.doctor.machine import Machine, Problem, UnusableError
+from purecert.engine.doctor.machine import Machine
+from purecert.engine.errors import Problem, UnusableError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from purecert.engine.doctor.backends import onnxruntime, onnxruntime_gpu, tensorrt, torch
 from purecert.engine.doctor.diagnosis import Diagnosis, Examination, Trial, diagnose
 from purecert.engine.doctor.facts import read_machine
-from purecert.engine.doctor.machine import Machine, Problem
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.notices import notices
 from purecert.engine.doctor.plan_check import PlanCheck, check_plan
+from purecert.engine.errors import Problem
 
 _SCHEMA = "purecert.doctor/1"
 

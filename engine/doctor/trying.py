@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from purecert.engine.doctor.diagnosis import Trial
-from purecert.engine.doctor.machine import Machine, UnusableError
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.probes.batch import run_own, run_small
-from purecert.engine.errors import PurecertError
+from purecert.engine.errors import PurecertError, UnusableError
 from purecert.engine.own_process import RESTART, DiedError, ask
 
 _ILLEGAL = "SIGILL"

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from purecert.engine.doctor.machine import UnusableError
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, UnusableError
 from purecert.engine.own_process import DiedError, ask
 from support.questions import failing, hanging, noisy, segfault, silent, unexpected, unusable
 

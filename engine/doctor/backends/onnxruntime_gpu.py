@@ -1,10 +1,11 @@
 """ONNX Runtime on a GPU, by its CUDA provider or by its TensorRT provider."""
 
 from purecert.engine.doctor.diagnosis import Trial
-from purecert.engine.doctor.machine import Machine, Problem, UnusableError
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.packages import ONNXRUNTIMES
 from purecert.engine.doctor.requirements import require_cuda, require_gpu, require_kernels, require_module
 from purecert.engine.doctor.trying import try_batch
+from purecert.engine.errors import Problem, UnusableError
 
 _GPU_PACKAGE = "onnxruntime-gpu"
 _INSTALL = "pip install 'purecert[gpu-ort]'"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, Segment
 from purecert.engine.backends.opening import BackendOptions, open_backend
-from purecert.engine.doctor.machine import UnusableError
 from purecert.engine.doctor.probes import small_plan
+from purecert.engine.errors import UnusableError
 from purecert.engine.plans.plan import Plan, read_plan
 
 _REPORT = "report this as a fault, with the output of engine-doctor --json"
