@@ -19,8 +19,8 @@ from purecert.engine.backends.opening import BackendOptions, checked_backend
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.doctor.probes import small_plan
-from purecert.engine.doctor.probes.batch import counted
 from purecert.engine.doctor.probes.small_network import BIAS_64THS, CONVOLUTION
+from purecert.engine.doctor.probes.votes import counted
 from purecert.engine.errors import UnusableError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise, noise_of_inputs
