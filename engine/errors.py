@@ -1,5 +1,7 @@
 """The failures that a user can meet, each with its exit code (one line on stderr, never a traceback)."""
 
+from dataclasses import dataclass
+
 
 class PurecertError(Exception):
     """A failure whose message says what was expected, what came and what to do."""
@@ -29,3 +31,19 @@ class OutOfMemoryError(PurecertError):
     """Memory ran out; a smaller batch may fit."""
 
     exit_code = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Why something cannot be used, and what to type or do about it."""
+
+    reason: str
+    remedy: str
+
+
+class UnusableError(Exception):
+    """A backend or a part of one cannot be used: what the doctor answers; no command ends with it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason, remedy)
+        self.problem = Problem(reason=reason, remedy=remedy)

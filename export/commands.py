@@ -6,7 +6,7 @@ Imports stay inside the functions so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,9 @@ from purecert.engine.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from purecert.engine.backends.tensorrt.build import BuildOptions
     from purecert.engine.backends.tensorrt.cache import EngineFile
-    from purecert.engine.backends.tensorrt.library import LibraryName
-    from purecert.engine.backends.tensorrt.target import Target
-    from purecert.engine.images.datasets import Dataset
     from purecert.engine.plans.plan import Plan, Precision
-    from purecert.export.pipeline import ExportSpec
     from purecert.train.models.checkpoints import Model
-
-_ENGINE_BATCH = 256
 
 
 @click.command(cls=EngineCommand)
@@ -52,7 +45,7 @@ _ENGINE_BATCH = 256
 )
 @click.option("--tensorrt", "for_tensorrt", is_flag=True, help="Also build TensorRT engines, for the GPU that is here.")
 @click.option("--tensorrt-rtx", "for_rtx", is_flag=True, help="Also build TensorRT-RTX engines.")
-@click.option("--batch", type=int, help=f"Rows of a call of the engines.  [default: {_ENGINE_BATCH}]")
+@click.option("--batch", type=int, help="Rows of a call of the engines.  [default: 256]")
 @click.option(
     "--gpu", metavar="sm_NN", help="Compute capability that --tensorrt-rtx builds for.  [default: this GPU's]"
 )
@@ -83,22 +76,23 @@ def export_command(
     """
     sigmas = tuple(_parse_sigma(part) for text in sigma_texts for part in text.split(","))
     from purecert.engine.images.datasets import load_dataset
+    from purecert.export.engines import ENGINE_BATCH, add_engines, build_options, engine_targets
     from purecert.export.output import check_output
     from purecert.export.pipeline import ExportSpec, export_plan
 
     spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
     check_output(output, force=force)
-    options = _build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
-    targets = _engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
+    options = build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
+    targets = engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
     model = _load_model(model_name)
     images = load_dataset(_data_name(data, model), data_dir)
     plan = export_plan(model, spec, images, output, talk)
     engines: list[EngineFile] = []
     for library, target in targets.items():
-        rows = _ENGINE_BATCH if batch is None else batch
+        rows = ENGINE_BATCH if batch is None else batch
         # --gpu is TensorRT-RTX's alone: TensorRT builds for the GPU here.
         is_here = library == "tensorrt" or gpu is None
-        plan, built = _add_engines(plan, library, target, rows, options, model, spec, images, is_here=is_here)
+        plan, built = add_engines(plan, library, target, rows, options, model, spec, images, talk, is_here=is_here)
         engines += built
     _print_plan(plan, engines, as_json=as_json)
 
@@ -108,37 +102,6 @@ def _parse_sigma(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise InputError(f"expected --sigma as a number, or several with commas, got {text!r}") from error
-
-
-def _build_options(level: int | None, workspace_mib: int | None, *, has_engines: bool) -> BuildOptions:
-    from purecert.engine.backends.tensorrt.build import BuildOptions
-
-    if not has_engines and (level, workspace_mib) != (None, None):
-        raise InputError(
-            "--builder-level and --workspace-mib are the engines'; add --tensorrt or --tensorrt-rtx, or leave them out"
-        )
-    options = BuildOptions(workspace_mib=workspace_mib)
-    return options if level is None else replace(options, optimization_level=level)
-
-
-def _engine_targets(
-    *, for_tensorrt: bool, for_rtx: bool, batch: int | None, gpu: str | None
-) -> dict[LibraryName, Target]:
-    """Return what to build engines for, by library; refused before the work of an export where none could be built."""
-    from purecert.export.engines import choose_target
-
-    if batch is not None and not (for_tensorrt or for_rtx):
-        raise InputError("--batch is the engines'; add --tensorrt or --tensorrt-rtx, or leave it out")
-    if batch is not None and batch < 1:
-        raise InputError(f"expected --batch of at least 1, got {batch}")
-    if gpu is not None and not for_rtx:
-        raise InputError("--gpu is what --tensorrt-rtx builds for, and TensorRT builds for the GPU here; leave it out")
-    targets: dict[LibraryName, Target] = {}
-    if for_tensorrt:
-        targets["tensorrt"] = choose_target("tensorrt", None)
-    if for_rtx:
-        targets["tensorrt-rtx"] = choose_target("tensorrt-rtx", gpu)
-    return targets
 
 
 def _load_model(name: str) -> Model:
@@ -154,31 +117,6 @@ def _data_name(data: str | None, model: Model) -> str:
         raise InputError("expected --data, since the model file names no data set; give at least 20 real images")
     talk(f"parity images: {model.data}, which the model file names")
     return model.data
-
-
-def _add_engines(
-    plan: Plan,
-    library: LibraryName,
-    target: Target,
-    batch: int,
-    options: BuildOptions,
-    model: Model,
-    spec: ExportSpec,
-    images: Dataset,
-    *,
-    is_here: bool,
-) -> tuple[Plan, Sequence[EngineFile]]:
-    """Return the plan with its engines in the cache and, where they can run here, their votes compared too."""
-    from purecert.export.engines import build_ahead
-    from purecert.export.fusing.fuse import fuse
-    from purecert.export.gate.engines import gate_engines
-
-    engines = build_ahead(plan, batch, library, target, options, talk)
-    if not is_here:
-        talk(f"the votes of these engines were not compared: they are for {target.capability}, asked for with --gpu")
-        return plan, engines
-    modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
-    return gate_engines(plan, engines, modules, images, spec.parity_draws, batch, library, talk), engines
 
 
 def _print_plan(plan: Plan, engines: Sequence[EngineFile], *, as_json: bool) -> None:

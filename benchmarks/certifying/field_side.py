@@ -12,7 +12,7 @@ from purecert.engine.bench.process import peak_memory
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.outcomes import Outcome
-from purecert.export.bench.jobs import Variant
+from purecert.export.bench.spec import Variant
 
 if TYPE_CHECKING:
     from torch import Tensor

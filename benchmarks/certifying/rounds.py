@@ -10,14 +10,14 @@ from certifying.labels import Labelled, label_by_engine
 from certifying.work import Certified
 
 from purecert.engine.bench.agreement import compare
+from purecert.engine.bench.judge import agreement_limit
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.process import in_own_process
-from purecert.engine.bench.verdict import agreement_limit
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import read_plan
-from purecert.export.bench.jobs import CPU_VARIANTS, CUDA_VARIANTS, Reference, find_reference, label_eagerly
-from purecert.export.bench.spec import BenchSpec
+from purecert.export.bench.jobs import Reference, find_reference, label_eagerly
+from purecert.export.bench.spec import CPU_VARIANTS, CUDA_VARIANTS, BenchSpec
 
 Talk = Callable[[str], None]
 Side = Callable[[int], Certified]  # seed -> what a fresh process finds

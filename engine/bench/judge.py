@@ -1,11 +1,11 @@
-"""A measurement beside what it is measured against: hardware, eager FP32's labels, other rows."""
+"""A measurement beside what it is measured against, and whether its numbers count, with every reason why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from purecert.engine.bench.agreement import Agreement, Draws, Labels, compare
 from purecert.engine.bench.cpu_peak import Peak
-from purecert.engine.bench.latency import latency_of
+from purecert.engine.bench.latency import Latency, drift, latency_of
 from purecert.engine.bench.measure import Measurement
 from purecert.engine.bench.peaks import peak_of
 from purecert.engine.bench.record import (
@@ -16,7 +16,16 @@ from purecert.engine.bench.record import (
     RowName,
     Speed,
 )
-from purecert.engine.bench.verdict import agreement_limit, reasons_against
+from purecert.engine.bench.timing import Timing
+
+LEAST_SECONDS = 10.0
+LEAST_WARM_UP = 2.0  # seconds
+LEAST_DRAWS = 2000  # on which labels are compared
+MOST_DRIFT = 0.10
+LEAST_EVENNESS = 0.8  # of the rate that batches of median latency, one after the other, would reach
+
+# Least share of equal labels, by precision. TF32 keeps as many bits of a factor as FP16 does.
+AGREEMENT_LIMITS: Mapping[str, float] = {"fp32": 0.999, "tf32": 0.995, "fp16": 0.995, "bf16": 0.98, "int8": 0.97}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -115,3 +124,38 @@ def _credible(peak: Peak, matrix_rate: float | None) -> Peak:
     if peak.flops is None or matrix_rate is None or matrix_rate <= peak.flops:
         return peak
     return Peak(flops=None, source=f"unknown: a measured product exceeds {peak.source}")
+
+
+def agreement_limit(plan_precision: str, executed_precision: str) -> float:
+    """Return the least share of equal labels: a graph that holds FP16 weights loses their votes in any arithmetic."""
+    return min(AGREEMENT_LIMITS[plan_precision], AGREEMENT_LIMITS[executed_precision])
+
+
+def reasons_against(
+    timing: Timing, latency: Latency, batch: int, agreement: Agreement | str, limit: float
+) -> Iterator[str]:
+    """Yield every reason why a row does not count; none for one that does. ``agreement`` may be why there is none."""
+    yield from _reasons_against_time(timing, latency, batch)
+    yield from _reasons_against_labels(agreement, limit)
+
+
+def _reasons_against_time(timing: Timing, latency: Latency, batch: int) -> Iterator[str]:
+    if timing.warm_up_seconds < LEAST_WARM_UP:
+        yield f"warmed up for {timing.warm_up_seconds:.1f} s, under {LEAST_WARM_UP:g} s"
+    if min(timing.latency_seconds, timing.seconds) < LEAST_SECONDS:
+        yield f"measured under {LEAST_SECONDS:g} s"
+    if abs(drift(latency)) > MOST_DRIFT:
+        yield f"latency drifted by {drift(latency):+.0%} from the first to the last third of the batches"
+    evenness = timing.samples_per_second * latency.p50_ms / 1e3 / batch
+    if evenness < LEAST_EVENNESS:
+        yield f"only {evenness:.0%} of the rate that batches of median latency reach: something interrupted it"
+
+
+def _reasons_against_labels(agreement: Agreement | str, limit: float) -> Iterator[str]:
+    if isinstance(agreement, str):
+        yield f"agreement with eager FP32 was not checked: {agreement}"
+        return
+    if agreement.draws < LEAST_DRAWS:
+        yield f"agreement was checked on {agreement.draws} draws, under {LEAST_DRAWS}"
+    if not agreement.share >= limit:
+        yield f"{agreement.same} of {agreement.draws} labels equal eager FP32's, under {limit:.1%}"

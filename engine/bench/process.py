@@ -1,19 +1,17 @@
 """Work in a process of its own, so that peak memory, allocators and thread settings belong to one row alone."""
 
-import multiprocessing
 import signal
 import sys
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from purecert.engine.errors import BackendError, OutOfMemoryError, PurecertError
+from purecert.engine.errors import BackendError, OutOfMemoryError
+from purecert.engine.own_process import DiedError, call
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_GRACE_SECONDS = 30
 _STATUS = Path("/proc/self/status")
 _NO_MEMORY = "memory ran out; a smaller --batch may fit"
 
@@ -28,23 +26,10 @@ def in_own_process(
         BackendError: The process crashed.
         OutOfMemoryError: Memory ran out, or the system killed the process.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit our memory and threads
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, function, arguments, options))
-    process.start()
-    sender.close()
     try:
-        is_result, answer = receiver.recv()
-        process.join(_GRACE_SECONDS)  # what the process holds of the system, it hands back when it ends by itself
-    except EOFError:
-        process.join()
-        raise _death(process.exitcode or 0) from None
-    finally:
-        process.kill()
-        process.join()
-    if not is_result:
-        raise answer
-    result: Result = answer
+        result: Result = call(_work, function, arguments, options)
+    except DiedError as death:
+        raise _failure(death) from None
     return result
 
 
@@ -60,21 +45,18 @@ def peak_memory() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-def _answer(sender: Connection, function: Callable[..., Any], arguments: Any, options: Any) -> None:
+def _work(function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     try:
-        answer = (True, function(*arguments, **options))
-    except PurecertError as error:
-        answer = (False, error)
-    except MemoryError:
-        answer = (False, OutOfMemoryError(_NO_MEMORY))
-    sender.send(answer)
+        return function(*arguments, **options)
+    except MemoryError as error:
+        raise OutOfMemoryError(_NO_MEMORY) from error
 
 
-def _death(exit_code: int) -> Exception:
-    """Return what to raise for a process that sent nothing."""
-    if exit_code == -signal.SIGKILL:
+def _failure(death: DiedError) -> Exception:
+    """Return what to raise for a process that gave no answer."""
+    if death.signal_name == signal.Signals.SIGKILL.name:
         return OutOfMemoryError("the system killed the process, most likely for its memory; try a smaller --batch")
-    if exit_code < 0:
-        return BackendError(f"the process crashed with {signal.Signals(-exit_code).name}")
-    return RuntimeError(f"a measuring process ended with exit code {exit_code}; its traceback is above")
+    if death.signal_name is not None:
+        return BackendError(f"the process crashed with {death.signal_name}")
+    return RuntimeError(f"{death.reason}; its traceback is above")

@@ -7,8 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from purecert.engine.doctor.machine import Problem
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, Problem
 from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.plans.trust import is_of_this_machine, read_trusted
 

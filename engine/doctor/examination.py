@@ -7,24 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from purecert.engine.doctor.backends import onnxruntime, onnxruntime_gpu, tensorrt, torch
+from purecert.engine.doctor.backends import onnxruntime, tensorrt, torch
 from purecert.engine.doctor.diagnosis import Diagnosis, Examination, Trial, diagnose
 from purecert.engine.doctor.facts import read_machine
-from purecert.engine.doctor.machine import Machine, Problem
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.notices import notices
 from purecert.engine.doctor.plan_check import PlanCheck, check_plan
+from purecert.engine.errors import Problem
 
 _SCHEMA = "purecert.doctor/1"
 
 EXAMINATIONS: dict[str, Examination] = {
-    "onnxruntime": onnxruntime.examine,
+    "onnxruntime": onnxruntime.examine_cpu,
     "torch": torch.examine_eager,
     "torch-compiled": torch.examine_compiled,
     "torch-cuda": torch.examine_cuda,
     "tensorrt": tensorrt.examine_tensorrt,
     "tensorrt-rtx": tensorrt.examine_rtx,
-    "onnxruntime-cuda": onnxruntime_gpu.examine_cuda,
-    "onnxruntime-tensorrt": onnxruntime_gpu.examine_tensorrt,
+    "onnxruntime-cuda": onnxruntime.examine_cuda,
+    "onnxruntime-tensorrt": onnxruntime.examine_tensorrt,
 }
 
 

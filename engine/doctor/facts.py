@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import purecert
-from purecert.engine.doctor.compiler import examine_compiler
-from purecert.engine.doctor.machine import Machine, Native, Problem, Processor, UnusableError
+from purecert.engine.backends.torch.cpp_compiler import find_compiler
+from purecert.engine.doctor.machine import Machine, Native, Processor
 from purecert.engine.doctor.packages import read_packages
 from purecert.engine.doctor.probes.driver import read_driver
 from purecert.engine.doctor.probes.native import REINSTALL_CUDA, REINSTALL_KERNELS, check_kernels, cuda_architectures
+from purecert.engine.errors import Problem, UnusableError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.own_process import RESTART, DiedError, ask
 
@@ -26,7 +27,7 @@ def read_machine(seconds: float) -> Machine:
         driver = pool.submit(_asked, seconds, read_driver, "the NVIDIA driver", RESTART)
         kernels = pool.submit(_asked, seconds, check_kernels, "the native module purecert._kernels", REINSTALL_KERNELS)
         cuda = pool.submit(_asked, seconds, cuda_architectures, "the module purecert._cuda", REINSTALL_CUDA)
-        compiler = pool.submit(examine_compiler, seconds)
+        compiler = pool.submit(find_compiler, seconds)
         packages = read_packages()
         return Machine(
             purecert=purecert.__version__,

@@ -2,21 +2,7 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """Why something cannot be used, and what to type or do about it."""
-
-    reason: str
-    remedy: str
-
-
-class UnusableError(Exception):
-    """A backend or a part of one cannot be used."""
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason, remedy)
-        self.problem = Problem(reason=reason, remedy=remedy)
+from purecert.engine.errors import Problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,11 @@
 """What is not right with a machine though it may stop no backend."""
 
-from purecert.engine.doctor.backends.onnxruntime_gpu import choose_one
-from purecert.engine.doctor.machine import Machine, Problem
+from purecert.engine.doctor.backends.onnxruntime import choose_one
+from purecert.engine.doctor.diagnosis import PASS_PROCESSOR_THROUGH
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.probes.native import REINSTALL_CUDA
 from purecert.engine.doctor.requirements import kernel_for
-from purecert.engine.doctor.trying import PASS_PROCESSOR_THROUGH
+from purecert.engine.errors import Problem
 
 _X86 = ("x86_64", "AMD64")
 

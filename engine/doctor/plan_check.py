@@ -7,8 +7,7 @@ from pathlib import Path
 
 import purecert
 from purecert.engine.doctor.cached_files import OF_PROGRAMS, CacheFault, check_cache, unreadable
-from purecert.engine.doctor.machine import Problem
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, Problem
 from purecert.engine.plans.plan import PLAN_FILE, PLAN_SCHEMA, Plan, read_plan
 
 _QUICK_BYTES = 32 * 2**20  # a graph that takes longer to open than a doctor has is far larger

@@ -2,7 +2,8 @@
 
 import re
 
-from purecert.engine.doctor.machine import Driver, Gpu, Machine, Problem, UnusableError
+from purecert.engine.doctor.machine import Driver, Gpu, Machine
+from purecert.engine.errors import Problem, UnusableError
 
 _OLD_DRIVER = (
     "install a newer NVIDIA driver (Ubuntu: sudo ubuntu-drivers install; Debian: sudo apt install nvidia-driver) until "

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from purecert.engine.doctor.examination import Report
-from purecert.engine.doctor.machine import Driver, Machine, Problem
+from purecert.engine.doctor.machine import Driver, Machine
 from purecert.engine.doctor.requirements import kernel_for
+from purecert.engine.errors import Problem
 from purecert.engine.reports.text import markdown_table
 
 _FLAGS = ("avx2", "avx512f")

@@ -1,11 +1,11 @@
-"""JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
+"""Parsed JSON into frozen dataclasses, strictly: unknown, missing and mistyped fields are errors that name them."""
 
 import json
 import reprlib
 import sys
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -47,42 +47,67 @@ def read_document(
     return read_dataclass(kind, value, str(path))
 
 
-def read_dataclass(kind: type[T], value: object, where: str) -> T:
+def read_dataclass(kind: type[T], value: object, where: str, *, has_defaults: bool = False) -> T:
     """Return ``value`` (parsed JSON) as an instance of the dataclass ``kind``.
 
+    Args:
+        kind: Its fields are scalars, literals, options, tuples, dicts and further such dataclasses.
+        value: One entry a field.
+        where: What it is, for messages.
+        has_defaults: A field that has a default may be missing.
+
     Raises:
-        InputError: A field is missing, unknown or of another type; the message names it after ``where``.
+        InputError: A field is missing, unknown, of another type or out of range; the message names it after ``where``.
     """
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
+    _check_names(kind, value, where, has_defaults=has_defaults)
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # T is a dataclass by contract
-    unknown, missing = sorted(set(value) - set(names)), [name for name in names if name not in value]
-    if unknown or missing:
-        found = f"unknown fields {reprlib.repr(unknown)}, missing fields {missing}"
-        raise InputError(f"{where}: {found}; was it made by this version?")
-    read = {name: _read(hints[name], value[name], f"{where}: {name}") for name in names}
+    read = {name: _read(hints[name], entry, f"{where}: {name}", has_defaults) for name, entry in value.items()}
     try:
         return kind(**read)
-    except InputError as error:  # what the dataclass itself refuses
+    except (ValueError, InputError) as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
+def _check_names(kind: Any, value: dict[Any, Any], where: str, *, has_defaults: bool) -> None:
+    names = [field.name for field in fields(kind)]
+    optional = [f.name for f in fields(kind) if f.default is not MISSING or f.default_factory is not MISSING]
+    unknown = sorted((key for key in value if key not in names), key=str)
+    missing = [name for name in names if name not in value and not (has_defaults and name in optional)]
+    if unknown or missing:
+        found = f"unknown fields {_shown(unknown)}, missing fields {missing}"
+        advice = f"known are {', '.join(names) or 'none'}" if has_defaults else "was it made by this version?"
+        raise InputError(f"{where}: {found}; {advice}")
+
+
+def _read(kind: Any, value: Any, where: str, has_defaults: bool) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
-        return read_dataclass(kind, value, where)
+        return read_dataclass(kind, value, where, has_defaults=has_defaults)
     if origin is Literal:
         return _expect(value in arguments, value, where, f"one of {list(arguments)}")
     if origin in (Union, types.UnionType):
-        return None if value is None else _read(arguments[0], value, where)
+        inner = next(option for option in arguments if option is not type(None))
+        return None if value is None else _read(inner, value, where, has_defaults)
     if origin is tuple:
-        entries = _expect(isinstance(value, list), value, where, "a list")
-        return tuple(_read(arguments[0], entry, f"{where}[{i}]") for i, entry in enumerate(entries))
+        entries = _expect(isinstance(value, list | tuple), value, where, "a list")
+        kinds = _entry_kinds(arguments, entries, where)
+        pairs = zip(kinds, entries, strict=True)
+        return tuple(_read(inner, entry, f"{where}[{i}]", has_defaults) for i, (inner, entry) in enumerate(pairs))
     if origin is dict:
         entries = _expect(isinstance(value, dict), value, where, "an object")
-        return {key: _read(arguments[1], entry, f"{where}.{key}") for key, entry in entries.items()}
+        return {key: _read(arguments[1], entry, f"{where}.{key}", has_defaults) for key, entry in entries.items()}
     return _read_scalar(kind, value, where)
+
+
+def _entry_kinds(arguments: tuple[Any, ...], entries: Sequence[Any], where: str) -> list[Any]:
+    """Return the type of each entry of a tuple, which has one length or, with an ellipsis, any."""
+    if arguments[-1] is Ellipsis:
+        return [arguments[0]] * len(entries)
+    if len(entries) != len(arguments):
+        raise InputError(f"{where}: expected {len(arguments)} values, found {len(entries)}")
+    return list(arguments)
 
 
 def _read_scalar(kind: type, value: Any, where: str) -> Any:
@@ -97,6 +122,10 @@ def _read_scalar(kind: type, value: Any, where: str) -> Any:
 
 def _expect(condition: bool, value: Any, where: str, expected: str) -> Any:
     if not condition:
-        # A plain repr of what a stranger wrote may be of any length, and too deep to be made.
-        raise InputError(f"{where}: expected {expected}, found {reprlib.repr(value)}")
+        raise InputError(f"{where}: expected {expected}, found {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    # A plain repr of what a stranger wrote may be of any length, and too deep to be made; a tensor's has many lines.
+    return " ".join(reprlib.repr(value).split())

@@ -17,16 +17,13 @@ from purecert.engine.bench.record import BENCH_SCHEMA, Benchmark, Machine, Measu
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.hardware import available_threads, describe_cpu
 from purecert.export.bench.jobs import (
-    CPU_VARIANTS,
-    CUDA_VARIANTS,
     Reference,
-    Variant,
     find_reference,
     label_eagerly,
     rate_matrices,
     time_eagerly,
 )
-from purecert.export.bench.spec import BenchSpec
+from purecert.export.bench.spec import CPU_VARIANTS, CUDA_VARIANTS, BenchSpec, Variant
 
 Talk = Callable[[str], None]
 Found = tuple[RowName, Measurement | str]  # a row, and what its process found or why it could not
@@ -93,11 +90,6 @@ def _reference_labels(spec: BenchSpec, reference: Reference, talk: Talk) -> tupl
         return in_own_process(label_eagerly, task, reference.model), ""
     except PurecertError as error:
         return None, _plain(error, spec)
-
-
-def _top_share(labels: Labels) -> float:
-    """Return the share of the commonest label."""
-    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 
 def _baselines(spec: BenchSpec, reference: Reference, talk: Talk, *, compares: bool) -> Iterator[Found]:

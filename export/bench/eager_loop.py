@@ -21,7 +21,7 @@ from purecert.engine.bench.process import peak_memory
 from purecert.engine.bench.timing import time_loop
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.plans.plan import read_plan
-from purecert.export.bench.jobs import Variant
+from purecert.export.bench.spec import Variant
 from purecert.export.fusing.fuse import fuse
 from purecert.train.models.checkpoints import load_model
 

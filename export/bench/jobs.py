@@ -4,16 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from purecert.engine.bench.agreement import Labels
 from purecert.engine.bench.measure import Measurement, Task
 from purecert.engine.errors import BackendError, InputError
-
-Variant = Literal["NCHW", "channels-last", "TF32 off", "torch's defaults"]
-
-CPU_VARIANTS: tuple[Variant, ...] = ("NCHW", "channels-last")
-CUDA_VARIANTS: tuple[Variant, ...] = ("TF32 off", "torch's defaults")  # both in NCHW, as the field runs it
+from purecert.export.bench.spec import Variant
 
 DEMO = "demo"
 

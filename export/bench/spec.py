@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,12 @@ from purecert.engine.bench.record import Options
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
+
+# How the field's loop runs, beside its precision: the layout of images on a CPU, TF32 on a GPU.
+Variant = Literal["NCHW", "channels-last", "TF32 off", "torch's defaults"]
+
+CPU_VARIANTS: tuple[Variant, ...] = ("NCHW", "channels-last")
+CUDA_VARIANTS: tuple[Variant, ...] = ("TF32 off", "torch's defaults")  # both in NCHW, as the field runs it
 
 _IMAGES = 100  # on whose draws labels are compared; fewer where the data holds fewer
 

@@ -33,7 +33,7 @@ class PurifiedClassifier(nn.Module):
 
 
 class FusedModel(nn.Module):
-    """The graph of a plan: integers in, one label a row out (DESIGN, fused graph).
+    """The graph of a plan: integers in, one label a row out.
 
     ``network`` turns images on the [-1, 1] scale, times ``scale`` plus ``shift``, and one standard normal
     [batch, k, C, H, W] for each further input, into logits. It computes in ``dtype``; the way into it and

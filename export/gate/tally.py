@@ -13,7 +13,7 @@ from purecert.engine.plans.plan import Parity, Precision
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a plan may lose against eager FP32 (DESIGN, gate)."""
+    """What a plan may lose against eager FP32 before the gate refuses it."""
 
     agreement: float  # least share of draws with the same label
     net_loss: float  # largest mean net loss

@@ -1,5 +1,6 @@
 """A module as one exported program, and that program as one ONNX graph."""
 
+import ast
 import io
 import logging
 import warnings
@@ -14,7 +15,6 @@ from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import BATCH_DIMENSION, GraphInput
-from purecert.export.graph.folded_weights import name_folded_weights
 
 LABEL, LOGITS = "label", "logits"
 
@@ -25,6 +25,7 @@ _OPSET = 20
 _MAX_WEIGHT_BYTES = 2**31 - 2**26
 # Any batch but 0 and 1, for which PyTorch would specialise the program.
 _EXAMPLE_BATCH = 3
+_SCOPES = "pkg.torch.onnx.name_scopes"  # the modules around a node, the outermost first, and the node
 
 
 def export_program(module: nn.Module, inputs: Sequence[GraphInput]) -> ExportedProgram:
@@ -69,7 +70,7 @@ def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
     assert exported is not None  # None is what the exporter returns when it wrote a file
     model = exported.model
     model.graph.outputs[:] = [output for output in model.graph.outputs if output.name == LABEL]
-    name_folded_weights(model)
+    _name_folded_weights(model)
     _widen_softmax(model)
     _name_batch(model)
     _strip(model)
@@ -87,6 +88,24 @@ def _check_size(program: ExportedProgram) -> None:
             f"expected weights below {_MAX_WEIGHT_BYTES / 2**30:.2f} GiB, which is what one ONNX file holds, "
             f"found {size / 2**30:.2f} GiB; use --precision fp16 or a smaller model"
         )
+
+
+def _name_folded_weights(model: ir.Model) -> None:
+    """Name every weight that the exporter computed, such as a filter repeated for every channel, by its module.
+
+    A weight of the model keeps its name, which begins with its module's path. One that was folded out of others gets a
+    name without a path; here it gets the path of the module that multiplies with it, and its FP32 island can be told.
+    """
+    for node in list(model.graph):
+        path = _module_path(node)
+        for value in node.inputs:
+            if path and value is not None and value.is_initializer() and "." not in (value.name or ""):
+                value.name = f"{path}.{value.name}"
+
+
+def _module_path(node: ir.Node) -> str:
+    scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    return str(scopes[-2]) if len(scopes) > 1 else ""
 
 
 def _widen_softmax(model: ir.Model) -> None:

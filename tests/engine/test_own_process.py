@@ -6,9 +6,8 @@ import time
 
 import pytest
 
-from purecert.engine.doctor.machine import UnusableError
-from purecert.engine.errors import BackendError
-from purecert.engine.own_process import DiedError, ask
+from purecert.engine.errors import BackendError, UnusableError
+from purecert.engine.own_process import DiedError, ask, call
 from support.questions import failing, hanging, noisy, segfault, silent, unexpected, unusable
 
 _PATIENCE = 60.0
@@ -17,6 +16,14 @@ _PATIENCE = 60.0
 def test_the_answer_comes_from_another_process_whose_output_nobody_sees(capfd: pytest.CaptureFixture[str]) -> None:
     assert ask(_PATIENCE, noisy) != os.getpid()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_call_writes_to_the_streams_of_its_caller(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(noisy) != os.getpid()
+    assert capfd.readouterr() != ("", "")
+    with pytest.raises(DiedError, match=r"^its process ended with exit code 1$"):
+        call(unexpected)
+    assert "Traceback" in capfd.readouterr().err
 
 
 def test_expected_failures_come_back_as_they_were_raised() -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -13,6 +14,7 @@ from torch import nn
 
 from purecert.engine.plans.plan import read_plan
 from purecert.export.commands import export_command
+from purecert.export.engines import ENGINE_BATCH
 from purecert.train.models.checkpoints import Model, save_model
 from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
@@ -137,3 +139,9 @@ def test_help_loads_no_heavy_module() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--parity-draws" in done.stdout
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_names_the_batch_of_the_engines() -> None:
+    batch = next(option for option in export_command.params if option.name == "batch")
+    assert isinstance(batch, click.Option)
+    assert f"[default: {ENGINE_BATCH}]" in (batch.help or "")

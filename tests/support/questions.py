@@ -5,8 +5,7 @@ import os
 import sys
 import time
 
-from purecert.engine.doctor.machine import UnusableError
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, UnusableError
 
 
 def noisy() -> int:

@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
-from purecert.train.models.archives import read_archive, write_archive
+from purecert.train.models.archives import write_archive
 from purecert.train.models.compatibility import check_fit
 from purecert.train.models.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
 from purecert.train.purifiers.base import Purifier
+from purecert.train.readers.archives import read_archive
 from purecert.train.strict.configuration import build_config, plain_config
 from purecert.train.strict.state import build_empty, check_finite, load_strictly
 

@@ -1,13 +1,34 @@
-"""The objectives of training, one equation each."""
+"""Consistency training: the equations and the loss of one batch (Song and Dhariwal 2023)."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from purecert.train.fitting.data import Sampler
 from purecert.train.purifiers.karras import KarrasConfig, denoise_each
-from purecert.train.shapes import Image, Labels, Logits, PerImage, Times
+from purecert.train.schedules.noise_levels import Curriculum, LognormalTimes
+from purecert.train.shapes import Image, PerImage, Times
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConsistencyObjective:
+    """The loss of consistency training on one batch, its grid refined as training goes on."""
+
+    network: nn.Module
+    config: KarrasConfig
+    times: LognormalTimes
+    curriculum: Curriculum
+    sampler: Sampler
+
+    def __call__(self, step: int) -> Tensor:
+        clean, _ = self.sampler.draw()
+        generator = self.sampler.generator
+        grid = self.config.levels.ascending_grid(self.curriculum.points(step))
+        interval = torch.multinomial(self.times.weights(grid), len(clean), replacement=True, generator=generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        return consistency_loss(self.network, self.config, clean, noise, grid[interval + 1], grid[interval])
 
 
 def huber_scale(dimensions: int) -> float:
@@ -41,11 +62,6 @@ def consistency_loss(
     moved = denoise_each(network, config, clean + _per_image(high, clean) * noise, high)
     distance = pseudo_huber(moved, target, huber_scale(clean[0].numel()))
     return (distance / (high - low).to(distance.dtype)).mean()
-
-
-def cross_entropy(logits: Logits, labels: Labels, smoothing: float = 0.0) -> Tensor:
-    """Return the mean of -log softmax(logits)[label], the labels mixed with uniform ones by ``smoothing``."""
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def _per_image(times: Times, images: Image) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
-from purecert.train.models.archives import load_plain
+from purecert.train.readers.archives import load_plain
 from purecert.train.readers.opened import opened
 from purecert.train.readers.pickles.torch_claims import LEGACY_HEAD, ZIP_HEAD, check_legacy, check_zip
 from purecert.train.readers.plain_content import plain_content

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from purecert.train.fitting.data import Augmentation, Images, Sampler, load_images
 from purecert.train.fitting.loop import Fit, Reporter, fit
@@ -11,7 +11,8 @@ from purecert.train.models.checkpoints import Model
 from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
-from purecert.train.objectives.consistency import consistency_loss, cross_entropy
+from purecert.train.objectives.consistency import ConsistencyObjective
+from purecert.train.objectives.purified import PurifiedObjective
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
@@ -71,50 +72,6 @@ class DigitsRecipe:
         return replace(
             self, purifier_fit=self.purifier_fit.scaled(factor), classifier_fit=self.classifier_fit.scaled(factor)
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ConsistencyObjective:
-    """The loss of consistency training on one batch, its grid refined as training goes on."""
-
-    network: nn.Module
-    config: KarrasConfig
-    times: LognormalTimes
-    curriculum: Curriculum
-    sampler: Sampler
-
-    def __call__(self, step: int) -> Tensor:
-        clean, _ = self.sampler.draw()
-        generator = self.sampler.generator
-        grid = self.config.levels.ascending_grid(self.curriculum.points(step))
-        interval = torch.multinomial(self.times.weights(grid), len(clean), replacement=True, generator=generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        return consistency_loss(self.network, self.config, clean, noise, grid[interval + 1], grid[interval])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class PurifiedObjective:
-    """The cross entropy of a classifier on clean images and on noisy ones that a frozen purifier cleaned."""
-
-    classifier: nn.Module
-    purifier: Purifier
-    preprocessing: nn.Module
-    sigmas: tuple[float, ...]
-    sampler: Sampler
-    label_smoothing: float
-
-    def __call__(self, step: int) -> Tensor:
-        clean, labels = self.sampler.draw()
-        first, *others = clean.chunk(len(self.sigmas) + 1)
-        with torch.no_grad():
-            purified = [self._purify(x, sigma) for x, sigma in zip(others, self.sigmas, strict=True)]
-        logits = self.classifier(self.preprocessing(torch.cat([first, *purified])))
-        return cross_entropy(logits, labels, self.label_smoothing)
-
-    def _purify(self, clean: Tensor, sigma: float) -> Tensor:
-        noise = torch.randn(clean.shape, generator=self.sampler.generator)
-        purified: Tensor = self.purifier(clean + 2 * sigma * noise, sigma)
-        return purified
 
 
 def train_digits(recipe: DigitsRecipe, report: Reporter) -> Model:

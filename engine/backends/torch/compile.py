@@ -23,11 +23,11 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.registry import BackendOptions
-from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
+from purecert.engine.backends.torch.cpp_compiler import find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import BackendError, InputError, Problem
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
@@ -127,7 +127,7 @@ def _inputs(plan: Plan, batch: int, device: torch.device) -> tuple[Tensor, ...]:
 def _compile_into(path: Path, content: bytes, inputs: tuple[Tensor, ...], origin: str) -> None:
     """Compile a program for where its ``inputs`` lie; keep the result at ``path``, and how long that took beside it."""
     compiler = find_compiler(_TRIAL_SECONDS)
-    if isinstance(compiler, CompilerFault):
+    if isinstance(compiler, Problem):
         raise BackendError(f"PyTorch cannot compile the program: {compiler.reason}; {compiler.remedy}")
     device, batch = inputs[0].device, len(inputs[0])
     where = "this GPU" if device.type == "cuda" else "this processor"

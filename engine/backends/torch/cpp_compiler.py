@@ -3,8 +3,9 @@
 import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from purecert.engine.errors import Problem
 
 _SOURCE = (
     "#include <omp.h>\n#include <iostream>\n#include <vector>\n"
@@ -17,15 +18,7 @@ _INSTALL = "install a C++ compiler (Debian, Ubuntu: sudo apt install g++), or na
 _TELLING = 200  # characters of a compiler's message that are worth a line
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompilerFault:
-    """Why programs of the compiler cannot be used, and what to do."""
-
-    reason: str
-    remedy: str
-
-
-def find_compiler(seconds: float) -> str | CompilerFault:
+def find_compiler(seconds: float) -> str | Problem:
     """Return the compiler that PyTorch's own choice falls on, after it compiled a library, or what is wrong with it."""
     compiler = os.environ.get("CXX", "g++")  # as torch._inductor.config.cpp.cxx
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +38,7 @@ def find_compiler(seconds: float) -> str | CompilerFault:
         # is looked up by such a number crashes. Seen on an image whose link libstdc++.so led nowhere, so that g++ took
         # libstdc++.a.
         if not any(name in library.read_bytes() for name in _RUNTIMES):
-            return CompilerFault(
+            return Problem(
                 reason=f"the C++ compiler {compiler} puts a copy of its runtime into every library, so that "
                 "PyTorch's programs crash or do not load",
                 remedy="name another compiler in CXX, or mend this one's link libstdc++.so, which leads nowhere",
@@ -53,5 +46,5 @@ def find_compiler(seconds: float) -> str | CompilerFault:
     return compiler
 
 
-def _fault(reason: str) -> CompilerFault:
-    return CompilerFault(reason=reason, remedy=_INSTALL)
+def _fault(reason: str) -> Problem:
+    return Problem(reason=reason, remedy=_INSTALL)

@@ -1,6 +1,6 @@
 """TensorRT, and TensorRT-RTX, which is a library of its own for RTX cards."""
 
-from purecert.engine.doctor.diagnosis import Trial
+from purecert.engine.doctor.diagnosis import Trial, try_batch
 from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.requirements import (
     cuda_of_distributions,
@@ -9,7 +9,6 @@ from purecert.engine.doctor.requirements import (
     require_kernels,
     require_module,
 )
-from purecert.engine.doctor.trying import try_batch
 
 _INSTALL = "pip install 'purecert[tensorrt]'"
 _INSTALL_RTX = "pip install 'purecert[tensorrt-rtx]'"

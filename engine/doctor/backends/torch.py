@@ -1,10 +1,10 @@
 """PyTorch: operator by operator, compiled for the host, and compiled for a GPU."""
 
-from purecert.engine.doctor.diagnosis import Trial
-from purecert.engine.doctor.machine import Machine, Problem, UnusableError
+from purecert.engine.doctor.diagnosis import Trial, try_batch
+from purecert.engine.doctor.machine import Machine
 from purecert.engine.doctor.probes.batch import run_uncompiled
 from purecert.engine.doctor.requirements import require_cuda, require_gpu, require_kernels, require_module
-from purecert.engine.doctor.trying import try_batch
+from purecert.engine.errors import Problem, UnusableError
 
 _INSTALL = "pip install 'purecert[export]'"
 _REINSTALL = "pip install --force-reinstall torch"

@@ -1,6 +1,5 @@
 """One batch through a backend as certification runs it: opened, row-checked, noise drawn, votes counted."""
 
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, Segment
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.registry import BackendOptions
-from purecert.engine.doctor.machine import UnusableError
 from purecert.engine.doctor.probes import small_plan
+from purecert.engine.doctor.probes.votes import REPORT, count, counted, what_ran
+from purecert.engine.errors import UnusableError
 from purecert.engine.plans.plan import Plan, read_plan
 
-_REPORT = "report this as a fault, with the output of engine-doctor --json"
 _OWN_BATCH = 2  # a plan of a user's own may be a thousand times larger than the doctor's
 
 
@@ -44,9 +43,9 @@ def run_own(backend: str, directory: Path) -> str:
     grey = np.full((1, *shape), 128, np.uint8)
     options = BackendOptions(name=backend, batch=_OWN_BATCH, probe_rows=_OWN_BATCH)
     with closing(_open(plan, options, grey)) as opened:
-        votes = _count(opened, grey, [Segment(0, 0, 0, _OWN_BATCH)])
+        votes = count(opened, grey, [Segment(0, 0, 0, _OWN_BATCH)])
         if votes.sum() != _OWN_BATCH:
-            raise UnusableError(f"it counts {votes.sum()} votes of {_OWN_BATCH} rows", _REPORT)
+            raise UnusableError(f"it counts {votes.sum()} votes of {_OWN_BATCH} rows", REPORT)
         return what_ran(opened)
 
 
@@ -59,31 +58,6 @@ def run_uncompiled(backend: str, folder: Path) -> str:
     return torch_network.run_loop(backend, folder)
 
 
-def counted(backend: Backend) -> str:
-    """Return what computed, after a batch of the doctor's own plan whose votes are right.
-
-    Raises:
-        UnusableError: They are not.
-    """
-    votes = _count(backend, small_plan.IMAGES, small_plan.SEGMENTS)
-    right = small_plan.exact_counts()
-    if not np.array_equal(votes, right):
-        raise UnusableError(f"it counts the votes {votes.tolist()} where {right.tolist()} is right", _REPORT)
-    return what_ran(backend)
-
-
-def what_ran(backend: Backend) -> str:
-    """Return the precision and the packages that computed."""
-    versions = ", ".join(f"{package} {version}" for package, version in backend.info.versions.items())
-    return f"{backend.info.executed_precision}, {versions}"
-
-
 def _open(plan: Plan, options: BackendOptions, images: NDArray[np.uint8]) -> Backend:
     sigma = plan.record.graphs[0].sigma
     return open_backend(plan, sigma, small_plan.SEED, options, images, np.arange(len(images)))
-
-
-def _count(backend: Backend, images: NDArray[np.uint8], segments: Sequence[Segment]) -> NDArray[np.int64]:
-    for slot, image in enumerate(images):
-        backend.place(slot, slot, image)
-    return np.asarray(backend.submit(segments).result())

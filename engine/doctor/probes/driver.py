@@ -4,7 +4,8 @@ import ctypes
 import os
 from typing import Any
 
-from purecert.engine.doctor.machine import Driver, Gpu, UnusableError
+from purecert.engine.doctor.machine import Driver, Gpu
+from purecert.engine.errors import UnusableError
 
 # Values of CUresult and CUdevice_attribute, from the documentation of the CUDA driver API.
 _STUB_LIBRARY, _NO_DEVICE, _SYSTEM_DRIVER_MISMATCH = 34, 100, 803

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from purecert.engine.doctor.machine import UnusableError
+from purecert.engine.errors import UnusableError
 
 _REINSTALL = "pip install --force-reinstall --no-deps ."
 REINSTALL_KERNELS = f"reinstall purecert with a C++17 compiler (sudo apt install g++), in its checkout: {_REINSTALL}"

@@ -18,10 +18,10 @@ from purecert.engine.backends.opening import checked_backend
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
-from purecert.engine.doctor.machine import UnusableError
 from purecert.engine.doctor.probes import small_plan
-from purecert.engine.doctor.probes.batch import counted
 from purecert.engine.doctor.probes.small_network import BIAS_64THS, CONVOLUTION
+from purecert.engine.doctor.probes.votes import counted
+from purecert.engine.errors import UnusableError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise, noise_of_inputs
 from purecert.engine.plans.plan import Plan

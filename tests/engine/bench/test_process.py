@@ -43,6 +43,10 @@ def test_a_process_that_dies_is_told(number: int, kind: type[Exception], words: 
         in_own_process(signal.raise_signal, number)
 
 
+def test_ctrl_c_is_left_to_the_parent() -> None:
+    in_own_process(signal.raise_signal, signal.SIGINT)
+
+
 def test_a_fault_of_ours_is_not_taken_for_a_backends(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="ended with exit code 1; its traceback is above"):
         in_own_process(math.sqrt, -1.0)

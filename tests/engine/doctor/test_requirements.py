@@ -6,9 +6,10 @@ import pytest
 
 from purecert.engine.doctor.diagnosis import Trial
 from purecert.engine.doctor.examination import diagnose_all
-from purecert.engine.doctor.machine import Gpu, Machine, Problem
+from purecert.engine.doctor.machine import Gpu, Machine
 from purecert.engine.doctor.notices import notices
 from purecert.engine.doctor.requirements import kernel_for
+from purecert.engine.errors import Problem
 from support.machines import ADA, DRIVER, HEALTHY
 
 _BUILT = (80, 86, 89, 90, 100, 120)

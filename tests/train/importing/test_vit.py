@@ -147,7 +147,7 @@ def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, on_hub: bool, name:
         ({"qkv_bias": False}, "expected hidden_act gelu and qkv_bias true"),
         ({"num_attention_heads": 5}, "heads divide the hidden size"),
         ({"patch_size": 3}, "patches must tile the image"),
-        ({"image_size": [20, 20]}, "image_size: expected int, found list"),
+        ({"image_size": [20, 20]}, "image_size: expected a value of type int, found "),
         ({"num_hidden_layers": 2}, r"unknown weight 'vit\.layers\.2"),
         ({"num_hidden_layers": 4}, r"weight 'vit\.layers\.3\..*' is missing"),
         ({"hidden_size": 48}, "expected shape"),

@@ -117,9 +117,9 @@ def _drop(*keys: str) -> Callable[[Content], None]:
     [
         (_set("schema", to="purecert.model/9"), r"expected a model of schema purecert\.model/1, found purecert"),
         (_drop("schema"), "a file without schema"),
-        (_drop("licence"), "key 'licence' is missing"),
+        (_drop("licence"), r"missing fields \['licence'\]"),
         (_drop("classifier"), "key 'classifier' is missing"),
-        (_set("colour", to=1), "unknown key 'colour'"),
+        (_set("colour", to=1), r"unknown fields \['colour'\]"),
         (_set("input_shape", to=[8, 8]), "input_shape: expected 3 values"),
         (_set("input_shape", to=[1, 7, 7]), r"images of \[1, 7, 7\] do not pass"),
         (_set("classes", to=4), "class_names for 4 classes"),
@@ -128,7 +128,7 @@ def _drop(*keys: str) -> Callable[[Content], None]:
         (_set("purifier", "kind", to="magic"), "unknown kind 'magic'; this version knows identity, consistency"),
         (_set("purifier", "kind", to=["consistency"]), "unknown kind"),
         (_set("purifier", "notes", to=""), "purifier: unknown key 'notes'"),
-        (_set("purifier", "config", "gamma", to=1), "purifier.config: unknown key 'gamma'"),
+        (_set("purifier", "config", "gamma", to=1), r"purifier.config: unknown fields \['gamma'\]"),
         (_drop("purifier", "config", "network"), "key 'network' is missing"),
         (_set("purifier", "config", "network", "kind", to="unet"), "unknown kind 'unet'; this version knows song_unet"),
         (_set("purifier", "config", "network", "config", "out_channels", to=2), "must keep an image's shape"),
@@ -143,6 +143,7 @@ def _drop(*keys: str) -> Callable[[Content], None]:
         (_set("classifier", "state", "bn1.bias", to=torch.zeros(4, dtype=torch.int64)), "float32, found torch.int64"),
         (_set("classifier", "state", "bn1.bias", to=torch.full((4,), torch.nan)), "'bn1.bias' holds .* not finite"),
         (_set("preprocessing", "config", "std", to=[0.0]), "std > 0"),
+        (_set("preprocessing", "config", "mean", to=torch.zeros(9, 9)), "mean: expected a list, found tensor"),
         (_set("preprocessing", "kind", to="smart"), "unknown kind 'smart'"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from purecert.train.networks.song.unet import SongUNet
-from purecert.train.objectives.consistency import consistency_loss, cross_entropy, huber_scale, pseudo_huber
+from purecert.train.objectives.consistency import consistency_loss, huber_scale, pseudo_huber
 from purecert.train.purifiers.karras import KarrasConfig, denoise
 from purecert.train.schedules.noise_levels import NoiseRange
 
@@ -47,9 +47,3 @@ def test_the_target_of_the_consistency_loss_gets_no_gradient(small_network: Song
     lowest = torch.tensor([config.levels.t_min], dtype=torch.float64)
     consistency_loss(small_network, config, clean, noise, lowest, times).backward()
     assert all(p.grad is None or not p.grad.any() for p in small_network.parameters())
-
-
-def test_uniform_logits_cost_the_logarithm_of_the_classes() -> None:
-    labels = torch.tensor([0, 3])
-    assert cross_entropy(torch.zeros(2, 10), labels).item() == pytest.approx(math.log(10))
-    assert cross_entropy(torch.zeros(2, 10), labels, smoothing=0.1).item() == pytest.approx(math.log(10))

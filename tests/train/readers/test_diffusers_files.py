@@ -206,8 +206,8 @@ def test_the_configuration_is_the_published_one(tmp_path: Path) -> None:
         ({"block_out_channels": [0, 0]}, "multiples of the first"),
         ({"attention_head_dim": 24}, "cannot be divided into the heads"),
         ({"sample_size": 15}, "cannot be halved"),
-        ({"layers_per_block": "1"}, "layers_per_block: expected int, found str"),
-        ({"unheard_of": 1}, "unknown key 'unheard_of'"),
+        ({"layers_per_block": "1"}, "layers_per_block: expected a value of type int, found '1'"),
+        ({"unheard_of": 1}, r"unknown fields \['unheard_of'\]"),
         ({"_class_name": "UNet2DConditionModel"}, "expected the configuration of a UNet2DModel"),
     ],
 )

@@ -26,13 +26,13 @@ def test_lists_and_integers_stand_for_tuples_and_floats() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_channel": 8}, "unknown key 'model_channel'"),
-        ({"num_blocks": "4"}, "num_blocks: expected int, found str"),
-        ({"num_blocks": True}, "num_blocks: expected int, found bool"),
-        ({"bottom_attention": 1}, "bottom_attention: expected bool, found int"),
+        ({"model_channel": 8}, r"unknown fields \['model_channel'\], .* known are img_resolution, "),
+        ({"num_blocks": "4"}, "num_blocks: expected a value of type int, found '4'"),
+        ({"num_blocks": True}, "num_blocks: expected a value of type int, found True"),
+        ({"bottom_attention": 1}, "bottom_attention: expected a value of type bool, found 1"),
         ({"channel_mult": 2}, "channel_mult: expected a list"),
-        ({"channel_mult": [1, 2.0]}, r"channel_mult\[1\]: expected int, found float"),
-        ({"encoder_type": "fancy"}, "expected one of standard, skip, residual"),
+        ({"channel_mult": [1, 2.0]}, r"channel_mult\[1\]: expected a value of type int, found 2\.0"),
+        ({"encoder_type": "fancy"}, r"expected one of \['standard', 'skip', 'residual'\]"),
         ({"dropout": -1.0}, "dropout must be in"),
     ],
 )
@@ -42,16 +42,16 @@ def test_a_value_that_does_not_fit_is_named(change: dict[str, Any], words: str) 
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(InputError, match="config: key 'img_resolution' is missing"):
+    with pytest.raises(InputError, match=r"config: .* missing fields \['img_resolution'\]"):
         build_config(SongUNetConfig, {"in_channels": 1, "out_channels": 1}, "config")
 
 
 def test_nested_values_are_named_by_their_path() -> None:
-    with pytest.raises(InputError, match=r"config\.model\.levels\.t_max: expected float, found str"):
+    with pytest.raises(InputError, match=r"config: model: levels: t_max: expected a finite number, found '80'"):
         build_config(MultistepConfig, {"model": {"levels": {"t_max": "80"}}}, "config")
 
 
 @pytest.mark.parametrize("values", [None, [], "kind"])
 def test_anything_but_a_mapping_is_refused(values: object) -> None:
-    with pytest.raises(InputError, match="expected a mapping"):
+    with pytest.raises(InputError, match="expected an object"):
         build_config(MultistepConfig, values, "config")

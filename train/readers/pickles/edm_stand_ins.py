@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
-from purecert.train.models.archives import load_plain
+from purecert.train.readers.archives import load_plain
 from purecert.train.readers.opened import on_one_line
 from purecert.train.readers.pickles.inert import Call, Copies, InertDict
 from purecert.train.readers.pickles.torch_claims import LEGACY_HEAD, check_extent, check_legacy

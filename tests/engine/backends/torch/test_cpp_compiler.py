@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from purecert.engine.backends.torch.cpp_compiler import CompilerFault, find_compiler
+from purecert.engine.backends.torch.cpp_compiler import find_compiler
+from purecert.engine.errors import Problem
 
 _SECONDS = 60.0
 _needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to try")
@@ -28,7 +29,7 @@ def test_a_compiler_that_shares_its_runtime_is_used(monkeypatch: pytest.MonkeyPa
 def test_a_compiler_that_copies_its_runtime_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", _compiler(tmp_path, 'exec g++ "$@" -static-libstdc++'))
     found = find_compiler(_SECONDS)
-    assert isinstance(found, CompilerFault)
+    assert isinstance(found, Problem)
     assert "a copy of its runtime into every library" in found.reason
     assert "name another compiler in CXX" in found.remedy
 
@@ -40,7 +41,7 @@ def test_a_compiler_that_copies_its_runtime_is_refused(tmp_path: Path, monkeypat
 def test_a_compiler_that_fails_is_named(line: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", _compiler(tmp_path, line))
     found = find_compiler(0.1 if "sleep" in line else _SECONDS)
-    assert isinstance(found, CompilerFault)
+    assert isinstance(found, Problem)
     assert words in found.reason
     assert "install a C++ compiler" in found.remedy
 
@@ -48,5 +49,5 @@ def test_a_compiler_that_fails_is_named(line: str, words: str, tmp_path: Path, m
 def test_an_absent_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/c++")
     found = find_compiler(_SECONDS)
-    assert isinstance(found, CompilerFault)
+    assert isinstance(found, Problem)
     assert "/nowhere/c++ cannot be started" in found.reason

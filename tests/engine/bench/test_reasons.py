@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from purecert.engine.bench.agreement import Agreement
+from purecert.engine.bench.judge import agreement_limit, reasons_against
 from purecert.engine.bench.latency import latency_of
 from purecert.engine.bench.timing import Timing
-from purecert.engine.bench.verdict import agreement_limit, reasons_against
 
 _BATCH = 10
 _GOOD = Agreement(draws=2000, images=20, same=1990)
