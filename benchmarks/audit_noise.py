@@ -16,7 +16,7 @@ from typing import Any
 
 from provenance import provenance, write_result
 
-from purecert.engine.noise.rows import active_path
+from purecert.engine.noise.paths import active_path
 from purecert.engine.noise.table import extra_noise, smoothing_noise
 from support.noise_audit.finding import Finding
 from support.noise_audit.normal_bounds import audit_thresholds

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from hypothesis import settings
 
-from purecert.engine.noise.rows import NoisePath
+from purecert.engine.noise.paths import NoisePath
 from support.commands import engine
 from support.noise_paths import PATHS, missing_path
 from support.shared_files import reads_shared

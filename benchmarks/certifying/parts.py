@@ -22,8 +22,8 @@ from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.packing import Piece
 from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.bench.agreement import SEED
-from purecert.engine.bench.timing import ESTIMATION_PHASE
 from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.certify import certify
@@ -142,7 +142,7 @@ def _noise(plan: Plan, data: Dataset, work: Work) -> Callable[[], None]:
     numbers = count(0, work.batch)
 
     def draw() -> None:
-        addresses = np.array([[0, int(data.indices[0]), ESTIMATION_PHASE, next(numbers), work.batch]], np.int64)
+        addresses = np.array([[0, int(data.indices[0]), ESTIMATE, next(numbers), work.batch]], np.int64)
         for source, out in zip(noise, rows, strict=True):
             source.fill(out, addresses, data.images)
 
@@ -151,7 +151,7 @@ def _noise(plan: Plan, data: Dataset, work: Work) -> Callable[[], None]:
 
 def _votes(plan: Plan, work: Work) -> Callable[[], None]:
     counts = np.zeros((1, plan.record.classes + 1), np.int64)
-    labels, pieces = np.zeros(work.batch, np.int32), [Piece(0, 0, ESTIMATION_PHASE, 0, work.batch, 0)]
+    labels, pieces = np.zeros(work.batch, np.int32), [Piece(0, 0, ESTIMATE, 0, work.batch, 0)]
     return lambda: add_votes(counts, pieces, labels)
 
 

@@ -16,12 +16,12 @@ from purecert.engine.bench.agreement import Draws, Labels, backend_labels
 from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.images.datasets import load_dataset
+from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.noise.table import smoothing_noise
 from purecert.engine.plans.plan import Plan, read_plan
 
 _DRAWS = 200  # of each of 100 images
-_ESTIMATION_PHASE = 1
 
 
 @click.command(cls=EngineCommand)
@@ -51,7 +51,7 @@ def _check_noise(setting: Setting, draws: Draws) -> int:
     batch = NoisyBatch(open_queue(setting), shape, noise, images)
     compared = 0
     for slot in range(len(draws.images)):
-        pieces = [Piece(0, slot, _ESTIMATION_PHASE, 0, draws.per_image, 0)]
+        pieces = [Piece(0, slot, ESTIMATE, 0, draws.per_image, 0)]
         found = batch.fill([pieces])[0]
         if not np.array_equal(found, batch.expected(pieces, noise)):
             raise CheckError(f"expected the CPU's noise on image {draws.indices[slot]}, got other values")

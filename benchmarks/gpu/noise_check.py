@@ -19,13 +19,13 @@ from purecert.engine.backends.torch.queue import TorchQueue
 from purecert.engine.commands.console import EngineCommand
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
+from purecert.engine.noise.contract import HIGHEST_PIXEL, LOWEST_PIXEL
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.noise.table import extra_noise, smoothing_noise
 
 _VECTORS = Path("tests/vectors/noise_v1.csv")
 _ADDRESS = ("sigma", "seed", "image", "phase", "draw")
 _PUBLISHED = 1554
-_LOWEST, _HIGHEST = -2048, 2047  # the contract's clip
 
 _DTYPES = (torch.float16, torch.float32)
 # Whole 16-byte stores in both layouts, in one only, and in none; 1, 3 and other numbers of channels; an extra input.
@@ -78,7 +78,7 @@ def _check_vectors(queue: TorchQueue) -> list[str]:
     ]
     for (sigma, *numbers), group in groupby(published, key=lambda row: [row[name] for name in _ADDRESS]):
         wanted = {int(row["element"]): int(row["q"]) for row in group}
-        expected = np.clip(list(wanted.values()), _LOWEST, _HIGHEST)
+        expected = np.clip(list(wanted.values()), LOWEST_PIXEL, HIGHEST_PIXEL)
         for shape in shapes:
             row = _published_row(queue, shape, float(sigma), *map(int, numbers))
             found = row.ravel()[list(wanted)]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Placement
 from purecert.engine.backends.graph import HostGraph
 from purecert.engine.errors import CheckError, InputError
+from purecert.engine.noise.contract import HIGHEST_PIXEL
 
 _PERMUTATIONS = 20
-_EXTREME = 2047  # the largest pixel of the noise contract
 _LEAST_AGREEMENT = 0.99
 _EXTREME_ROW = -1  # stands for a row of nothing but that
 
@@ -92,7 +92,7 @@ def _run(graph: HostGraph, rows: Rows, order: NDArray[np.int64]) -> list[NDArray
         chosen = order[start : start + batch]
         for buffer, array in zip(graph.inputs, rows, strict=True):
             np.take(array, chosen, axis=0, out=buffer, mode="clip")
-            buffer[chosen == _EXTREME_ROW] = _EXTREME
+            buffer[chosen == _EXTREME_ROW] = HIGHEST_PIXEL
         labels, logits = graph.labels().copy(), graph.logits()
         outputs.append([labels] if logits is None else [labels, _bits(logits)])
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, Segment
-from purecert.engine.bench.timing import ESTIMATION_PHASE
 from purecert.engine.errors import BackendError
+from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 
@@ -55,7 +55,7 @@ def noisy_rows(plan: Plan, sigma: float, draws: Draws, threads: int, most: int) 
     noise = noise_of_inputs(len(inputs), sigma, SEED, threads)
     slots, numbers = (part.ravel() for part in np.indices((len(draws.images), draws.per_image)))
     ones = np.ones_like(slots)
-    addresses = np.stack([slots, draws.indices[slots], ones * ESTIMATION_PHASE, numbers, ones], axis=1)
+    addresses = np.stack([slots, draws.indices[slots], ones * ESTIMATE, numbers, ones], axis=1)
     for first in range(0, len(addresses), most):
         chosen = addresses[first : first + most]
         rows = [np.empty((len(chosen), *entry.shape), np.dtype(entry.dtype)) for entry in inputs]
@@ -79,9 +79,7 @@ def backend_labels(backend: Backend, draws: Draws) -> Labels:
         for slot, image in enumerate(chosen):
             backend.place(slot, int(draws.indices[image]), draws.images[image])
         segments = [
-            Segment(slot, ESTIMATION_PHASE, number, 1)
-            for slot in range(len(chosen))
-            for number in range(draws.per_image)
+            Segment(slot, ESTIMATE, number, 1) for slot in range(len(chosen)) for number in range(draws.per_image)
         ]
         found += [_labels(backend, part) for part in _parts(segments, min(MAX_SEGMENTS, backend.capacity))]
     return np.concatenate(found)

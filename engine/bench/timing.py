@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, Segment
+from purecert.engine.noise.contract import ESTIMATE
 
-ESTIMATION_PHASE = 1
 _IN_FLIGHT = 2  # as the scheduler has
 _WARM_UP_SHARE = 0.3  # of the seconds that each measurement lasts
 _LEAST_WARM_UP = 2  # calls
@@ -101,4 +101,4 @@ def _stream(backend: Backend, segments: Iterator[Segment], seconds: float) -> tu
 def _segments(slots: int, rows: int) -> Iterator[Segment]:
     """Yield segments of ``rows`` fresh draws each, one image after the other; each begins at a whole batch."""
     for turn in count():
-        yield Segment(turn % slots, ESTIMATION_PHASE, turn // slots * rows, rows)
+        yield Segment(turn % slots, ESTIMATE, turn // slots * rows, rows)

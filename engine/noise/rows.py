@@ -1,28 +1,23 @@
 """The addressed integer noise: (seed, image, phase, draw) names a row of noise, on every machine the same.
 
-The values come from the native kernel, by the widest vectors that the processor has, or, where it is not built, from
-torch: bit for bit the same on every path (contract v1, kernels/README.md). The first use without the kernel says so
-once, as a warning of the logger ``purecert``, which goes to stderr unless the program sets up logging otherwise.
+The values are bit for bit the same on every path (``paths.py``; contract v1, kernels/README.md).
 """
 
-import logging
 import math
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
+from purecert.engine.noise.paths import NoisePath, chosen_path
 from purecert.engine.noise.table import NoiseTable, smoothing_noise
 
 if TYPE_CHECKING:
     from purecert._kernels import ThresholdTable
-
-# The last four are what there is; "native" is the fastest of the three before torch that the processor runs.
-NoisePath = Literal["native", "portable", "avx2", "avx512", "torch"]
 
 _WORDS = 2**32
 _MAX_PURPOSE = 2**30 - 1  # 4 * purpose + 3 is a word of the counter
@@ -60,7 +55,7 @@ def draw(
     phase = _integer("phase", phase, 2)
     draw = _integer("draw", draw, _WORDS)
     q = np.empty(_integer("count", count, _MAX_ELEMENTS + 1), dtype=np.int16)
-    chosen = _chosen(path)
+    chosen = chosen_path(path)
     if chosen != "torch":
         _native_table(table).draw(q, seed=seed, image=image, phase=phase, draw=draw, purpose=0, path=chosen)
     else:
@@ -112,7 +107,7 @@ def fill_rows(
     _check_images(flat, pixels)
     _check_segments(segments, rows=len(flat), slots=_ANY_SLOT if pixels is None else len(pixels))
     segments = np.ascontiguousarray(segments)
-    chosen = _chosen(path)
+    chosen = chosen_path(path)
     if chosen != "torch":
         native = _native_table(table)
         native.fill(flat, segments, seed=seed, purpose=purpose, images=pixels, threads=threads, path=chosen)
@@ -120,63 +115,6 @@ def fill_rows(
         from purecert.engine.noise import torch_rows as noise_torch
 
         noise_torch.fill_rows(table, flat, segments, seed=seed, purpose=purpose, images=pixels)
-
-
-@lru_cache(maxsize=1)
-def active_path() -> NoisePath:
-    """Return the path that ``path=None`` takes, never "native"; the first call warns where that is torch.
-
-    Raises:
-        BackendError: Neither the native module nor torch can be imported.
-    """
-    native = _missing("native")
-    if native is None:
-        return _fastest_native()
-    torch = _missing("torch")
-    if torch is not None:
-        raise BackendError(
-            f"no way to draw noise: the native module is missing ({native}) and so is torch ({torch}); "
-            f"reinstall purecert with a C++17 compiler, or install torch"
-        )
-    logging.getLogger("purecert").warning(
-        "the native noise module is missing (%s); torch draws the noise instead: the same values, but slower. "
-        "Reinstall purecert with a C++17 compiler to get it back",
-        native,
-    )
-    return "torch"
-
-
-def _chosen(path: NoisePath | None) -> NoisePath:
-    """Return the path to take, never "native"."""
-    if path is None:
-        return active_path()
-    if path not in get_args(NoisePath):
-        raise InputError(f"expected path to be {', '.join(get_args(NoisePath))} or None, got {path!r}")
-    reason = _missing(path)
-    if reason is not None:
-        raise BackendError(f"noise path {path} was asked for but cannot be used ({reason}); leave path out")
-    return _fastest_native() if path == "native" else path
-
-
-@lru_cache(maxsize=len(get_args(NoisePath)))
-def _missing(path: NoisePath) -> str | None:
-    """Return why ``path`` cannot be used, or None if it can."""
-    try:
-        if path == "torch":
-            import purecert.engine.noise.torch_rows  # noqa: F401
-
-            return None
-        from purecert import _kernels
-    except ImportError as error:
-        return str(error)
-    here = _kernels.paths()
-    return None if path == "native" or path in here else f"this processor runs {', '.join(here)}"
-
-
-def _fastest_native() -> NoisePath:
-    from purecert import _kernels
-
-    return cast(NoisePath, _kernels.paths()[0])
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
-from purecert.engine.noise.rows import active_path
+from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec

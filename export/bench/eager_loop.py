@@ -20,12 +20,12 @@ from purecert.engine.bench.measure import Measurement, Task
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.bench.timing import time_loop
 from purecert.engine.hardware import describe_cpu
+from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.engine.plans.plan import read_plan
 from purecert.export.bench.spec import Variant
 from purecert.export.fusing.fuse import fuse
 from purecert.train.models.checkpoints import load_model
 
-_GREY_LEVELS = 255.0
 _LABELLED_ROWS = 64  # at a time: so few that comparing labels needs no more memory than the timing did
 _FIRST_WITH_TF32 = (8, 0)  # compute capability
 
@@ -128,7 +128,7 @@ class EagerModel:
 
     def image(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return ``pixels`` [C, H, W] as [0, 1] pixels on the device."""
-        return torch.from_numpy(pixels).to(self.device) / _GREY_LEVELS
+        return torch.from_numpy(pixels).to(self.device) / GREY_LEVELS
 
     def votes(self, image: Tensor, batch: int) -> NDArray[np.int64]:
         """Return the counts [classes] of one batch of labels of what ``image`` returned, as ``draw_votes``."""

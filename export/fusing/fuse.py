@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
+from purecert.engine.noise.contract import EXTRA_SCALE, GREY_LEVELS
 from purecert.engine.plans.plan import GraphInput, Precision
 from purecert.train.models.checkpoints import Model
 from purecert.train.purifiers.base import Purifier
 
-_GREY_LEVELS = 255.0
-_EXTRA_SCALE = 256.0  # a random purifier's inputs hold round(256 N(0, 1))
 _INVALID = -1  # the label of a row with a logit that is not finite
 
 _DTYPES: dict[Precision, Literal["float32", "float16"]] = {"fp32": "float32", "fp16": "float16"}
@@ -44,12 +43,12 @@ class FusedModel(nn.Module):
         super().__init__()
         self.network = network
         self.dtype = torch.float32
-        self.pixel_scale, self.pixel_shift = 2 * scale / _GREY_LEVELS, shift - scale
+        self.pixel_scale, self.pixel_shift = 2 * scale / GREY_LEVELS, shift - scale
 
     def forward(self, pixels: Tensor, *noises: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels int32 [batch] and logits float32 [batch, classes]; ties go to the lowest class."""
         scaled = pixels.to(torch.float32) * self.pixel_scale + self.pixel_shift
-        drawn = [noise.to(torch.float32) / _EXTRA_SCALE for noise in noises]
+        drawn = [noise.to(torch.float32) / float(EXTRA_SCALE) for noise in noises]
         logits = self.network(scaled.to(self.dtype), *(noise.to(self.dtype) for noise in drawn)).to(torch.float32)
         valid = torch.isfinite(logits).all(dim=1)
         label = torch.where(valid, logits.argmax(dim=1), _INVALID).to(torch.int32)

@@ -13,6 +13,7 @@ from torch import nn
 
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Parity, Plan
 from purecert.export.gate.tally import Tally, check_limits, describe
@@ -21,7 +22,6 @@ from purecert.export.gate.voters import EagerVoter, Rows, Voter, has_onnxruntime
 DEFAULT_DRAWS = 20_000
 MIN_IMAGES = 20  # however few draws are asked for
 _MAX_IMAGES = 100  # more would leave each image too few draws to know its majority
-_ESTIMATION_PHASE = 1
 _SLOW_SECONDS = 600
 _MAX_INVALID = 1e-3  # share of draws without a finite answer in eager FP32 beyond which the model is broken
 
@@ -131,7 +131,7 @@ class _Gate:
         noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), torch.get_num_threads())
         slots, draws = (part.ravel() for part in np.indices((len(self._images), self._draws)))
         ones = np.ones_like(slots)
-        addresses = np.stack([slots, self._indices[slots], ones * _ESTIMATION_PHASE, draws, ones], axis=1)
+        addresses = np.stack([slots, self._indices[slots], ones * ESTIMATE, draws, ones], axis=1)
         for first in range(0, len(addresses), self._batch):
             chosen = addresses[first : first + self._batch]
             rows = [np.empty((len(chosen), *entry.shape), np.dtype(entry.dtype)) for entry in inputs]

@@ -10,8 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
-from purecert.engine.commands.certify import certify_command, predict_command, report_command, verify_command
+from purecert.engine.commands.certify import certify_command
 from purecert.engine.commands.doctor import doctor_command
+from purecert.engine.commands.predict import predict_command
+from purecert.engine.commands.report import report_command
+from purecert.engine.commands.verify import verify_command
 from purecert.export.bench.command import bench_command
 from purecert.export.commands import export_command
 from purecert.train.commands import train_command

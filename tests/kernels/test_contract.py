@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purecert.engine.noise.rows import NoisePath, draw, fill_rows
+from purecert.engine.noise.paths import NoisePath
+from purecert.engine.noise.rows import draw, fill_rows
 from purecert.engine.noise.table import extra_noise, smoothing_noise
 
 _LAST = 2**32 - 1

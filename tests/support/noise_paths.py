@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from purecert.engine.noise.rows import NoisePath
+from purecert.engine.noise.paths import NoisePath
 
 PATHS: tuple[NoisePath, ...] = ("portable", "avx2", "avx512", "torch")
 

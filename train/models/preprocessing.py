@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.train.shapes import Image
-
-_GREY_LEVELS = 255.0
 
 ClassifierInput = Float[Tensor, "batch channels size_y size_x"]
 
@@ -72,8 +71,8 @@ class ExactPreprocessing(_Affine):
     """
 
     def forward(self, clean: Image) -> ClassifierInput:
-        levels = ((clean + 1) / 2 * _GREY_LEVELS).trunc()
-        return resize(levels / _GREY_LEVELS * 2 - 1, self.config) * self.scale + self.shift
+        levels = ((clean + 1) / 2 * float(GREY_LEVELS)).trunc()
+        return resize(levels / float(GREY_LEVELS) * 2 - 1, self.config) * self.scale + self.shift
 
 
 def resize(x: Image, config: PreprocessingConfig) -> ClassifierInput:

@@ -12,7 +12,8 @@ from jaxtyping import config
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.noise.rows import NoisePath, active_path, draw, fill_rows
+from purecert.engine.noise.paths import NoisePath, active_path
+from purecert.engine.noise.rows import draw, fill_rows
 from purecert.engine.noise.table import extra_noise, smoothing_noise
 from support.noise_paths import PATHS, missing_path
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.noise import rows as noise
-from purecert.engine.noise.rows import NoisePath
+from purecert.engine.noise.paths import NoisePath
 from purecert.engine.noise.table import NoiseTable
 
 Segments = list[tuple[int, int, int, int]]  # (image, phase, first draw, draws)
