@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.bench.agreement import SEED, Labels, backend_labels
 from purecert.engine.bench.measure import Task
 from purecert.engine.plans.plan import read_plan

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.host import add_votes
 from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.packing import Piece
-from purecert.engine.backends.registry import BackendOptions
 from purecert.engine.bench.agreement import SEED
 from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.noise.contract import ESTIMATE

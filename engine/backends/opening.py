@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.backends.graph import HostGraph, Opened
-from purecert.engine.backends.registry import BACKENDS, BackendOptions
+from purecert.engine.backends.options import BackendOptions
+from purecert.engine.backends.registry import backend_kind
 from purecert.engine.backends.row_check import check_rows
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.noise.inputs import noise_of_inputs
@@ -23,11 +24,12 @@ def open_backend(
     """Return a backend that passed its row check on noisy rows of ``images`` [n, C, H, W].
 
     Raises:
-        InputError: The plan does not fit ``sigma`` or the images.
+        InputError: There is no such backend, or the plan does not fit ``sigma`` or the images.
         BackendError: The backend is not installed, or cannot run the plan.
         CheckError: Rows influence each other.
     """
-    noise, kind = noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads), BACKENDS[options.name]
+    kind = backend_kind(options.name)
+    noise = noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads)
     try:
         opened = kind.opener()(plan, sigma, noise, options)
     except ModuleNotFoundError as error:

@@ -7,28 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackendOptions:
-    """What the user chooses of a backend; all of it but ``trust`` is part of run.json."""
-
-    name: str = "onnxruntime"
-    batch: int = 256
-    threads: int = 1
-    probe_rows: int = 1000  # rows of the row check
-    trust: bool = False  # load cached programs that this machine did not make
-
-    def __post_init__(self) -> None:
-        if self.name not in BACKENDS:
-            raise InputError(f"expected a backend out of {', '.join(BACKENDS)}, got {self.name!r}")
-        for what in ("batch", "threads", "probe_rows"):
-            if getattr(self, what) < 1:
-                raise InputError(f"expected {what} of at least 1, got {getattr(self, what)}")
-
 
 Opener = Callable[[Plan, float, Sequence[InputNoise], BackendOptions], Opened]
 """Loads the plan's graph of one sigma, whose inputs take that noise."""
@@ -88,3 +70,14 @@ BACKENDS: dict[str, BackendKind] = {
     "onnxruntime-cuda": BackendKind(extra="gpu-ort", opener=_onnxruntime_cuda),
     "onnxruntime-tensorrt": BackendKind(extra="gpu-ort-tensorrt", opener=_onnxruntime_tensorrt),
 }
+
+
+def backend_kind(name: str) -> BackendKind:
+    """Return the row of the backend ``name``.
+
+    Raises:
+        InputError: There is no such backend.
+    """
+    if name not in BACKENDS:
+        raise InputError(f"expected a backend out of {', '.join(BACKENDS)}, got {name!r}")
+    return BACKENDS[name]

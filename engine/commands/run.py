@@ -10,7 +10,7 @@ import click
 from purecert.engine.commands.console import talk
 
 if TYPE_CHECKING:
-    from purecert.engine.backends.registry import BackendOptions
+    from purecert.engine.backends.options import BackendOptions
     from purecert.engine.procedures.spec import SmoothingSpec
 
 
@@ -64,7 +64,7 @@ def _talk_usage(run_directory: Path) -> None:
 
 
 def _backend(options: dict[str, Any]) -> BackendOptions:
-    from purecert.engine.backends.registry import BackendOptions
+    from purecert.engine.backends.options import BackendOptions
     from purecert.engine.hardware import available_threads
 
     return BackendOptions(

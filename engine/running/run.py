@@ -9,7 +9,7 @@ from time import perf_counter
 
 from purecert.engine.backends.base import Backend
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation

@@ -62,11 +62,13 @@ def bench_command(output: Path | None, force: bool, as_json: bool, **options: An
 
 
 def _spec(options: dict[str, Any]) -> BenchSpec:
-    from purecert.engine.backends.registry import BACKENDS
+    from purecert.engine.backends.registry import BACKENDS, backend_kind
     from purecert.engine.hardware import available_threads
     from purecert.engine.plans.plan import read_plan
     from purecert.export.bench.spec import BenchSpec
 
+    for name in options["backends"]:
+        backend_kind(name)
     plan = read_plan(options["plan"])
     return BenchSpec(
         plan=plan,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from purecert.engine.backends.base import Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan, read_plan

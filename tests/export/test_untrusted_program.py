@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan, read_plan

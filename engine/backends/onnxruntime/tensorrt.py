@@ -22,7 +22,7 @@ from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram
 from purecert.engine.backends.onnxruntime.loaded_libraries import is_loaded
 from purecert.engine.backends.onnxruntime.session import Provider
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise

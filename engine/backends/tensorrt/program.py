@@ -11,7 +11,7 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.graph import Opened
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.backends.tensorrt.library import LibraryName, failure, library_version, listen, load_library
 from purecert.engine.backends.tensorrt.target import Target

@@ -15,7 +15,7 @@ from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.doctor.probes import small_plan

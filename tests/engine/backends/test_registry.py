@@ -10,7 +10,8 @@ import pytest
 
 from purecert.engine.backends.base import Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BACKENDS, BackendKind, BackendOptions, Opener
+from purecert.engine.backends.options import BackendOptions
+from purecert.engine.backends.registry import BACKENDS, BackendKind, Opener, backend_kind
 from purecert.engine.doctor.examination import EXAMINATIONS
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import load_dataset
@@ -59,4 +60,4 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(InputError, match=r"expected a backend out of onnxruntime, torch, .*, got 'new'"):
-        BackendOptions(name="new")
+        backend_kind("new")

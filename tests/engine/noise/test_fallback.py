@@ -10,7 +10,7 @@ import pytest
 from purecert.engine.noise.rows import draw
 
 _DRAW = (
-    "import json; from purecert.engine.noise.rows import active_path, draw;"
+    "import json; from purecert.engine.noise.paths import active_path; from purecert.engine.noise.rows import draw;"
     "rows = [draw(.25, seed=9, image=1, phase=1, draw=n, count=50).tolist() for n in range(3)];"
     "print(json.dumps([active_path(), rows]))"
 )
@@ -65,7 +65,8 @@ def test_a_path_that_the_processor_lacks_is_refused_with_what_it_has() -> None:
     pytest.importorskip("purecert._kernels", reason="the native module is not built", exc_type=ImportError)
     code = (
         "import purecert._kernels as kernels; kernels.paths = lambda: ['portable'];"
-        "from purecert.engine.noise.rows import active_path, draw; assert active_path() == 'portable';"
+        "from purecert.engine.noise.paths import active_path; from purecert.engine.noise.rows import draw; "
+        "assert active_path() == 'portable';"
         "draw(.25, seed=0, image=0, phase=0, draw=0, count=1, path='native');"
         "draw(.25, seed=0, image=0, phase=0, draw=0, count=1, path='avx512')"
     )

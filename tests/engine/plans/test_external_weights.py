@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.plans.plan import Plan, read_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.tensorrt.target import any_gpu
 from purecert.engine.errors import BackendError
 from purecert.engine.images.datasets import load_dataset

@@ -17,7 +17,7 @@ from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram, cuda_prov
 from purecert.engine.backends.onnxruntime.session import CPU, Provider, open_session
 from purecert.engine.backends.onnxruntime.tensorrt import pack_engines, unpack_engines
 from purecert.engine.backends.opening import checked_backend, open_backend
-from purecert.engine.backends.registry import BackendOptions
+from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.queue import HostQueue
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import load_dataset
