@@ -73,8 +73,7 @@ def _result(run: Path) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("rows", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_cut_after_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, rows: int) -> None:
-    program = "from support.sweeps import *; print(cut_after_every_byte(Path(sys.argv[1]), int(sys.argv[2])))"
-    cuts = _python(program, tmp_path, str(rows))
+    cuts = _python(f"from support.sweeps import *; print(cut_after_every_byte(Path(sys.argv[1]), {rows}))", tmp_path)
     assert int(cuts) == (tmp_path / "certificates.jsonl").stat().st_size + 1
 
 
@@ -193,20 +192,14 @@ def test_the_changes_below_are_of_every_field() -> None:
 
 
 def test_a_resume_as_another_run_is_refused_and_the_difference_named(tmp_path: Path) -> None:
-    for change in _CHANGES:
-        if change != "schema":
-            _assert_not_resumed(tmp_path / change, change)
-
-
-def _assert_not_resumed(run: Path, change: str) -> None:
-    """Assert that a run begun as RUN is not resumed with one field changed, and that its rows stay as they are."""
-    name, inner, value = _CHANGES[change]
-    asked = replace(RUN, **{name: value if inner is None else replace(getattr(RUN, name), **{inner: value})})  # type: ignore[arg-type]  # by name
-    path = write_run(run, mixed_rows(2))
-    before = path.read_bytes()
-    with pytest.raises(InputError, match=rf"begun with {change} = .*, asked to resume with .*; resume with the same"):
-        write_run(run, mixed_rows(3)[2:], asked)
-    assert path.read_bytes() == before
+    for change, (name, inner, value) in list(_CHANGES.items())[1:]:  # the first is the schema, which is no choice
+        asked = replace(RUN, **{name: value if inner is None else replace(getattr(RUN, name), **{inner: value})})  # type: ignore[arg-type]  # by name
+        path = write_run(tmp_path / change, mixed_rows(2))
+        before = path.read_bytes()
+        words = rf"begun with {change} = .*, asked to resume with .*; resume with the same"
+        with pytest.raises(InputError, match=words):
+            write_run(tmp_path / change, mixed_rows(3)[2:], asked)
+        assert path.read_bytes() == before, change
 
 
 def test_a_resume_that_stops_otherwise_is_refused_whichever_of_the_two_has_a_rule(tmp_path: Path) -> None:

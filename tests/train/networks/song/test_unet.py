@@ -104,6 +104,7 @@ class TestEveryVariant:
         x = torch.randn(5, 2, 8, 8)
         torch.testing.assert_close(network(x, torch.full((1,), 0.3)), network(x, torch.full((5,), 0.3)))
 
+    @pytest.mark.slow
     def test_it_exports_with_a_free_batch_size(self, config: SongUNetConfig) -> None:
         network = _random(config)
         label = torch.full((1,), 0.3)
