@@ -41,16 +41,21 @@ if TYPE_CHECKING:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie.")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
 @click.option(
-    "--parity-draws", default=20_000, show_default=True, help="Noisy draws of the parity gate; fewer are marked."
+    "--parity-draws",
+    default=20_000,
+    show_default=True,
+    help="Noisy draws of the parity gate; a plan with fewer is marked.",
 )
 @click.option("--tensorrt", "for_tensorrt", is_flag=True, help="Also build TensorRT engines, for the GPU that is here.")
 @click.option("--tensorrt-rtx", "for_rtx", is_flag=True, help="Also build TensorRT-RTX engines.")
-@click.option("--batch", type=int, help="Rows of a call of the engines.  [default: 256]")
+@click.option("--batch", type=int, help="Rows that an engine takes in one call.  [default: 256]")
 @click.option(
     "--gpu", metavar="sm_NN", help="Compute capability that --tensorrt-rtx builds for.  [default: this GPU's]"
 )
-@click.option("--builder-level", type=int, metavar="0..5", help="How long to search for engines.  [default: 3]")
-@click.option("--workspace-mib", type=int, help="Memory of a layer beside its tensors.  [default: all that there is]")
+@click.option(
+    "--builder-level", type=int, metavar="0..5", help="How long the builder searches; 5 is longest.  [default: 3]"
+)
+@click.option("--workspace-mib", type=int, help="Scratch memory that a layer may use.  [default: all that there is]")
 @click.option("--force", is_flag=True, help="Replace the plan in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def export_command(

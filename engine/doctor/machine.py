@@ -14,7 +14,7 @@ class Processor:
     flags: frozenset[str] | None
 
     def has(self, flag: str) -> bool | None:
-        """Return whether the processor has ``flag`` (e.g. "avx2"), or None where nobody says."""
+        """Return whether the processor has ``flag`` (e.g. "avx2"), or None where the system does not say."""
         return None if self.flags is None else flag in self.flags
 
 

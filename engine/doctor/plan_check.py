@@ -88,7 +88,7 @@ def _damage(plan: Plan) -> list[Problem]:
         try:
             plan.read_graph(graph.sigma)
         except InputError as error:
-            reason = str(error).partition("; ")[0]  # what to do about it comes behind
+            reason = str(error).partition("; ")[0]  # what to do about it comes after
             problems.append(Problem(reason=reason, remedy=_EXPORT_AGAIN))
         except OSError as error:
             problems.append(unreadable(plan.directory / graph.file, error))

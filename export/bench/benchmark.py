@@ -120,7 +120,7 @@ def _attempt(row: RowName, measure: Callable[[], Measurement], spec: BenchSpec, 
 
 
 def _plain(error: PurecertError, spec: BenchSpec) -> str:
-    """Return the error as one line without the plan's path, which is nobody else's."""
+    """Return the error as one line, with the plan's name in place of its path, which may be private."""
     name = spec.plan.directory.name
     return " ".join(str(error).replace(os.fspath(spec.plan.directory), name).split())
 

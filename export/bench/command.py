@@ -33,11 +33,18 @@ _DEFAULT_BATCHES = (256,)
 @click.option("--backend", "backends", multiple=True, help="What to measure; repeat for more.  [default: all]")
 @click.option("--batch", "batches", multiple=True, type=int, help="Rows of one call; repeat for more.  [default: 256]")
 @click.option("--threads", default=0, help="Processors to use; 0 for all.  [default: 0]")
-@click.option("--seconds", default=10.0, show_default=True, help="Least length of each measurement; 10 to count.")
 @click.option(
-    "--agreement-draws", default=2000, show_default=True, help="Draws whose labels are compared; 2000 to count."
+    "--seconds", default=10.0, show_default=True, help="Least length of each measurement; under 10 s a row is INVALID."
 )
-@click.option("--probe-rows", default=1000, show_default=True, help="Rows of the check that rows are independent.")
+@click.option(
+    "--agreement-draws",
+    default=2000,
+    show_default=True,
+    help="Draws whose labels are compared; under 2000 a row is INVALID.",
+)
+@click.option(
+    "--probe-rows", default=1000, show_default=True, help="Rows of the check that rows do not affect each other."
+)
 @click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code.")
 @click.option("--out", "output", type=click.Path(path_type=Path), help="Also write JSON, table and chart here.")
 @click.option("--force", is_flag=True, help="Replace the benchmark in --out.")

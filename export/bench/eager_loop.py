@@ -1,6 +1,6 @@
 """The field's way to draw votes: the model in eager FP32, floating-point noise, and a wait for every batch.
 
-As CERTIFY of Cohen et al. (2019) is published (locuslab/smoothing, core.py), but for its count of the labels, which
+As CERTIFY of Cohen et al. (2019) is published (locuslab/smoothing, core.py), except for its count of the labels, which
 is a loop in Python there and one call of NumPy here: the baseline shall not be slower than it need be.
 """
 

@@ -147,7 +147,7 @@ def _read_changes(path: Path | None) -> dict[str, Mapping[str, Any]]:
 
 
 def _choose(kind: NetworkKind, family: str, changes: Mapping[str, Any], spec: ImportSpec) -> Any:
-    """Return the purifier's configuration: as published, but for the file's and the user's choices."""
+    """Return the purifier's configuration: as published, except for the choices of the file and the user."""
     if family not in kind.purifiers:
         raise InputError(f"expected a family out of {', '.join(kind.purifiers)} for this kind, got {family!r}")
     published = kind.purifiers[family]

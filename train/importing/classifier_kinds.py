@@ -86,7 +86,7 @@ def _read_wide_resnet(path: Path, name: str) -> Classifier:
 
 
 def _without_normalisation(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    """Return the network's own weights, and whether they lay behind a normalisation, which has no weights."""
+    """Return the network's own weights, and whether they lay after a normalisation, which has no weights."""
     is_behind = all(key.startswith(_NORMALISED) for key in weights)
     return without_prefix(without_prefix(weights, _NORMALISED), "module."), is_behind
 

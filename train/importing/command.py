@@ -58,8 +58,10 @@ def _parse_values(context: click.Context, parameter: click.Parameter, text: str 
 @click.option("--resize", type=click.Choice(["bilinear", "bicubic"]), default="bilinear", show_default=True)
 @click.option("--mean", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
 @click.option("--std", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
-@click.option("--classifier-size", type=click.IntRange(min=1), help="What it sees.  [default: as it was trained]")
-@click.option("--image-size", type=click.IntRange(min=1), help="Where the purifier does not fix it.")
+@click.option(
+    "--classifier-size", type=click.IntRange(min=1), help="Image size of the classifier.  [default: as it was trained]"
+)
+@click.option("--image-size", type=click.IntRange(min=1), help="Image size, where the purifier does not fix it.")
 @click.option("--data", metavar="NAME[:SPLIT][SLICE]", help="Data set that engine-export takes by default.")
 @click.option("--licence", default="", help="Licence of the weights, for the record.")
 @click.option("--force", is_flag=True, help="Replace the model file if it exists.")

@@ -1,4 +1,4 @@
-"""What every purifier offers, and the one formula behind all that call their network once.
+"""What every purifier offers, and the one formula of all that call their network once.
 
 Images are on the [-1, 1] scale, where pixel noise of std sigma has a std of 2 sigma. Times and the constants made
 from them are Python floats, so that half precision cannot lose them and an exported graph holds them as constants.

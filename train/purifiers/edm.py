@@ -67,7 +67,7 @@ class OdePurifier(ManyStepsPurifier):
 
     def labels(self, sigma: float) -> tuple[float, ...]:
         labels = (self.config.model.step(t, 0.0).label for t in self.config.times(self.timestep(sigma)))
-        return tuple(dict.fromkeys(labels))  # a hair above t_min, times have one logarithm
+        return tuple(dict.fromkeys(labels))  # just above t_min, several times have one logarithm
 
     def forward(self, noisy: Image, sigma: float, noises: Sequence[FreshNoise] = ()) -> Image:
         x = noisy

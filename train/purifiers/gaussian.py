@@ -20,7 +20,7 @@ class GaussianConfig:
 class GaussianPurifier(OneStepPurifier):
     """y = (x + 1) / 2; clean = 2 F(y, sigma) - 1, or x - 2 F(y, sigma) where F answers the noise.
 
-    FFDNet (Zhang et al. 2018) is told the noise level; DnCNN (Zhang et al. 2017) in its blind form ignores it.
+    FFDNet (Zhang et al. 2018) takes the noise level as input; DnCNN (Zhang et al. 2017) in its blind form ignores it.
     """
 
     def __init__(self, config: GaussianConfig, network: nn.Module) -> None:

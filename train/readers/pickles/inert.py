@@ -32,7 +32,7 @@ def load_inert(
     persistent_load: Callable[[Any], Any] | None = None,
     protocol: int | None = None,
 ) -> Any:
-    """Return what the pickle at the stream's position holds, and leave the stream behind it.
+    """Return what the pickle at the stream's position holds, and leave the stream just after it.
 
     Args:
         stream: A seekable stream.

@@ -46,7 +46,7 @@ def scan(stream: Stream, path: Path, protocol: int | None) -> None:
     """Check the operations of the pickle at the stream's position.
 
     Args:
-        stream: Left behind the pickle.
+        stream: Left just after the pickle.
         path: The file's name, for messages.
         protocol: The only protocol that is accepted, where there is one.
 
