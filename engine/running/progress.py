@@ -22,6 +22,16 @@ class Progress(ABC):
         """One more image is finished and in the ledger."""
 
 
+class SilentProgress(Progress):
+    """Says nothing."""
+
+    def rows(self, count: int) -> None:
+        pass
+
+    def image(self, line: Line) -> None:
+        pass
+
+
 class TerminalProgress(Progress):
     """One line on ``stream`` (by default stderr), redrawn in place; silent where that is no terminal."""
 

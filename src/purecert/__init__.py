@@ -1,3 +1,59 @@
-"""Certified robustness by randomized smoothing, compiled."""
+"""Certified robustness by randomized smoothing, compiled.
+
+The names below are what programs use; each is imported when it is first asked for, so that `import purecert` is quick
+and needs no runtime. ``export_module`` needs PyTorch (``pip install 'purecert[export]'``).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from purecert.engine.api.certifying import certify, load_plan, predict, read_run
+    from purecert.engine.api.run_result import RunResult
+    from purecert.engine.errors import PurecertError
+    from purecert.engine.plans.plan import Plan
+    from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
+    from purecert.engine.procedures.spec import StopSpec
+    from purecert.export.modules import export_module
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Abstention",
+    "Certificate",
+    "Plan",
+    "Prediction",
+    "PurecertError",
+    "RunResult",
+    "StopSpec",
+    "certify",
+    "export_module",
+    "load_plan",
+    "predict",
+    "read_run",
+]
+
+_HOME = {
+    "Abstention": "purecert.engine.procedures.outcomes",
+    "Certificate": "purecert.engine.procedures.outcomes",
+    "Plan": "purecert.engine.plans.plan",
+    "Prediction": "purecert.engine.procedures.outcomes",
+    "PurecertError": "purecert.engine.errors",
+    "RunResult": "purecert.engine.api.run_result",
+    "StopSpec": "purecert.engine.procedures.spec",
+    "certify": "purecert.engine.api.certifying",
+    "export_module": "purecert.export.modules",
+    "load_plan": "purecert.engine.api.certifying",
+    "predict": "purecert.engine.api.certifying",
+    "read_run": "purecert.engine.api.certifying",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'purecert' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,165 @@
+"""Certify and predict from Python, as engine-certify and engine-predict do from the command line."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.api.array_images import kept_images
+from purecert.engine.api.run_result import RunResult
+from purecert.engine.backends.options import BackendOptions
+from purecert.engine.hardware import available_threads
+from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.plan import Plan, read_plan
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.records import run as records
+from purecert.engine.records.sources import Sources
+from purecert.engine.running.progress import Progress, SilentProgress, TerminalProgress
+from purecert.engine.running.run import RunRequest, execute
+
+PathLike = str | os.PathLike[str]
+Labels = NDArray[np.integer]
+
+
+class RunOptions(TypedDict, total=False):
+    """Where a run is written, and what computes it; each may be left out."""
+
+    out: PathLike | None  # run directory to write, for engine-verify; None keeps the run until `save`, or to its end
+    resume: bool  # continue the run in out
+    force: bool  # replace the run in out
+    seed: int | None  # 64-bit seed of the noise, marked in reports; None draws one
+    data_dir: PathLike | None  # where the files of a named data set lie
+    backend: str  # "onnxruntime" unless given; engine-doctor names those that work here
+    batch: int  # rows of one call of the graph: 256 unless given
+    threads: int | None  # processors to use; None: all
+    shows_progress: bool  # a line on stderr, where that is a terminal
+
+
+def load_plan(directory: PathLike) -> Plan:
+    """Return the plan that ``engine-export`` or ``export_module`` wrote into ``directory``.
+
+    Raises:
+        InputError: There is no such plan, or plan.json is not one that this version reads.
+    """
+    return read_plan(Path(directory))
+
+
+def read_run(directory: PathLike) -> RunResult:
+    """Return the finished images of the run in ``directory``.
+
+    Raises:
+        InputError: There is no run, or run.json or a line was changed.
+    """
+    return RunResult(records.read_run(Path(directory)))
+
+
+def certify(
+    plan: Plan | PathLike,
+    images: str | NDArray[np.uint8],
+    *,
+    sigma: float,
+    labels: Labels | None = None,
+    n: int = 100_000,
+    n0: int = 100,
+    alpha: float = 1e-3,
+    stop: StopSpec | None = None,
+    against_label: bool = False,
+    **options: Unpack[RunOptions],
+) -> RunResult:
+    """Return a certificate or an abstention for each image, each wrong with probability at most ``alpha``.
+
+    CERTIFY of Cohen, Rosenfeld and Kolter (2019). A certificate holds under every L2 perturbation smaller than its
+    radius.
+
+    Args:
+        plan: A plan, or its directory.
+        images: Images by name as ``--data`` takes them (``"digits:test[:100]"``, ``"npz:FILE"``), or uint8 pixels
+            [images, channels, height, width]; an array is kept beside the run, as ``OUT.images.npz``.
+        sigma: Noise standard deviation, in pixel units of [0, 1]; the plan has a graph for it.
+        labels: Integers [images], of an array of images. Without labels there is no certified accuracy.
+        n: Fresh draws that bound the class's probability; at the most, where ``stop`` says when to stop.
+        n0: Draws that pick the class.
+        alpha: Failure probability of one image's answer, in (0, 0.5).
+        stop: When to stop before ``n`` draws; None draws them all.
+        against_label: Certify the data's label instead of picking a class.
+        options: Where the run is written and what computes it: ``RunOptions``.
+
+    Raises:
+        InputError: An argument is out of its range or does not fit the others, or ``out`` is not free.
+        BackendError: The backend is missing or fails.
+        CheckError: The backend's rows depend on each other.
+    """
+    spec = SmoothingSpec(
+        mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
+    )
+    return _answer(spec, plan, images, labels, **options)
+
+
+def predict(
+    plan: Plan | PathLike,
+    images: str | NDArray[np.uint8],
+    *,
+    sigma: float,
+    labels: Labels | None = None,
+    n: int = 1000,
+    n0: int = 100,
+    alpha: float = 1e-3,
+    early: bool = False,
+    **options: Unpack[RunOptions],
+) -> RunResult:
+    """Return the smoothed classifier's answer or an abstention for each image; no radius is claimed.
+
+    PREDICT of Cohen, Rosenfeld and Kolter (2019): each answer is wrong with probability at most ``alpha``.
+
+    Args:
+        n: Draws that vote; with ``early``, at the most.
+        n0: With ``early``: draws that pick the candidate.
+        early: Stop when the candidate is shown to be likelier than every other class.
+        options: The other arguments are those of ``certify``, and so are the errors.
+    """
+    stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
+    spec = SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop)
+    return _answer(spec, plan, images, labels, **options)
+
+
+def _answer(
+    spec: SmoothingSpec,
+    plan: Plan | PathLike,
+    images: str | NDArray[np.uint8],
+    labels: Labels | None,
+    *,
+    out: PathLike | None = None,
+    resume: bool = False,
+    force: bool = False,
+    seed: int | None = None,
+    data_dir: PathLike | None = None,
+    backend: str = "onnxruntime",
+    batch: int = 256,
+    threads: int | None = None,
+    shows_progress: bool = False,
+) -> RunResult:
+    loaded = plan if isinstance(plan, Plan) else load_plan(plan)
+    with ExitStack() as held:
+        output = Path(held.enter_context(TemporaryDirectory(prefix="purecert-")), "run") if out is None else Path(out)
+        data = kept_images(images, labels, output)
+        sources = Sources(plan=loaded.directory, data=data, data_dir=None if data_dir is None else Path(data_dir))
+        dataset = load_dataset(sources.data, sources.data_dir)
+        request = RunRequest(
+            plan=loaded,
+            dataset=dataset,
+            spec=spec,
+            backend=BackendOptions(name=backend, batch=batch, threads=threads or available_threads()),
+            output=output,
+            seed=seed,
+            resume=resume,
+            force=force,
+            invocation=sources.absolute(),
+        )
+        progress: Progress = SilentProgress()
+        if shows_progress:
+            progress = TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify")
+        return RunResult(execute(request, progress), held.pop_all())

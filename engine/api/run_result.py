@@ -1,0 +1,104 @@
+"""A run in Python: what became of each image, and what the run claims."""
+
+import os
+import shutil
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import final
+
+from purecert.engine.errors import InputError
+from purecert.engine.procedures.outcomes import Outcome
+from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec
+from purecert.engine.records.run import Run
+from purecert.engine.reports.curve import plot
+from purecert.engine.reports.summary import summarise
+from purecert.engine.reports.table import table
+
+
+@final
+class RunResult:
+    """The finished images of a run, in the data's order. ``print`` shows the report with everything it must say."""
+
+    def __init__(self, run: Run, held: ExitStack | None = None) -> None:
+        """Show ``run``; what is ``held`` with it, such as a temporary directory, is closed when this object goes."""
+        self._run = run
+        if held is not None:
+            weakref.finalize(self, held.close)
+
+    @property
+    def directory(self) -> Path:
+        """Return the run directory: of the caller's naming, or one that goes with this object."""
+        return self._run.directory
+
+    @property
+    def spec(self) -> SmoothingSpec:
+        """Return the sampling plan: sigma, draws, alpha and when to stop."""
+        return self._run.record.spec
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Return a ``Certificate``, ``Prediction`` or ``Abstention`` for each image."""
+        return tuple(line.outcome for line in self._run.lines)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Return each image's index in its data set."""
+        return tuple(line.index for line in self._run.lines)
+
+    @property
+    def labels(self) -> tuple[int | None, ...]:
+        """Return each image's label; None where the data has none."""
+        return tuple(line.label for line in self._run.lines)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Return what a reader must know before trusting the numbers; empty for a full run without weaknesses."""
+        return summarise(self._run).marks
+
+    def certified_accuracy(
+        self, radii: Sequence[float] = DEFAULT_RADII, *, at_least: bool = False, rho: float = 1e-3
+    ) -> list[float]:
+        """Return the share of all images that are certified to be of their label out to each radius, in [0, 1].
+
+        Where the draws stopped at listed radii, the share at any other radius may be too small, never too large.
+
+        Args:
+            radii: L2 radii in pixel units of [0, 1].
+            at_least: Subtract the most certificates that could be false, with confidence ``1 - rho`` over the draws.
+            rho: Probability, at most, that more are false.
+
+        Raises:
+            InputError: The run has no labels or claims no radius, or a number is out of its range.
+        """
+        points = {point.radius: point for point in summarise(self._run, radii, rho).certified_at}
+        if not points:
+            raise InputError("expected a certification run of labelled images, found none of its certificates labelled")
+        images = len(self._run.lines)
+        return [(points[r].images_at_least if at_least else points[r].images) / images for r in radii]
+
+    def plot(self, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, Path]:
+        """Draw certified accuracy against the radius into the folder ``out`` and return the paths of a PNG and an SVG.
+
+        Raises:
+            InputError: The run has no labels or claims no radius, or a drawing is there and ``force`` is not set.
+            BackendError: Matplotlib is not installed.
+        """
+        return plot([self._run], Path(out), force=force)
+
+    def save(self, out: str | os.PathLike[str]) -> Path:
+        """Copy the run directory to ``out``, which must not exist, and return it; ``engine-verify`` checks it there.
+
+        Raises:
+            InputError: Something lies at ``out`` already.
+        """
+        target = Path(out)
+        if target.exists():
+            raise InputError(f"{target}: something is there already; choose another name")
+        shutil.copytree(self.directory, target)
+        return target
+
+    def __str__(self) -> str:
+        """Return the report of the run: its table, and what to know of it."""
+        return table([summarise(self._run)])

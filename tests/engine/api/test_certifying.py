@@ -1,0 +1,137 @@
+"""The Python face answers as the commands do, and refuses in one line what they refuse."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import purecert
+from purecert.engine.errors import InputError
+from purecert.engine.images.datasets import load_dataset
+from support.commands import engine
+
+_SIGMA, _N = 0.5, 400
+_NUMBERS = {"sigma": _SIGMA, "n": _N, "n0": 20, "seed": 3, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def run(demo_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> purecert.RunResult:
+    return purecert.certify(demo_plan, "digits:test[:6]", out=tmp_path_factory.mktemp("api") / "run", **_NUMBERS)
+
+
+def test_a_run_from_python_has_the_bytes_of_the_same_run_from_the_command_line(
+    run: purecert.RunResult, demo_plan: Path, tmp_path: Path
+) -> None:
+    numbers = ["--sigma", str(_SIGMA), "--n", str(_N), "--n0", "20", "--seed", "3", "--threads", "1"]
+    engine("certify", "--plan", demo_plan, "--data", "digits:test[:6]", "--out", tmp_path / "run", *numbers).expect(0)
+    for name in ("run.json", "certificates.jsonl"):
+        assert (run.directory / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_its_certified_accuracy_is_that_of_the_report(run: purecert.RunResult) -> None:
+    reported = json.loads(engine("report", run.directory, "--radii", "0,0.25,0.5", "--json").expect(0).out)
+    counted = [(point["images"], point["images_at_least"]) for point in reported["certified_at"]]
+    radii = [0, 0.25, 0.5]
+    assert run.certified_accuracy(radii) == [images / 6 for images, _ in counted]
+    assert run.certified_accuracy(radii, at_least=True) == [images / 6 for _, images in counted]
+    assert run.certified_accuracy(radii)[0] > 0
+    assert reported["marks"] == list(run.marks)
+
+
+def test_its_accuracy_is_counted_from_its_outcomes(run: purecert.RunResult) -> None:
+    pairs = zip(run.outcomes, run.labels, strict=True)
+    right = [o for o, label in pairs if isinstance(o, purecert.Certificate) and o.predicted == label]
+    assert run.certified_accuracy([0.25]) == [sum(outcome.radius >= 0.25 for outcome in right) / 6]
+    assert run.indices == tuple(range(6))
+
+
+def test_an_array_is_certified_and_its_run_verified_without_a_word_on_where_it_lies(
+    demo_plan: Path, tmp_path: Path
+) -> None:
+    digits = load_dataset("digits:test[:3]")
+    done = purecert.certify(demo_plan, digits.images, labels=digits.labels, out=tmp_path / "run", **_NUMBERS)
+    named = purecert.certify(demo_plan, "digits:test[:3]", **_NUMBERS)
+    assert done.outcomes == named.outcomes
+    assert done.labels == named.labels
+    engine("verify", tmp_path / "run", "--share", "1").expect(0)
+
+
+def test_a_run_without_a_directory_can_be_saved_and_read_again(demo_plan: Path, tmp_path: Path) -> None:
+    done = purecert.predict(demo_plan, "digits:test[:3]", sigma=_SIGMA, n=100, early=True, threads=1)
+    saved = purecert.read_run(done.save(tmp_path / "saved"))
+    assert (saved.outcomes, saved.spec) == (done.outcomes, done.spec)
+    assert all(isinstance(outcome, purecert.Prediction | purecert.Abstention) for outcome in saved.outcomes)
+    with pytest.raises(InputError, match="something is there already"):
+        done.save(tmp_path / "saved")
+    with pytest.raises(InputError, match="expected a certification run of labelled images"):
+        saved.certified_accuracy()
+    assert "| accuracy" in str(saved)
+
+
+def test_the_curve_is_drawn_once(run: purecert.RunResult, tmp_path: Path) -> None:
+    assert all(path.stat().st_size > 1000 for path in run.plot(tmp_path / "curve"))
+    with pytest.raises(InputError, match="a plot is there"):
+        run.plot(tmp_path / "curve")
+    run.plot(tmp_path / "curve", force=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (np.zeros((2, 8, 8), np.uint8), None, r"expected images as uint8 .*, got uint8 \[2, 8, 8\]"),
+        (np.zeros((0, 1, 8, 8), np.uint8), None, "at least one"),
+        (
+            np.zeros((2, 1, 8, 8), np.uint8),
+            np.zeros(3, np.int64),
+            r"expected labels as integers \[2\], got int64 \[3\]",
+        ),
+        (np.zeros((2, 1, 8, 8), np.uint8), np.array([-1, 3]), "labels"),
+        (np.zeros((2, 3, 8, 8), np.uint8), None, "expected images of shape"),
+        ("digits:test[:2]", np.zeros(2, np.int64), "expected labels with an array only"),
+        ("digits:nowhere", None, "digits"),
+    ],
+)
+def test_images_that_are_none_are_refused(
+    demo_plan: Path, tmp_path: Path, images: object, labels: object, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        purecert.certify(demo_plan, images, labels=labels, out=tmp_path / "run", **_NUMBERS)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_arrays_of_another_type_are_refused(demo_plan: Path) -> None:
+    """In a process of its own, where nothing checks types before the functions themselves do."""
+    program = (
+        "import sys, numpy, purecert\n"
+        "for images, labels in ((numpy.zeros((2, 1, 8, 8)), None), (numpy.zeros((2, 1, 8, 8), 'u1'), numpy.ones(2))):\n"
+        "    try: purecert.certify(sys.argv[1], images, labels=labels, sigma=0.5)\n"
+        "    except purecert.PurecertError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, demo_plan], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("expected images as uint8")
+    assert "got float64 [2, 1, 8, 8]; round" in first
+    assert second == "expected labels as integers [2], got float64 [2]"
+
+
+def test_other_images_beside_a_run_are_never_replaced(demo_plan: Path, tmp_path: Path) -> None:
+    images = load_dataset("digits:test[:2]").images
+    purecert.certify(demo_plan, images, out=tmp_path / "run", **_NUMBERS)
+    before = (tmp_path / "run.images.npz").read_bytes()
+    with pytest.raises(InputError, match="other images lie there already"):
+        purecert.certify(demo_plan, images + np.uint8(1), out=tmp_path / "run", force=True, **_NUMBERS)
+    assert (tmp_path / "run.images.npz").read_bytes() == before
+    with pytest.raises(InputError, match="a run is there; continue it with --resume"):
+        purecert.certify(demo_plan, images, out=tmp_path / "run", **_NUMBERS)
+    assert purecert.certify(demo_plan, images, out=tmp_path / "run", resume=True, **_NUMBERS).indices == (0, 1)
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in purecert.__all__:
+        assert getattr(purecert, name).__doc__, name
+    assert set(purecert.__all__) <= set(dir(purecert))
+    with pytest.raises(AttributeError, match="no attribute 'certfy'"):
+        _ = purecert.certfy

@@ -1,0 +1,89 @@
+"""A module of one's own becomes a plan that votes as the module does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import purecert
+from purecert.engine.errors import CheckError, InputError
+from purecert.engine.images.datasets import load_dataset
+
+
+class _Centred(nn.Module):
+    """A linear classifier of pixels in [low, high], whose logits are known in closed form."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        digits = load_dataset("digits:train[:600]")
+        assert digits.labels is not None
+        means = [digits.images[digits.labels == label].mean(axis=0).ravel() / 255 for label in range(10)]
+        self.register_buffer("means", torch.tensor(np.array(means), dtype=torch.float32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = ((x - self.low) / (self.high - self.low)).flatten(1)
+        return pixels @ self.means.T - (self.means**2).sum(dim=1) / 2
+
+
+@pytest.mark.parametrize("input_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_a_module_of_any_input_range_is_certified_as_its_closed_form_says(
+    tmp_path: Path, input_range: tuple[float, float]
+) -> None:
+    """Nearest class means are linear in the noise: the vote of a pair of classes is a normal probability."""
+    module = _Centred(*input_range)
+    plan = purecert.export_module(
+        module, sigmas=[0.1], data="digits:test[:20]", out=tmp_path / "plan", input_range=input_range, parity_draws=400
+    )
+    assert plan.record.classes == 10
+    digits = load_dataset("digits:test[:8]")
+    run = purecert.certify(plan, "digits:test[:8]", sigma=0.1, n=2000, n0=50, threads=1)
+    means = module.means.numpy().astype(np.float64)
+    pixels = digits.images.reshape(8, -1) / 255
+    scores = pixels @ means.T - (means**2).sum(axis=1) / 2
+    order = np.argsort(scores, axis=1)
+    for image, outcome in enumerate(run.outcomes):
+        top, second = order[image, -1], order[image, -2]
+        distance = (scores[image, top] - scores[image, second]) / np.linalg.norm(means[top] - means[second])
+        if isinstance(outcome, purecert.Certificate):
+            assert outcome.predicted == top
+            assert outcome.radius < distance
+    assert sum(isinstance(outcome, purecert.Certificate) for outcome in run.outcomes) >= 6
+
+
+def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None:
+    cases: list[tuple[nn.Module, dict[str, object], str]] = [
+        (nn.Linear(3, 10), {}, "expected a module that takes images of shape"),
+        (nn.Flatten(0), {}, r"expected logits \[images, classes\]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), {}, r"at least two classes, got \[2, 1\]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"input_range": (1.0, 0.0)}, "low < high"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"sigmas": []}, "at least one sigma"),
+    ]
+    for module, changes, words in cases:
+        options = {"sigmas": [0.25], "data": "digits:test[:20]", "out": tmp_path / "plan"} | changes
+        with pytest.raises(InputError, match=words):
+            purecert.export_module(module, **options)  # type: ignore[arg-type]  # by name
+        assert not (tmp_path / "plan").exists()
+
+
+class _Drifting(nn.Module):
+    """Answers otherwise at every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.linear(x.flatten(1)).roll(self.calls % 10, dims=1)
+
+
+def test_a_module_whose_plan_votes_otherwise_leaves_no_plan(tmp_path: Path) -> None:
+    with pytest.raises((CheckError, InputError)):
+        purecert.export_module(
+            _Drifting(), sigmas=[0.25], data="digits:test[:20]", out=tmp_path / "plan", parity_draws=400
+        )
+    assert not (tmp_path / "plan").exists()
