@@ -55,7 +55,7 @@ STREAMS: Mapping[str, Callable[[Shim, int], Iterator[_Words]]] = {
 @click.command()
 @click.argument("stream", type=click.Choice(list(STREAMS)))
 @click.option("--seed", default=SEED, show_default=True)
-@click.option("--mib", type=int, help="End after this many MiB; without it the stream ends when nobody reads it.")
+@click.option("--mib", type=int, help="End after this many MiB; without it the stream ends when its reader ends.")
 def main(stream: str, seed: int, mib: int | None) -> None:
     """Write STREAM to standard output."""
     with tempfile.TemporaryDirectory() as folder:

@@ -90,5 +90,5 @@ def _model(purifier: Purifier, classifier: nn.Module, preprocessing: Preprocessi
         preprocessing=Preprocessing(preprocessing).eval(),
         input_shape=(3, resolution, resolution),
         classes=CLASSES,
-        sources=("random weights, of no use but for their shapes",),
+        sources=("random weights, useful for their shapes alone",),
     )

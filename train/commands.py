@@ -10,7 +10,7 @@ import click
 from purecert.engine.commands.console import EngineCommand, talk
 
 if TYPE_CHECKING:
-    from purecert.train.fitting.loop import Progress
+    from purecert.train.fitting.loop import StepReport
 
 
 @click.command(cls=EngineCommand)
@@ -50,5 +50,5 @@ def train_command(recipe: str, output: Path, seed: int, steps_scale: float, thre
     click.echo(output)
 
 
-def _report(progress: Progress) -> None:
-    talk(f"{progress.stage} {progress.step}/{progress.steps} loss {progress.loss:.4f}")
+def _report(step: StepReport) -> None:
+    talk(f"{step.stage} {step.step}/{step.steps} loss {step.loss:.4f}")

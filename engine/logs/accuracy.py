@@ -17,7 +17,7 @@ class CertifiedAccuracy:
 
     log: str
     how: str  # what the radii were taken from
-    sampling: Sampling | None  # behind the radii; None where it is not known, or differs between logs
+    sampling: Sampling | None  # that gave the radii; None where it is not known, or differs between logs
     radii: tuple[float, ...]  # in [0, 1] pixel units, taken as the decimals that they are written as
     images: int
     certified: NDArray[np.int64]  # images, per repetition and radius

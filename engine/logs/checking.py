@@ -65,7 +65,7 @@ class LogCheck:
     """A log and what follows from it."""
 
     log: PublicLog
-    settings: tuple[Explanation, ...]  # equally good; one: it is told; none: no row certifies, or none is possible
+    settings: tuple[Explanation, ...]  # equally good; one: it is named; none: no row certifies, or none is possible
     told_by_name: bool  # only the path's name tells which sigma it is
     less_likely: tuple[Explanation, ...]  # explain as much, at odds below 1 to TELLING_ODDS
     unexplained: tuple[CohenRow, ...]  # of the rows that certify, those that none of the settings explains

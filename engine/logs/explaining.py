@@ -56,9 +56,9 @@ def explanations(
 ) -> list[Explanation]:
     """Return every setting that could explain most rows of a log, the likeliest first, each ``Sampling`` once.
 
-    Likelihoods take radii to be spread evenly over what a setting can print up to the log's largest radius, but for
-    the rows whose draws all succeeded, which pile up at the ceiling of the right setting; one row in a thousand may be
-    anything. So a setting gains by leaving no room for texts that are not there, and by a ceiling that rows stand at.
+    Likelihoods take radii to be spread evenly over what a setting can print up to the log's largest radius. Only rows
+    whose draws all succeeded pile up at the ceiling of the right setting, and one row in a thousand may be anything. So
+    a setting gains by leaving no room for texts that are not there, and by a ceiling that rows stand at.
 
     Args:
         readings: The log's texts, as each candidate format reads them.

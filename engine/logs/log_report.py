@@ -60,7 +60,7 @@ def _findings(check: LogCheck) -> Iterator[str]:
         yield f"{len(check.settings)} settings explain it about equally well and cannot be told apart:"
     yield from (f"{_setting(each)}" for each in check.settings)
     if check.told_by_name:
-        yield f"sigma is told by the name alone: others explain the log as well as {check.log.sigma_hint} does"
+        yield f"sigma comes from the file's name alone: others explain the log as well as {check.log.sigma_hint} does"
     yield from _less_likely(check)
     for row in check.unexplained[:_SHOWN_ROWS]:
         yield f"image {row.index}: radius {row.printed} follows from no count"

@@ -16,7 +16,7 @@ _ROUNDINGS: tuple[Rounding, ...] = ("nearest", "down", "up")
 
 # What a program prints; Python's float and Decimal read more (1_0, other scripts' digits, any exponent).
 _PLAIN = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?(e[+-]?[0-9]{1,3})?")
-# From here on, digits are all that a double has, which nobody rounded.
+# From here on, digits are all that a double has: nothing was rounded.
 _FULL_DIGITS = 12
 # Of the rows, that a format must be able to write to be looked at.
 _LEAST_SHARE = 0.5

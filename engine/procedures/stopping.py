@@ -1,6 +1,6 @@
 """When a certificate is settled: rules that see the counts of one image only, and stop without a loss of alpha.
 
-The bounds behind them hold at every number of draws at once (``engine/statistics/anytime.py``), so it does not matter
+Their bounds hold at every number of draws at once (``engine/statistics/anytime.py``), so it does not matter
 when they are looked at, nor that they decide when to stop.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from purecert.engine.errors import InputError
 from purecert.engine.records.run_directory import INVOCATION_FILE
 
-# Data sets that are named by a path (engine/images/datasets.py); a slice behind it stays behind it.
+# Data sets that are named by a path (engine/images/datasets.py); a slice after it stays after it.
 _NAMED_BY_PATH = ("npz", "folder")
 
 

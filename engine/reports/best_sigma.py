@@ -19,7 +19,7 @@ class Chosen:
     sigma: float
     run: str
     images: int  # certified to be right
-    images_at_least: int  # of them right in truth, but for a probability of rho
+    images_at_least: int  # after subtracting the most that could be false, at confidence 1 - rho
     is_settled: bool  # False where the run may have stopped before this radius was certified or given up
 
 
@@ -75,8 +75,9 @@ def best_sigma_text(best: BestSigma) -> str:
         "on; too good for images to come, and not to be compared with a single run",
         "- chosen on the other half: the sigma is chosen on the 1st, 3rd, 5th ... image, its share is of the others; "
         "unbiased for images to come",
-        f"- at least: less the certificates that may be false, but for a probability of {best.rho:.6g} at a radius; "
-        "on the same images that probability is shared by the runs (union bound: they may share draws)",
+        "- at least: the share after subtracting the most certificates that could be false (confidence "
+        f"{100 * (1 - best.rho):.10g} % at each radius); on the same images the runs share that risk (union bound: "
+        "they may share draws)",
     ]
     if not all(chosen.is_settled for chosen in (*best.on_test_set, *best.held_out)):
         notes.append(f"- {NOT_SETTLED_NOTE}")

@@ -1,4 +1,4 @@
-"""The look of every chart: Matplotlib's own defaults but for a few settings, without a screen."""
+"""The look of every chart: Matplotlib's defaults and a few settings more; drawn without a screen."""
 
 from typing import TYPE_CHECKING
 

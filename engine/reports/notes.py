@@ -20,8 +20,8 @@ def joint_notes(summaries: Sequence[Summary]) -> list[str]:
         return []
     any_at_most = rounded_up(any_of_all(summary.false_claims for summary in summaries))
     return [
-        f"- all runs: any false claim at all with probability at most {any_at_most}",
-        "- all runs: whoever takes the best run at a radius selects on these images, and must say so",
+        f"- all runs: the probability of any false claim at all is at most {any_at_most}",
+        "- all runs: to report the best run at each radius is to select on these images; say so if you do",
     ]
 
 
@@ -30,13 +30,13 @@ def _notes(summary: Summary) -> Iterator[str]:
     what = "certificates" if summary.mode == "certify" else "predictions"
     yield (
         f"{summary.purifier} on {summary.backend} in {summary.executed_precision}; "
-        f"alpha {summary.alpha:.6g} each, so among {images} images at most {rounded_up(claims.expected_at_most)} false "
-        f"{what} are expected, and any at all with probability at most {rounded_up(claims.any_at_most)}"
+        f"alpha {summary.alpha:.6g} each: among {images} images at most {rounded_up(claims.expected_at_most)} false "
+        f"{what} are expected, and the probability of any at all is at most {rounded_up(claims.any_at_most)}"
     )
     if summary.correct is not None:
         yield (
-            f"at least: with probability {1 - claims.rho:.10g} (rho {claims.rho:.6g}) at most {claims.number_at_most} "
-            f"of these {what} are false, which are taken off"
+            f"at least: the share after subtracting {claims.number_at_most}, the most of these {what} that could be "
+            f"false (confidence {100 * (1 - claims.rho):.10g} %, rho {claims.rho:.6g})"
         )
     else:
         yield "no labels, so no accuracy"
@@ -55,8 +55,8 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
     )
     if stopping.alpha != summary.alpha:
         yield (
-            f"the draws stopped as soon as alpha {stopping.alpha:.6g} sufficed, so at {summary.alpha:.6g} they leave "
-            f"much open; to certify at that, run with --alpha {summary.alpha:.6g}"
+            f"the draws stopped at alpha {stopping.alpha:.6g}, too early for many certificates at {summary.alpha:.6g}; "
+            f"for these, run with --alpha {summary.alpha:.6g}"
         )
     if stopping.out_of_reach:
         listed = ", ".join(f"{radius:.10g}" for radius in stopping.out_of_reach)

@@ -24,7 +24,7 @@ class CertifiedAt:
 
     radius: float  # L2, [0, 1] pixel units
     images: int  # with the right class and a certified radius of at least this
-    images_at_least: int  # of them right in truth, but for a probability of rho over the draws, at all radii at once
+    images_at_least: int  # after subtracting the most that could be false, at confidence 1 - rho, at all radii
     is_settled: (
         bool  # False where the run may have stopped before this radius was certified, at this alpha, or given up
     )
@@ -46,7 +46,7 @@ class Summary:
     images: int  # finished
     images_asked: int
     correct: int | None  # committed to the right class; None where the data has no labels, as all that needs them
-    correct_at_least: int | None  # of them right in truth, but for a probability of rho
+    correct_at_least: int | None  # after subtracting the most that could be false, at confidence 1 - rho
     abstained: int
     invalid_draws: int  # rows whose logits were not all finite; they count against every class
     draws: int

@@ -59,7 +59,7 @@ def _predict_table(summaries: Sequence[Summary]) -> str:
 
 
 def _with_identity(summaries: Sequence[Summary], heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table of ``lines``, two a run, behind the columns that say which run it is."""
+    """Return a table of ``lines``, two a run, after the columns that say which run it is."""
     shows_draws = any(summary.stopping for summary in summaries)
     stopping = ["mode", "draws"] if shows_draws else []
     rows = [["run", "data", "sigma", "n", *stopping, "images", *heading]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 
 UNKNOWN = "-"  # of a table's cell
-_NOT_SETTLED = "*"  # behind a share that may be too small, because the draws stopped for another radius or alpha
+_NOT_SETTLED = "*"  # after a share that may be too small, because the draws stopped for another radius or alpha
 # Room for the digits of any double, whatever precision the caller's decimal context has.
 _ALL_DIGITS = Context(prec=2000)
 _TEXT_COLUMNS = 2

@@ -44,14 +44,14 @@ class Usage:
 
     rows: int  # draws that were counted
     padding: int  # rows of batches that held no draw
-    # Draws of procedures' last requests beyond what it took to stop at the least: nearly all that came behind the first
+    # Draws of procedures' last requests beyond what it took to stop at the least: nearly all that came after the first
     # draw at which they would have stopped, had they looked at each. A rule that would have, and no longer would at its
     # next look, is not seen here.
     in_vain: int
 
     @property
     def needless_share(self) -> float:
-        """Return about which share of all rows nobody needed."""
+        """Return about which share of all rows was not needed."""
         return (self.padding + self.in_vain) / max(1, self.rows + self.padding)
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -65,7 +65,7 @@ class Usage:
     def __str__(self) -> str:
         """Return the usage as one line."""
         return (
-            f"{self.rows} draws, {self.padding} rows of padding, about {self.in_vain} draws in vain; "
+            f"{self.rows} draws, {self.padding} rows of padding, about {self.in_vain} draws too many; "
             f"about {self.needless_share:.2%} of all rows were not needed"
         )
 
@@ -109,7 +109,7 @@ class Scheduler:
 
     @property
     def usage(self) -> Usage:
-        """Return what has been run so far, and how much of it nobody needed."""
+        """Return what has been run so far, and how much of it was not needed."""
         return Usage(
             rows=self._rows,
             padding=self._batches * self._backend.info.batch - self._rows,
@@ -133,7 +133,7 @@ class Scheduler:
                 self._settle(self._in_flight.popleft())
 
     def _admit(self, waiting: Iterator[Job], order: deque[int]) -> None:
-        # The images ahead hold back the finished ones behind them, so bound those as well.
+        # Unfinished images hold back the finished ones that follow them, so those are bounded as well.
         while self._free and len(order) < 4 * self._backend.slots:
             job = next(waiting, None)
             if job is None:

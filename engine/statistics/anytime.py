@@ -42,7 +42,7 @@ class Thresholds:
     """Probabilities that are to be exceeded, prepared for many looks at growing counts.
 
     Of any number of looks at one sequence of draws, one wrongly finds a given ``p`` exceeded with probability at most
-    ``alpha``. A threshold is exceeded only where ``anytime_lower`` reaches it, but for 1e-10 relative.
+    ``alpha``. A threshold is exceeded only where ``anytime_lower`` reaches it, up to 1e-10 relative.
     """
 
     def __init__(self, p: ArrayLike, alpha: float) -> None:

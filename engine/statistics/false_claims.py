@@ -22,7 +22,7 @@ class FalseClaims:
     expected_at_most: float  # number of false claims
     any_at_most: float  # probability that one or more are false
     rho: float
-    number_at_most: int  # of false claims, but for a probability of rho
+    number_at_most: int  # of false claims, at confidence 1 - rho
 
 
 def false_claims(images: int, alpha: float, rho: float = DEFAULT_RHO) -> FalseClaims:

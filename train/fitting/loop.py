@@ -13,7 +13,7 @@ from purecert.train.schedules.noise_levels import ema_decay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class StepReport:
     """One line of a training log."""
 
     stage: str
@@ -22,7 +22,7 @@ class Progress:
     loss: float  # mean since the line before
 
 
-Reporter = Callable[[Progress], None]
+Reporter = Callable[[StepReport], None]
 
 
 @final
@@ -90,7 +90,7 @@ def fit(module: nn.Module, objective: Callable[[int], Tensor], plan: Fit, report
             raise CheckError(f"{plan.stage}: the loss at step {step} is {since_report[-1]}; lower the learning rate")
         if (step + 1) % plan.report_every == 0 or step + 1 == plan.steps:
             mean = sum(since_report) / len(since_report)
-            report(Progress(stage=plan.stage, step=step + 1, steps=plan.steps, loss=mean))
+            report(StepReport(stage=plan.stage, step=step + 1, steps=plan.steps, loss=mean))
             since_report.clear()
     average.store()
     module.eval()

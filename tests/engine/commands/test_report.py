@@ -17,7 +17,7 @@ def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path:
     text = engine("report", fixed, stopped, "--bonferroni", "--best-sigma", "--radii", "0.25,0.5").expect(0).out
     for words in (
         "alpha 0.001 each",
-        "all runs: any false claim at all",
+        "all runs: the probability of any false claim at all",
         "stopped: class given: label; nothing is claimed of other classes",
         "stopped: mode radii: stops when each radius of 0.25",
         "Bonferroni: alpha divided by the 24 images of all runs",

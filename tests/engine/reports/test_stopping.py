@@ -84,7 +84,7 @@ def test_report_at_a_shared_alpha_says_what_the_draws_leave_open() -> None:
     assert (summary.stopping.radii_asked, summary.stopping.radii_undecided) == (5, 5 - reached)
     assert not any(point.is_settled for point in summary.certified_at)
     text = table([summary])
-    assert "the draws stopped as soon as alpha 0.001 sufficed, so at 0.0002 they leave much open" in text
+    assert "the draws stopped at alpha 0.001, too early for many certificates at 0.0002" in text
     assert "out of reach of 1000 draws, and never asked for: 50" in text
     assert "each radius of 0.25 is certified" in text
 

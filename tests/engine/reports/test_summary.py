@@ -179,9 +179,9 @@ def test_radius_that_a_run_was_not_asked_for_stays_open() -> None:
 def test_table_says_what_the_failure_probabilities_add_up_to() -> None:
     text = table([_many(500), _many(500)])
     # 1 - 0.999^500 = 0.39362..., rounded up; two runs by the union bound.
-    assert "at most 0.500 false certificates are expected, and any at all with probability at most 0.394" in text
-    assert "all runs: any false claim at all with probability at most 0.788" in text
-    assert "whoever takes the best run at a radius selects on these images" in text
+    assert "at most 0.500 false certificates are expected, and the probability of any at all is at most 0.394" in text
+    assert "all runs: the probability of any false claim at all is at most 0.788" in text
+    assert "to report the best run at each radius is to select on these images" in text
 
 
 def test_predictions_have_a_table_of_their_own() -> None:
