@@ -66,9 +66,11 @@ def save_model(model: Model, path: str | Path, *, force: bool = False) -> None:
     """Write ``model`` as model.pt; the same model gives the same bytes.
 
     Raises:
-        InputError: The file exists and ``force`` is not set, its folder cannot be written, or a weight is not finite.
+        InputError: The file exists and ``force`` is not set, its folder cannot be written, a weight is not finite, or
+            a text of the model is not on one line.
     """
     facts = {name: getattr(model, name) for name in _Facts.__dataclass_fields__}
+    build_config(_Facts, facts, str(path))  # what could not be read again is not written
     content = {
         "schema": SCHEMA,
         "purifier": _describe(model.purifier, PURIFIERS) | {"state": _plain_state(model.purifier)},

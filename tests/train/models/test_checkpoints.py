@@ -89,6 +89,12 @@ def test_weights_that_are_not_finite_are_not_written(small_model: Model, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_text_that_could_not_be_read_again_is_not_written(small_model: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="licence: expected printable text on one line"):
+        save_model(replace(small_model, licence="Apache-2.0\nand more"), tmp_path / "other.pt")
+    assert not (tmp_path / "other.pt").exists()
+
+
 def test_a_missing_folder_is_named(small_model: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="folder that exists"):
         save_model(small_model, tmp_path / "nowhere" / "model.pt")
