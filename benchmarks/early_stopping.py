@@ -160,7 +160,7 @@ def real(
     plan_directory: Path, data: str, sigmas: tuple[float, ...], n: int, batch: int, threads: int, work: Path, out: Path
 ) -> None:
     """Certify DATA with PLAN on ONNX Runtime by both modes, and compare."""
-    from purecert.engine.backends.options import BackendOptions
+    from purecert.engine.backends.base import BackendOptions
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.running.progress import TerminalProgress

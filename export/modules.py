@@ -34,7 +34,8 @@ def export_module(
 
     Args:
         module: Takes FP32 images [batch, channels, height, width] in ``input_range`` and returns logits
-            [batch, classes]. It normalises by itself, and sees noisy images, whose pixels leave the range.
+            [batch, classes]. It is put into eval mode, normalises by itself, and sees noisy images,
+            whose pixels leave the range.
         sigmas: Noise standard deviations in pixel units of [0, 1]; one graph each.
         data: Real images for the comparison, by name as ``--data`` takes them; their shape is that of the plan's.
         out: Plan directory to write.
@@ -54,7 +55,9 @@ def export_module(
         raise InputError(f"expected an input range (low, high) with low < high, got {input_range}")
     dataset = load_dataset(data, None if data_dir is None else Path(data_dir))
     shape = tuple(int(size) for size in dataset.images.shape[1:])
-    spec = ExportSpec(sigmas=tuple(sigmas), precision=precision, parity_draws=parity_draws, force=force)
+    spec = ExportSpec(
+        sigmas=tuple(float(sigma) for sigma in sigmas), precision=precision, parity_draws=parity_draws, force=force
+    )
     classes = _classes(module, shape, input_range)
     fused = FusedModel(module, scale=(high - low) / 2, shift=(high + low) / 2).eval()
     inputs = (GraphInput(name="pixels", shape=shape, dtype="float16" if precision == "fp16" else "float32"),)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.errors import BackendError
-from purecert.engine.records.counts import dense_counts
+from purecert.engine.records.lines import dense_counts
 from purecert.engine.records.run import Run, read_run
 from purecert.engine.records.run_directory import TIMINGS_FILE
 

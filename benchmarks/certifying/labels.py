@@ -3,8 +3,8 @@
 from contextlib import closing
 from dataclasses import dataclass
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.bench.agreement import SEED, Labels, backend_labels
 from purecert.engine.bench.measure import Task
 from purecert.engine.plans.plan import read_plan

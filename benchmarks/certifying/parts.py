@@ -16,10 +16,9 @@ from certifying.engine_side import HOST
 from certifying.work import Work
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Backend, BackendInfo, Segment
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions, Segment
 from purecert.engine.backends.host import add_votes
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.packing import Piece
 from purecert.engine.bench.agreement import SEED
 from purecert.engine.images.datasets import Dataset, load_dataset
@@ -27,9 +26,8 @@ from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.certify import certify
-from purecert.engine.records.counts import sparse_counts
 from purecert.engine.records.ledger import opened_run
-from purecert.engine.records.lines import Line
+from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run_record import make_record
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from purecert.engine.backends.options import BackendOptions
+    from purecert.engine.backends.base import BackendOptions
     from purecert.engine.backends.torch.queue import TorchQueue
 
 SIGMA = 0.5
@@ -88,6 +88,6 @@ def open_queue(setting: Setting) -> "TorchQueue":
 
 def backend_options(setting: Setting, name: str) -> "BackendOptions":
     """Return the options of backend ``name`` for what is not a command."""
-    from purecert.engine.backends.options import BackendOptions
+    from purecert.engine.backends.base import BackendOptions
 
     return BackendOptions(name=name, batch=setting.batch, threads=setting.threads, probe_rows=setting.probe_rows)

@@ -1,60 +1,45 @@
-"""Images from memory, kept in an archive beside their run, so that the run can be checked afterwards."""
+"""Images from memory, as a data set that is kept in the run directory, so that the run can be checked afterwards."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.image_source import check_labels
+from purecert.engine.records.run_directory import IMAGES_FILE
 
 
-def kept_images(images: str | NDArray[np.uint8], labels: NDArray[np.integer] | None, output: Path) -> str:
-    """Return the name of ``images`` as ``--data`` takes it; an array is written to ``OUTPUT.images.npz`` first.
+def array_dataset(images: NDArray[np.uint8], labels: NDArray[np.integer] | None) -> tuple[Dataset, bytes]:
+    """Return ``images`` as ``npz:images.npz`` would load them, and the bytes of that file.
 
     Args:
-        images: A name, which comes back as it is, or uint8 pixels [images, channels, height, width].
-        labels: Integers [images], of an array.
-        output: The run directory.
+        images: uint8 pixels [images, channels, height, width], at least one image.
+        labels: Integers [images], at least 0; or None.
 
     Raises:
-        InputError: The array or its labels are of another form, the labels are not for an array, or other images lie
-            where they would be kept.
+        InputError: The arrays are of another form.
     """
-    if isinstance(images, str):
-        if labels is not None:
-            raise InputError("expected labels with an array only, since a data set brings its own; leave them out")
-        return images
-    path = output.with_name(f"{output.name}.images.npz")
-    arrays = _checked(images, labels)
-    if path.exists():
-        _require_equal(path, arrays)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-    return f"npz:{path}"
-
-
-def _checked(images: NDArray[np.uint8], labels: NDArray[np.integer] | None) -> dict[str, NDArray[np.integer]]:
-    pixels = np.asarray(images)
+    pixels = np.ascontiguousarray(images)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or not len(pixels):
         raise InputError(
             f"expected images as uint8 [images, channels, height, width], at least one, got {pixels.dtype} "
             f"{list(pixels.shape)}; round [0, 1] floats yourself: numpy.rint(255 * x).astype(numpy.uint8)"
         )
-    if labels is None:
-        return {"x": pixels}
-    chosen = np.asarray(labels)
-    if chosen.dtype.kind not in "iu" or chosen.shape != (len(pixels),):
-        raise InputError(f"expected labels as integers [{len(pixels)}], got {chosen.dtype} {list(chosen.shape)}")
-    return {"x": pixels, "y": chosen}
-
-
-def _require_equal(path: Path, arrays: dict[str, NDArray[np.integer]]) -> None:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected the images of an earlier run, found {error}; choose another out") from error
-    if found.keys() != arrays.keys() or not all(np.array_equal(found[name], arrays[name]) for name in arrays):
-        raise InputError(f"{path}: other images lie there already; choose another out, or delete the file")
+    chosen = None if labels is None else check_labels("labels", np.asarray(labels), len(pixels))
+    dataset = Dataset(
+        name=f"npz:{IMAGES_FILE}",
+        indices=np.arange(len(pixels), dtype=np.int64),
+        images=pixels,
+        labels=chosen,
+        classes=0 if chosen is None else int(chosen.max()) + 1,
+        class_names=(),
+        quantised=False,
+    )
+    content = io.BytesIO()
+    if chosen is None:
+        np.savez(content, x=pixels)
+    else:
+        np.savez(content, x=pixels, y=chosen)
+    return dataset, content.getvalue()

@@ -9,33 +9,38 @@ from typing import TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.api.array_images import kept_images
+from purecert.engine.api.array_images import array_dataset
+from purecert.engine.api.numbers import number, whole
 from purecert.engine.api.run_result import RunResult
-from purecert.engine.backends.options import BackendOptions
+from purecert.engine.backends.base import BackendOptions
+from purecert.engine.errors import InputError
 from purecert.engine.hardware import available_threads
-from purecert.engine.images.datasets import load_dataset
+from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.records import run as records
+from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import Sources
 from purecert.engine.running.progress import Progress, SilentProgress, TerminalProgress
 from purecert.engine.running.run import RunRequest, execute
 
 PathLike = str | os.PathLike[str]
 Labels = NDArray[np.integer]
+Number = float | np.floating
+Count = int | np.integer
 
 
 class RunOptions(TypedDict, total=False):
     """Where a run is written, and what computes it; each may be left out."""
 
-    out: PathLike | None  # run directory to write, for engine-verify; None keeps the run until `save`, or to its end
+    out: PathLike | None  # run directory to write; None: a temporary one, deleted with the result; `save` copies it
     resume: bool  # continue the run in out
     force: bool  # replace the run in out
-    seed: int | None  # 64-bit seed of the noise, marked in reports; None draws one
+    seed: Count | None  # 64-bit seed of the noise, marked in reports; None draws one
     data_dir: PathLike | None  # where the files of a named data set lie
     backend: str  # "onnxruntime" unless given; engine-doctor names those that work here
-    batch: int  # rows of one call of the graph: 256 unless given
-    threads: int | None  # processors to use; None: all
+    batch: Count  # rows of one call of the graph: 256 unless given
+    threads: Count | None  # processors to use; None: all
     shows_progress: bool  # a line on stderr, where that is a terminal
 
 
@@ -61,11 +66,11 @@ def certify(
     plan: Plan | PathLike,
     images: str | NDArray[np.uint8],
     *,
-    sigma: float,
+    sigma: Number,
     labels: Labels | None = None,
-    n: int = 100_000,
-    n0: int = 100,
-    alpha: float = 1e-3,
+    n: Count = 100_000,
+    n0: Count = 100,
+    alpha: Number = 1e-3,
     stop: StopSpec | None = None,
     against_label: bool = False,
     **options: Unpack[RunOptions],
@@ -78,7 +83,7 @@ def certify(
     Args:
         plan: A plan, or its directory.
         images: Images by name as ``--data`` takes them (``"digits:test[:100]"``, ``"npz:FILE"``), or uint8 pixels
-            [images, channels, height, width]; an array is kept beside the run, as ``OUT.images.npz``.
+            [images, channels, height, width]; an array is kept in the run directory, as ``images.npz``.
         sigma: Noise standard deviation, in pixel units of [0, 1]; the plan has a graph for it.
         labels: Integers [images], of an array of images. Without labels there is no certified accuracy.
         n: Fresh draws that bound the class's probability; at the most, where ``stop`` says when to stop.
@@ -94,7 +99,13 @@ def certify(
         CheckError: The backend's rows depend on each other.
     """
     spec = SmoothingSpec(
-        mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
+        mode="certify",
+        sigma=number("sigma", sigma),
+        n_select=whole("n0", n0),
+        n_estimate=whole("n", n),
+        alpha=number("alpha", alpha),
+        stop=stop,
+        against_label=against_label,
     )
     return _answer(spec, plan, images, labels, **options)
 
@@ -103,11 +114,11 @@ def predict(
     plan: Plan | PathLike,
     images: str | NDArray[np.uint8],
     *,
-    sigma: float,
+    sigma: Number,
     labels: Labels | None = None,
-    n: int = 1000,
-    n0: int = 100,
-    alpha: float = 1e-3,
+    n: Count = 1000,
+    n0: Count = 100,
+    alpha: Number = 1e-3,
     early: bool = False,
     **options: Unpack[RunOptions],
 ) -> RunResult:
@@ -119,10 +130,22 @@ def predict(
         n: Draws that vote; with ``early``, at the most.
         n0: With ``early``: draws that pick the candidate.
         early: Stop when the candidate is shown to be likelier than every other class.
-        options: The other arguments are those of ``certify``, and so are the errors.
+        options: As of ``certify``; so are the arguments that are not listed here.
+
+    Raises:
+        InputError: An argument is out of its range or does not fit the others, or ``out`` is not free.
+        BackendError: The backend is missing or fails.
+        CheckError: The backend's rows depend on each other.
     """
-    stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
-    spec = SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop)
+    stop = StopSpec(rule="answer", alpha_refute=number("alpha", alpha)) if early else None
+    spec = SmoothingSpec(
+        mode="predict",
+        sigma=number("sigma", sigma),
+        n_select=whole("n0", n0),
+        n_estimate=whole("n", n),
+        alpha=number("alpha", alpha),
+        stop=stop,
+    )
     return _answer(spec, plan, images, labels, **options)
 
 
@@ -135,31 +158,46 @@ def _answer(
     out: PathLike | None = None,
     resume: bool = False,
     force: bool = False,
-    seed: int | None = None,
+    seed: Count | None = None,
     data_dir: PathLike | None = None,
     backend: str = "onnxruntime",
-    batch: int = 256,
-    threads: int | None = None,
+    batch: Count = 256,
+    threads: Count | None = None,
     shows_progress: bool = False,
 ) -> RunResult:
     loaded = plan if isinstance(plan, Plan) else load_plan(plan)
+    options = BackendOptions(
+        name=backend,
+        batch=whole("batch", batch),
+        threads=available_threads() if threads is None else whole("threads", threads),
+    )
     with ExitStack() as held:
         output = Path(held.enter_context(TemporaryDirectory(prefix="purecert-")), "run") if out is None else Path(out)
-        data = kept_images(images, labels, output)
-        sources = Sources(plan=loaded.directory, data=data, data_dir=None if data_dir is None else Path(data_dir))
-        dataset = load_dataset(sources.data, sources.data_dir)
+        named = images if isinstance(images, str) else f"npz:{output / IMAGES_FILE}"
+        sources = Sources(plan=loaded.directory, data=named, data_dir=None if data_dir is None else Path(data_dir))
+        dataset, kept = _dataset(images, labels, sources)
         request = RunRequest(
             plan=loaded,
             dataset=dataset,
             spec=spec,
-            backend=BackendOptions(name=backend, batch=batch, threads=threads or available_threads()),
+            backend=options,
             output=output,
-            seed=seed,
+            seed=None if seed is None else whole("seed", seed),
             resume=resume,
             force=force,
             invocation=sources.absolute(),
+            images=kept,
         )
         progress: Progress = SilentProgress()
         if shows_progress:
             progress = TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify")
         return RunResult(execute(request, progress), held.pop_all())
+
+
+def _dataset(images: str | NDArray[np.uint8], labels: Labels | None, sources: Sources) -> tuple[Dataset, bytes | None]:
+    """Return the images, and what to keep of them beside the run's lines."""
+    if not isinstance(images, str):
+        return array_dataset(images, labels)
+    if labels is not None:
+        raise InputError("expected labels with an array only, since a data set brings its own; leave them out")
+    return load_dataset(sources.data, sources.data_dir), None

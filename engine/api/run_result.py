@@ -5,13 +5,17 @@ import shutil
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
+from purecert.engine.api.numbers import number
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec
 from purecert.engine.records.run import Run
+from purecert.engine.records.run_directory import IMAGES_FILE
+from purecert.engine.records.sources import change_sources, read_sources
 from purecert.engine.reports.curve import plot
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
@@ -72,11 +76,12 @@ class RunResult:
         Raises:
             InputError: The run has no labels or claims no radius, or a number is out of its range.
         """
-        points = {point.radius: point for point in summarise(self._run, radii, rho).certified_at}
-        if not points:
-            raise InputError("expected a certification run of labelled images, found none of its certificates labelled")
+        asked = [number("a radius", radius) for radius in radii]
+        points = {point.radius: point for point in summarise(self._run, asked, rho).certified_at}
+        if asked and not points:
+            raise InputError("expected a certification run of labelled images, found another, or one without labels")
         images = len(self._run.lines)
-        return [(points[r].images_at_least if at_least else points[r].images) / images for r in radii]
+        return [(points[r].images_at_least if at_least else points[r].images) / images for r in asked]
 
     def plot(self, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, Path]:
         """Draw certified accuracy against the radius into the folder ``out`` and return the paths of a PNG and an SVG.
@@ -97,6 +102,8 @@ class RunResult:
         if target.exists():
             raise InputError(f"{target}: something is there already; choose another name")
         shutil.copytree(self.directory, target)
+        if (target / IMAGES_FILE).exists():
+            change_sources(target, replace(read_sources(target), data=f"npz:{target / IMAGES_FILE}"))
         return target
 
     def __str__(self) -> str:

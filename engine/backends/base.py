@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from purecert.engine.errors import InputError
+
 Placement = Literal["row_invariant", "static"]
 
 MAX_SEGMENTS = 1024  # of one submission
@@ -22,6 +24,22 @@ class Segment:
     phase: int
     first: int  # number of the first draw
     count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendOptions:
+    """What the user chooses of a backend; all of it is part of run.json."""
+
+    name: str = "onnxruntime"  # of the table of backends (registry.py)
+    batch: int = 256
+    threads: int = 1
+    probe_rows: int = 1000  # rows of the row check
+    trust: bool = False  # load cached programs that this machine did not make
+
+    def __post_init__(self) -> None:
+        for what in ("batch", "threads", "probe_rows"):
+            if getattr(self, what) < 1:
+                raise InputError(f"expected {what} of at least 1, got {getattr(self, what)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

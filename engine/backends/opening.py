@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.graph import HostGraph, Opened
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.registry import backend_kind
 from purecert.engine.backends.row_check import check_rows
 from purecert.engine.errors import BackendError, InputError, PurecertError

@@ -6,8 +6,8 @@ A new backend is a folder with its opener, and a row here. The doctor examines i
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.graph import Opened
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import Plan

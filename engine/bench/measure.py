@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.bench.agreement import SEED, Draws, Labels, backend_labels
 from purecert.engine.bench.process import peak_memory
 from purecert.engine.bench.timing import Timing, time_backend

@@ -3,36 +3,162 @@
 Imports stay inside the functions so that ``--help`` answers at once.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from purecert.engine.commands.console import EngineCommand
+from purecert.engine.commands.console import EngineCommand, talk
 from purecert.engine.commands.options import (
+    DEFAULT_RADII_TEXT,
     backend_options,
     combined,
     data_options,
     draw_options,
     json_option,
+    parse_radii,
     plan_option,
     run_options,
-    stop_options,
-    stop_spec,
     tsv_option,
 )
-from purecert.engine.commands.run import run
+from purecert.engine.procedures.spec import DEFAULT_RADII, StopSpec
+
+if TYPE_CHECKING:
+    from purecert.engine.backends.base import BackendOptions
+    from purecert.engine.procedures.spec import SmoothingSpec
+
+_stop_options = combined(
+    click.option(
+        "--mode",
+        type=click.Choice(["fixed", "radii", "tolerance"]),
+        default="fixed",
+        show_default=True,
+        help="fixed: exactly n draws. radii: until each of --radii is certified or given up. tolerance: until the "
+        "radius is within a share of the largest that the draws leave possible.",
+    ),
+    click.option(
+        "--radii", help=f"Of mode radii: comma-separated, in [0, 1] pixel units.  [default: {DEFAULT_RADII_TEXT}]"
+    ),
+    click.option("--tolerance", type=float, help="Of mode tolerance: the share, in (0, 1).  [default: 0.05]"),
+    click.option(
+        "--alpha-final",
+        type=float,
+        help="The part of alpha for an exact bound after the last of n draws; the rest is for stopping.  "
+        "[default: half of alpha]",
+    ),
+    click.option("--alpha-refute", type=float, help="Probability of giving up a radius that holds.  [default: alpha]"),
+    click.option(
+        "--against-label",
+        is_flag=True,
+        help="Certify the data's label instead of selecting a class: no draws of n0, and wrong images end early.",
+    ),
+)
 
 
 @click.command(cls=EngineCommand)
 @combined(plan_option, data_options, run_options)
-@combined(draw_options, stop_options)
+@combined(draw_options, _stop_options)
 @combined(backend_options, tsv_option, json_option)
 def certify_command(sigma: float, alpha: float, n0: int, n: int, **options: Any) -> None:
     """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019)."""
     from purecert.engine.procedures.spec import SmoothingSpec
 
-    stop, against_label = stop_spec(options, alpha), options.pop("against_label")
+    stop, against_label = _stop_spec(options, alpha), options.pop("against_label")
     spec = SmoothingSpec(
         mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
     )
-    run(spec, **options)
+    answer_images(spec, **options)
+
+
+def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
+    """Return what ``options`` say of stopping, and take it out of them; None where nothing is said.
+
+    Raises:
+        click.UsageError: An option does not belong to the mode.
+        InputError: A number is out of its range.
+    """
+    mode, radii, tolerance = options.pop("mode"), options.pop("radii"), options.pop("tolerance")
+    alpha_final, alpha_refute = options.pop("alpha_final"), options.pop("alpha_refute")
+    given = {"--radii": radii, "--tolerance": tolerance, "--alpha-final": alpha_final, "--alpha-refute": alpha_refute}
+    used = {"fixed": (), "radii": ("--radii",), "tolerance": ("--tolerance",)}[mode]
+    shared = () if mode == "fixed" else ("--alpha-final", "--alpha-refute")
+    for name, value in given.items():
+        if value is not None and name not in (*used, *shared):
+            raise click.UsageError(f"{name} does not belong to --mode {mode}; leave it out, or choose another mode")
+    if mode == "fixed":
+        return None
+    return StopSpec(
+        rule=mode,
+        radii=_listed(radii) if mode == "radii" else (),
+        tolerance=(0.05 if tolerance is None else tolerance) if mode == "tolerance" else None,
+        alpha_final=alpha / 2 if alpha_final is None else alpha_final,
+        alpha_refute=alpha if alpha_refute is None else alpha_refute,
+    )
+
+
+def _listed(radii: str | None) -> tuple[float, ...]:
+    return tuple(sorted(set(DEFAULT_RADII if radii is None else parse_radii(radii))))
+
+
+def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
+    """Answer for the images that ``options`` name as ``spec`` says, and print the report.
+
+    Raises:
+        PurecertError: As ``execute``.
+    """
+    from purecert.engine.images.datasets import load_dataset
+    from purecert.engine.plans.plan import read_plan
+    from purecert.engine.procedures.spec import DEFAULT_RADII
+    from purecert.engine.records.run_directory import RUN_FILE
+    from purecert.engine.records.sources import Sources
+    from purecert.engine.reports.table import print_report
+    from purecert.engine.running.progress import TerminalProgress
+    from purecert.engine.running.run import RunRequest, execute
+
+    sources = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
+    plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
+    if tsv and dataset.labels is None:
+        raise click.UsageError(f"--tsv needs labels, {dataset.name} has none; leave it out")
+    request = RunRequest(
+        plan=plan,
+        dataset=dataset,
+        spec=spec,
+        backend=_backend(options),
+        output=options["output"],
+        seed=options["seed"],
+        resume=options["resume"],
+        force=options["force"],
+        invocation=sources.absolute(),
+    )
+    if request.resume and not (request.output / RUN_FILE).exists():
+        talk(f"nothing to resume in {request.output}: starting a new run")
+    done = execute(request, TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify"))
+    _talk_usage(request.output)
+    if tsv:
+        from purecert.engine.logs.cohen_tsv import write_cohen_tsv
+
+        write_cohen_tsv(done)
+    print_report([done], DEFAULT_RADII, as_json=as_json)
+
+
+def _talk_usage(run_directory: Path) -> None:
+    from purecert.engine.records.ledger import read_usage
+    from purecert.engine.running.scheduler import Usage
+
+    sessions = [Usage(**session) for session in read_usage(run_directory)]
+    talk(f"usage: {sum(sessions[1:], sessions[0])}")
+
+
+def _backend(options: dict[str, Any]) -> BackendOptions:
+    from purecert.engine.backends.base import BackendOptions
+    from purecert.engine.hardware import available_threads
+
+    return BackendOptions(
+        name=options["backend"],
+        batch=options["batch"],
+        threads=options["threads"] or available_threads(),
+        probe_rows=options["probe_rows"],
+        trust=options["trust_plan"],
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from purecert.engine.commands.certify import answer_images
 from purecert.engine.commands.console import EngineCommand
 from purecert.engine.commands.options import (
     backend_options,
@@ -17,7 +18,6 @@ from purecert.engine.commands.options import (
     run_options,
     tsv_option,
 )
-from purecert.engine.commands.run import run
 
 
 @click.command(cls=EngineCommand)
@@ -31,4 +31,6 @@ def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **
     from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 
     stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
-    run(SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop), **options)
+    answer_images(
+        SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop), **options
+    )

@@ -30,7 +30,7 @@ def report_command(
 ) -> None:
     """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
     from purecert.engine.records.run import read_run
-    from purecert.engine.reports.printing import print_report
+    from purecert.engine.reports.table import print_report
 
     runs = [read_run(directory) for directory in run_directories]
     print_report(runs, parse_radii(radii), as_json=as_json, **options)

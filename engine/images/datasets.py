@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from purecert.engine.errors import InputError
-from purecert.engine.images import cifar10, digits, idx_images, image_folder, npz_images
 from purecert.engine.images.image_source import Images, ImageSource, Integers
 
 _EXPECTED = (
@@ -75,18 +74,29 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
 
 
 def _open_source(spec: str, data_dir: Path | None) -> ImageSource:
+    """Return the images that ``spec`` names, without its slice; a reader is imported when it is asked for."""
     name, _, rest = spec.partition(":")
     match name:
         case "digits":
-            return digits.open_digits(rest)
+            from purecert.engine.images.digits import open_digits
+
+            return open_digits(rest)
         case "cifar10":
-            return cifar10.open_cifar10(rest, _folders(name, data_dir))
+            from purecert.engine.images.cifar10 import open_cifar10
+
+            return open_cifar10(rest, _folders(name, data_dir))
         case "mnist" | "fashion_mnist":
-            return idx_images.open_idx(name, rest, _folders(name, data_dir))
+            from purecert.engine.images.idx_images import open_idx
+
+            return open_idx(name, rest, _folders(name, data_dir))
         case "npz" if rest:
-            return npz_images.open_npz(Path(rest))
+            from purecert.engine.images.npz_images import open_npz
+
+            return open_npz(Path(rest))
         case "folder" if rest:
-            return image_folder.open_folder(Path(rest))
+            from purecert.engine.images.image_folder import open_folder
+
+            return open_folder(Path(rest))
     raise InputError(f"--data: expected {_EXPECTED}; got {spec!r}")
 
 

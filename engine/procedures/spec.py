@@ -38,6 +38,9 @@ class StopSpec:
     alpha_refute: float = 1e-3  # failure probability of giving a radius up: it costs a certificate, it makes none false
 
     def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "radii", tuple(float(radius) for radius in self.radii)
+        )  # also of a list, or of NumPy's
         if self.rule == "radii":
             is_increasing = all(low < high for low, high in zip(self.radii, self.radii[1:], strict=False))
             is_valid = bool(self.radii) and is_increasing and all(0 <= r < math.inf for r in self.radii)

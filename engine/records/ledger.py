@@ -17,6 +17,7 @@ from purecert.engine.files.canonical import canonical_json, sha256_hex, sync_dir
 from purecert.engine.records.lines import Line, encode_line
 from purecert.engine.records.run import Run, read_run
 from purecert.engine.records.run_directory import (
+    IMAGES_FILE,
     INVOCATION_FILE,
     LEDGER_FILE,
     RUN_FILE,
@@ -68,16 +69,17 @@ class Ledger:
         """Return the run as it lies on disk, after ``begin``."""
         return Run(directory=self._directory, record=self._record, digest=self._digest, lines=self.lines)
 
-    def begin(self, record: RunRecord, invocation: dict[str, object]) -> None:
+    def begin(self, record: RunRecord, invocation: dict[str, object], images: bytes | None = None) -> None:
         """Make the directory ready for its next line: that of a new run, or of the same run where it is resumed.
 
-        A line that was cut short by a crash is dropped; its image is done again at the same addresses.
+        A line that was cut short by a crash is dropped; its image is done again at the same addresses. ``images`` is an
+        archive to keep with a new run.
 
         Raises:
             InputError: The directory holds another run, or is in use.
         """
         if self._stored is None:
-            self._digest = self._write_record(record, invocation)
+            self._digest = self._write_record(record, invocation, images)
         else:
             _refuse_changes(self._stored.record, record, self._directory)
             for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
@@ -103,7 +105,7 @@ class Ledger:
         with (self._directory / USAGE_FILE).open("ab") as file:
             file.write(canonical_json(usage).encode() + b"\n")
 
-    def _write_record(self, record: RunRecord, invocation: dict[str, object]) -> str:
+    def _write_record(self, record: RunRecord, invocation: dict[str, object], images: bytes | None) -> str:
         """Write the files that come before the first line; return the run's digest."""
         directory = self._directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -113,10 +115,19 @@ class Ledger:
             clear_run(directory)
         if (directory / RUN_FILE).exists():  # since the directory was looked at
             raise InputError(f"{directory}: a run is there; continue it with --resume, or choose another --out")
+        if images is not None:
+            write_atomically(directory / IMAGES_FILE, images)
         write_atomically(directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
         content = (json.dumps(asdict(record), indent=1, allow_nan=False) + "\n").encode()
         write_atomically(directory / RUN_FILE, content)
         return sha256_hex(content)
+
+
+def read_usage(directory: Path) -> list[dict[str, int]]:
+    """Return what each session of the run drew; one that was killed left no line, and a line cut short is left out."""
+    path = directory / USAGE_FILE
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:

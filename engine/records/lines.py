@@ -2,12 +2,17 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.procedures.spec import MAX_DRAWS
 
 INVALID = "invalid"  # key of the rows whose logits were not all finite
 
@@ -54,6 +59,34 @@ def decode_line(text: str, run_digest: str) -> Line:
             f"line of image {line.index}: its checksum, its run or its form does not match; it was changed"
         )
     return line
+
+
+def sparse_counts(counts: NDArray[np.int64]) -> dict[str, int]:
+    """Return ``counts`` [classes + 1] (the last: invalid rows) in the ledger's form."""
+    classes = len(counts) - 1
+    return {str(i) if i < classes else INVALID: int(counts[i]) for i in np.flatnonzero(counts)}
+
+
+def dense_counts(counts: Mapping[str, int], classes: int) -> NDArray[np.int64]:
+    """Return the ledger's ``counts`` as an array [classes + 1]; the inverse of ``sparse_counts``.
+
+    Raises:
+        InputError: A key is not a class, or a count is not a number of draws.
+    """
+    dense = np.zeros(classes + 1, np.int64)
+    columns = {str(i): i for i in range(classes)} | {INVALID: classes}
+    for key, count in counts.items():
+        if key not in columns or not 1 <= count <= MAX_DRAWS:
+            raise InputError(
+                f"expected counts in [1, {MAX_DRAWS}] of classes below {classes} or {INVALID!r}, found {key!r}: {count}"
+            )
+        dense[columns[key]] = count
+    return dense
+
+
+def draws_of(line: Line) -> int:
+    """Return how many draws an image took, of both phases."""
+    return sum(sum(phase.values()) for phase in line.counts)
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, object]:

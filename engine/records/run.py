@@ -1,6 +1,5 @@
 """A run as read from its directory: the record, and the lines that are complete."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import read_document
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, decode_line
-from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE, USAGE_FILE
+from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
 from purecert.engine.records.run_record import RUN_SCHEMA, RunRecord
 
 _FLAT_SCHEMA = "purecert.run/3"  # as RUN_SCHEMA, with the fields of spec beside the others and gated in backend
@@ -46,13 +45,6 @@ def read_run(directory: Path) -> Run:
     return Run(directory=directory, record=record, digest=digest, lines=tuple(lines))
 
 
-def read_usage(directory: Path) -> list[dict[str, int]]:
-    """Return what each session of the run drew; one that was killed left no line, and a line cut short is left out."""
-    path = directory / USAGE_FILE
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def _read_record(directory: Path) -> tuple[RunRecord, str]:
     path = directory / RUN_FILE
     if not path.is_file():
@@ -73,6 +65,8 @@ def _read_record(directory: Path) -> tuple[RunRecord, str]:
 def _from_flat(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of the older schema as today's; what it lacks or has too much is left to the strict reader."""
     spec_fields = SmoothingSpec.__dataclass_fields__
+    if "spec" in value or "gated" in value:
+        return value  # neither form: the strict reader says what is wrong
     record = {name: entry for name, entry in value.items() if name not in spec_fields}
     record["spec"] = {name: value[name] for name in spec_fields if name in value}
     if isinstance(backend := value.get("backend"), dict) and "gated" in backend:

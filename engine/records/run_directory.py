@@ -13,11 +13,13 @@ LEDGER_FILE = "certificates.jsonl"
 TIMINGS_FILE = "timings.jsonl"
 USAGE_FILE = "usage.jsonl"
 INVOCATION_FILE = "invocation.json"
+IMAGES_FILE = "images.npz"  # of a run whose images came from memory
 _LOCK_FILE = "lock"
 # What --force may delete, so that a wrong --out cannot cost anything else; in this order, so that a clearing cut
 # short leaves a run without rows rather than rows without a run.
-_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE, "cohen.tsv", INVOCATION_FILE, RUN_FILE)
-_WRITTEN_FIRST = (_LOCK_FILE, INVOCATION_FILE, RUN_FILE)  # a run that was cut at its very start has only these
+_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE, "cohen.tsv", IMAGES_FILE, INVOCATION_FILE, RUN_FILE)
+# A run that was cut at its very start has only these.
+_WRITTEN_FIRST = (_LOCK_FILE, IMAGES_FILE, INVOCATION_FILE, RUN_FILE)
 
 
 def _with_partials(*names: str) -> frozenset[str]:

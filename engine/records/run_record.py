@@ -7,7 +7,9 @@ from purecert.engine.backends.base import BackendInfo
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.lines import Line, dense_counts
 
 RUN_SCHEMA = "purecert.run/4"
 
@@ -90,3 +92,8 @@ def _is_gated(plan: Plan, info: BackendInfo) -> bool:
         and (not measured.files or info.graph in measured.files)
         for measured in plan.record.parity
     )
+
+
+def class_counted(record: RunRecord, line: Line) -> int | None:
+    """Return the class that the draws of the last phase speak of; None where no valid draw named one."""
+    return line.label if record.spec.against_label else top_class(dense_counts(line.counts[0], record.classes))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from purecert.engine.errors import InputError
+from purecert.engine.files.canonical import write_atomically
 from purecert.engine.records.run_directory import INVOCATION_FILE
 
 # Data sets that are named by a path (engine/images/datasets.py); a slice after it stays after it.
@@ -26,6 +27,18 @@ class Sources:
         name, _, rest = self.data.partition(":")
         data = f"{name}:{Path(rest).absolute()}" if name in _NAMED_BY_PATH else self.data
         return {"plan": os.fspath(self.plan.resolve()), "data": data, "data_dir": data_dir}
+
+
+def change_sources(directory: Path, sources: Sources) -> None:
+    """Say that the plan and the data of the run in ``directory`` lie elsewhere now; nothing else is changed.
+
+    Raises:
+        InputError: The file that says so is absent or not one of a run.
+    """
+    read_sources(directory)
+    path = directory / INVOCATION_FILE
+    content = json.loads(path.read_text("utf-8")) | sources.absolute()
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_sources(directory: Path) -> Sources:

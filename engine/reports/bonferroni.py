@@ -6,10 +6,9 @@ from dataclasses import replace
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
-from purecert.engine.records.counts import class_counted, dense_counts
-from purecert.engine.records.lines import Line
+from purecert.engine.records.lines import Line, dense_counts
 from purecert.engine.records.run import Run
-from purecert.engine.records.run_record import RunRecord
+from purecert.engine.records.run_record import RunRecord, class_counted
 
 
 def claims_of(runs: Sequence[Run]) -> int:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.stopping import RadiiRule, stop_rule
-from purecert.engine.records.counts import class_counted, dense_counts, draws_of
-from purecert.engine.records.lines import Line
-from purecert.engine.records.run_record import RunRecord
+from purecert.engine.records.lines import Line, dense_counts, draws_of
+from purecert.engine.records.run_record import RunRecord, class_counted
 from purecert.engine.reports.text import reaches
 
 

@@ -8,8 +8,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.procedures.spec import DEFAULT_RADII, Mode
-from purecert.engine.records.counts import draws_of
-from purecert.engine.records.lines import INVALID, Line
+from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.marks import marks_of
@@ -101,7 +100,7 @@ def summarise(
         certified_at=_certified_at(run, radii, claims, drawn or record) if is_certified else (),
         average_radius=_average_radius(run) if is_certified else None,
         false_claims=claims,
-        stopping=stopping_of(drawn or record, rows),
+        stopping=None if record.spec.stop is None else stopping_of(drawn or record, rows),
         against_label=record.spec.against_label,
         marks=marks_of(record, len(rows)),
     )

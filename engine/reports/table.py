@@ -1,18 +1,24 @@
-"""The report of several runs: a table a mode, then what to know of each run and of all."""
+"""Prints the report of several runs: a table a mode, then what to know of each run and of all; or lines of JSON."""
 
 from collections.abc import Sequence
 
-from purecert.engine.reports.notes import joint_notes, notes
-from purecert.engine.reports.summary import Summary
-from purecert.engine.reports.text import UNKNOWN, format_radius, markdown_table, marked_share, share, spread
+import click
 
-AT_LEAST = "at least"  # stands for the run in the line that takes the false claims off
+from purecert.engine.records.run import Run
+from purecert.engine.reports.best_sigma import best_sigma, best_sigma_json, best_sigma_text
+from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
+from purecert.engine.reports.notes import joint_notes, notes
+from purecert.engine.reports.summary import Summary, summarise, summary_json
+from purecert.engine.reports.text import UNKNOWN, format_radius, markdown_table, marked_share, share, spread
+from purecert.engine.statistics.false_claims import DEFAULT_RHO
+
+AT_LEAST = "at least"  # in place of the run's name, in the line that subtracts what could be false
 
 
 def table(summaries: Sequence[Summary]) -> str:
     """Return one table a mode with two lines a run, in Markdown that reads as plain text, then what to know of each.
 
-    The second line is what is left if as many claims are false as may be. Shares are rounded down to 0.1 %, radii to 4
+    The second line subtracts the most claims that could be false. Shares are rounded down to 0.1 %, radii to 4
     decimals; bounds on false claims are rounded up. No best of several runs is shown: chosen on these images, its
     accuracy would claim too much (``engine/reports/best_sigma.py`` has it on request).
     """
@@ -75,3 +81,39 @@ def _drawn(summary: Summary) -> list[str]:
     """Return the mode, and the mean draws of an image."""
     mode = "fixed" if summary.stopping is None else summary.stopping.rule.rule
     return [mode, spread(summary.draws / summary.images) if summary.images else UNKNOWN]
+
+
+def print_report(
+    runs: Sequence[Run],
+    radii: Sequence[float],
+    *,
+    as_json: bool,
+    rho: float = DEFAULT_RHO,
+    bonferroni: bool = False,
+    shows_best: bool = False,
+) -> None:
+    """Print the report of ``runs`` on stdout; as JSON a line a run, then a line for each further thing asked for.
+
+    Raises:
+        InputError: A number is out of its range, or the runs have no best one.
+    """
+    _print([summarise(run, radii, rho) for run in runs], as_json)
+    if bonferroni:
+        if not as_json:
+            click.echo(
+                f"\nBonferroni: alpha divided by the {claims_of(runs)} images of all runs, so that all claims hold "
+                "together with probability 1 - alpha. Recomputed from the counts:\n"
+            )
+        shared = zip(at_shared_alpha(runs), runs, strict=True)
+        _print([summarise(run, radii, rho, drawn=as_drawn.record) for run, as_drawn in shared], as_json)
+    if shows_best:
+        best = best_sigma(runs, radii, rho)
+        click.echo(best_sigma_json(best) if as_json else f"\n{best_sigma_text(best)}")
+
+
+def _print(summaries: Sequence[Summary], as_json: bool) -> None:
+    if as_json:
+        for summary in summaries:
+            click.echo(summary_json(summary))
+    else:
+        click.echo(table(summaries))

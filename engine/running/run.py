@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
-from purecert.engine.backends.base import Backend
+from purecert.engine.backends.base import Backend, BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
@@ -17,9 +16,8 @@ from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.counts import sparse_counts
 from purecert.engine.records.ledger import Ledger, opened_run
-from purecert.engine.records.lines import Line
+from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
 from purecert.engine.running.progress import Progress
@@ -41,6 +39,7 @@ class RunRequest:
     resume: bool = False
     force: bool = False
     invocation: dict[str, object]  # where plan and data lie; kept beside the run, fixes nothing
+    images: bytes | None = None  # an archive of images from memory, to be kept with the run
 
 
 def execute(request: RunRequest, progress: Progress) -> Run:
@@ -60,7 +59,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         seed, seed_given = _seed(request, ledger.seed)
         with closing(open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)) as backend:
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
-            ledger.begin(record, request.invocation | {"noise": active_path()})
+            ledger.begin(record, request.invocation | {"noise": active_path()}, request.images)
             _certify_rest(ledger, backend, dataset, progress)
             return ledger.run
 

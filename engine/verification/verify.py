@@ -7,9 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 
-from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE, SELECT
@@ -19,8 +18,7 @@ from purecert.engine.procedures.conclusions import conclude
 from purecert.engine.procedures.drawing import Draw, Procedure
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.records.counts import dense_counts, sparse_counts
-from purecert.engine.records.lines import Line
+from purecert.engine.records.lines import Line, dense_counts, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
 from purecert.engine.running.scheduler import Job, Scheduler

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from purecert.engine.backends.options import BackendOptions
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.bench.agreement import Draws
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.record import Options

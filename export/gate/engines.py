@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from purecert.engine.backends.options import BackendOptions
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile
 from purecert.engine.backends.tensorrt.library import LibraryName
 from purecert.engine.backends.tensorrt.program import open_tensorrt

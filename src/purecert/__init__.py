@@ -52,7 +52,13 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'purecert' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        raise AttributeError(
+            f"purecert.{name} needs the package {error.name}, which is not installed; "
+            "run: pip install 'purecert[export]'"
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Certificate
 from purecert.export.fusing.fold import fold
 from purecert.export.fusing.fuse import fuse
-from purecert.train.fitting.loop import Progress
+from purecert.train.fitting.loop import StepReport
 from purecert.train.models import kinds
 from purecert.train.models.checkpoints import Model, demo_model_path, load_model, save_model
 from purecert.train.purifiers.edm import EdmPurifier
@@ -62,7 +62,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Page:
     return _Page(tmp_path, monkeypatch)
 
 
-def _silent(_: Progress) -> None:
+def _silent(_: StepReport) -> None:
     return None
 
 

@@ -22,7 +22,7 @@ from purecert.train.importing.command import import_command
 from support.pages import DOCS, LANGUAGES, PAGES, README, ROOT, anchors, blocks, comment_lines, is_comment, links, spans
 
 _DEVELOPERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "kernels" / "README.md"]
-_ALL = [page for page in (*PAGES, *_DEVELOPERS) if page.exists()]  # CONTRIBUTING.md is yet to come
+_ALL = [*PAGES, *_DEVELOPERS]
 _RUN = [page for page in PAGES if any(block.is_run for block in blocks(page.read_text()))]
 _COMMANDS = {
     "engine-bench": bench_command,

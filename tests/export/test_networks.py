@@ -17,6 +17,8 @@ from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 
+pytestmark = pytest.mark.slow  # exports whole networks
+
 _UNETS = {
     "ddpm++": SongUNetConfig(
         img_resolution=8, in_channels=1, out_channels=1, model_channels=8, channel_mult=(1,), num_blocks=1,

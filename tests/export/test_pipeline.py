@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.backends.base import Segment
+from purecert.engine.backends.base import BackendOptions, Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan, read_plan
@@ -151,6 +150,7 @@ def test_plan_json_says_where_the_graphs_come_from(digits: Dataset, tmp_path: Pa
     assert set(record.exporter) == {"purecert", "torch", "onnx", "onnxscript"}
 
 
+@pytest.mark.slow
 def test_a_purifier_that_draws_noise_is_exported_with_its_input(digits: Dataset, tmp_path: Path) -> None:
     spec = ExportSpec(sigmas=(0.25,), precision="fp32", parity_draws=480)
     plan = export_plan(_model(multistep=True), spec, digits, tmp_path / "plan")

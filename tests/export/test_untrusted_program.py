@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan, read_plan

@@ -6,8 +6,8 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import procedure_for

@@ -9,11 +9,11 @@ import onnxruntime as ort
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
 from purecert.engine.backends.onnxruntime.session import CPU, Bound, Provider, bind, node_counts, open_session
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise

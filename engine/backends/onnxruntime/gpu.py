@@ -7,6 +7,7 @@ from typing import Literal, final
 import numpy as np
 import onnxruntime as ort
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.device.array import DeviceArray
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
@@ -16,7 +17,6 @@ from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.loaded_libraries import loaded_versions
 from purecert.engine.backends.onnxruntime.session import Bound, Provider, bind, node_counts, open_session
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise

@@ -16,13 +16,13 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram
 from purecert.engine.backends.onnxruntime.loaded_libraries import is_loaded
 from purecert.engine.backends.onnxruntime.session import Provider
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise

@@ -6,12 +6,12 @@ from typing import Any, final
 
 import numpy as np
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.device.array import DeviceArray, RawArray
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.device.program import DeviceProgram
 from purecert.engine.backends.device.pycuda_queue import PycudaQueue
 from purecert.engine.backends.graph import Opened
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.backends.tensorrt.library import LibraryName, failure, library_version, listen, load_library
 from purecert.engine.backends.tensorrt.target import Target

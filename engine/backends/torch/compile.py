@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import Opened
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.cpp_compiler import find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import pytorch_failures
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Backend, Segment
+from purecert.engine.backends.base import Backend, BackendOptions, Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.doctor.probes import small_plan
 from purecert.engine.doctor.probes.votes import REPORT, count, counted, what_ran
 from purecert.engine.errors import UnusableError

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from purecert.engine.backends.base import BackendInfo
+from purecert.engine.backends.base import BackendInfo, BackendOptions
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
 from purecert.engine.doctor.probes import small_plan

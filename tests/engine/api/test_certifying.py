@@ -86,7 +86,7 @@ def test_the_curve_is_drawn_once(run: purecert.RunResult, tmp_path: Path) -> Non
         (
             np.zeros((2, 1, 8, 8), np.uint8),
             np.zeros(3, np.int64),
-            r"expected labels as integers \[2\], got int64 \[3\]",
+            "expected 2 integer labels, one per image",
         ),
         (np.zeros((2, 1, 8, 8), np.uint8), np.array([-1, 3]), "labels"),
         (np.zeros((2, 3, 8, 8), np.uint8), None, "expected images of shape"),
@@ -114,19 +114,77 @@ def test_arrays_of_another_type_are_refused(demo_plan: Path) -> None:
     first, second = done.stdout.splitlines()
     assert first.startswith("expected images as uint8")
     assert "got float64 [2, 1, 8, 8]; round" in first
-    assert second == "expected labels as integers [2], got float64 [2]"
+    assert second.startswith("labels: expected 2 integer labels, one per image, found float64")
 
 
-def test_other_images_beside_a_run_are_never_replaced(demo_plan: Path, tmp_path: Path) -> None:
+def test_a_run_of_other_images_is_continued_by_nothing_and_replaced_by_force_alone(
+    demo_plan: Path, tmp_path: Path
+) -> None:
     images = load_dataset("digits:test[:2]").images
     purecert.certify(demo_plan, images, out=tmp_path / "run", **_NUMBERS)
-    before = (tmp_path / "run.images.npz").read_bytes()
-    with pytest.raises(InputError, match="other images lie there already"):
-        purecert.certify(demo_plan, images + np.uint8(1), out=tmp_path / "run", force=True, **_NUMBERS)
-    assert (tmp_path / "run.images.npz").read_bytes() == before
-    with pytest.raises(InputError, match="a run is there; continue it with --resume"):
+    before = (tmp_path / "run" / "images.npz").read_bytes()
+    with pytest.raises(InputError, match=r"begun with data\.fingerprint"):
+        purecert.certify(demo_plan, images + np.uint8(1), out=tmp_path / "run", resume=True, **_NUMBERS)
+    assert (tmp_path / "run" / "images.npz").read_bytes() == before
+    with pytest.raises(InputError, match="a run is there"):
         purecert.certify(demo_plan, images, out=tmp_path / "run", **_NUMBERS)
     assert purecert.certify(demo_plan, images, out=tmp_path / "run", resume=True, **_NUMBERS).indices == (0, 1)
+    purecert.certify(demo_plan, images[:1], out=tmp_path / "run", force=True, **_NUMBERS)
+    engine("verify", tmp_path / "run", "--share", "1").expect(0)
+    assert purecert.read_run(tmp_path / "run").indices == (0,)
+
+
+def test_a_saved_run_of_an_array_is_verified_after_the_result_is_gone(demo_plan: Path, tmp_path: Path) -> None:
+    images = load_dataset("digits:test[:2]").images
+    done = purecert.certify(demo_plan, images, **_NUMBERS)
+    temporary = done.directory
+    done.save(tmp_path / "saved")
+    del done
+    assert not temporary.exists()
+    engine("verify", tmp_path / "saved", "--share", "1").expect(0)
+
+
+def test_a_refused_call_leaves_nothing_and_blocks_nothing(demo_plan: Path, tmp_path: Path) -> None:
+    images = load_dataset("digits:test[:2]").images
+    with pytest.raises(InputError, match="to certify anything"):
+        purecert.certify(demo_plan, images, sigma=_SIGMA, n=3, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    purecert.certify(demo_plan, images + np.uint8(1), out=tmp_path / "run", **_NUMBERS)
+
+
+def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, run: purecert.RunResult) -> None:
+    given = {
+        "sigma": np.float32(_SIGMA),
+        "n": np.int64(_N),
+        "n0": np.int16(20),
+        "seed": np.uint8(3),
+        "threads": np.int8(1),
+    }
+    assert purecert.certify(demo_plan, "digits:test[:6]", **given).outcomes == run.outcomes
+    assert run.certified_accuracy(np.linspace(0, 1, 5)) == run.certified_accuracy([0, 0.25, 0.5, 0.75, 1])
+    program = (
+        "import sys, purecert\n"
+        "assert purecert.StopSpec(rule='radii', radii=[0, 1]) == purecert.StopSpec(rule='radii', radii=(0.0, 1.0))\n"
+        "for wrong in ({'n': 1e5}, {'sigma': 'a'}, {'seed': 0.5}, {'threads': 0}, {'n': -1}, {'n0': 0}, {'batch': 0}):\n"
+        "    try: purecert.certify(sys.argv[1], 'digits:test[:1]', **({'sigma': 0.5, 'n': 100} | wrong))\n"
+        "    except purecert.PurecertError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, demo_plan], capture_output=True, text=True, check=True)
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
+        "expected n as an integer",
+        "expected sigma as a number",
+        "expected seed as an integer",
+        "expected threads of at least 1",
+        "expected n in [1",
+        "expected n0 in [1",
+        "expected batch of at least 1",
+    ]
+
+
+def test_without_pytorch_the_name_that_needs_it_says_so() -> None:
+    program = "import sys; sys.modules['torch'] = None; import purecert; purecert.export_module"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "needs the package torch, which is not installed; run: pip install 'purecert[export]'" in done.stderr
 
 
 def test_every_public_name_is_there_and_documented() -> None:

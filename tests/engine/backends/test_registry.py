@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purecert.engine.backends.base import Segment
+from purecert.engine.backends.base import BackendOptions, Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.registry import BACKENDS, BackendKind, Opener, backend_kind
 from purecert.engine.doctor.examination import EXAMINATIONS
 from purecert.engine.errors import BackendError, InputError

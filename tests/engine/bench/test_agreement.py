@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.bench.agreement import SEED, Draws, Labels, backend_labels, compare, noisy_rows
 from purecert.engine.noise.rows import draw
 from purecert.engine.plans.plan import Plan

@@ -50,6 +50,7 @@ def tracer(tmp_path: Path) -> Iterator[Path]:
         os.kill(int(found.read_text().split()[0]), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_be_ended_is_told_and_left_behind(tmp_path: Path, tracer: Path) -> None:
     site = Site(folder=tmp_path / "site")
     site.package("onnxruntime", {"__init__.py": _RUNTIME.format(tracer=_TRACER, found=os.fspath(tracer))})

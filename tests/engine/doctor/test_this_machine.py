@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.registry import BACKENDS
 from purecert.engine.doctor.examination import EXAMINATIONS, examine
 from purecert.engine.errors import BackendError

@@ -15,6 +15,8 @@ from purecert.engine.logs.reading import read_log
 from purecert.engine.logs.thinning import radii_of_counts, revival_probability, thinned
 from support.public_logs import log_text, spread_counts
 
+pytestmark = pytest.mark.slow  # thousands of logs
+
 
 def test_thinned_counts_have_the_moments_of_draws_without_replacement() -> None:
     n, kept, successes, repeats = 10_000, 1000, 9000, 20_000

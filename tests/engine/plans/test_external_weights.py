@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.plans.plan import Plan, read_plan

@@ -37,6 +37,7 @@ def _run_all_commands(plan: Path, data: str, tmp_path: Path) -> list[dict[str, o
     return [json.loads(line) for line in (run / "certificates.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_thousand_classes(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     matrix = generator.normal(size=(12, 1000)).astype(np.float32)
@@ -103,6 +104,7 @@ def test_a_purifier_with_noise_of_its_own_runs_through_the_whole_path(random_pla
     assert (record["backend"]["probed"], record["backend"]["placement"]) == ("labels", "static")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_its_own_noise_has_its_own_addresses(random_plan: Plan, batch: int) -> None:
     images = np.random.default_rng(1).integers(0, 256, (3, 1, 2, 3), dtype=np.uint8)

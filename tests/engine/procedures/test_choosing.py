@@ -81,6 +81,7 @@ def test_invalid_rows_are_a_rival_in_a_prediction() -> None:
     assert _finish(predict(spec, 0.0), [300, 0, 700])[1] == Abstention()
 
 
+@pytest.mark.slow
 def test_selection_and_estimation_counts_are_binomial_and_the_failure_rate_is_below_alpha() -> None:
     """A class of probability exactly 1/2 must be certified in at most alpha of the runs (plus 4 deviations)."""
     spec = SmoothingSpec(mode="certify", sigma=1.0, n_select=100, n_estimate=1000, alpha=0.05)

@@ -134,3 +134,11 @@ def test_an_older_record_that_lacks_a_field_is_refused_and_the_field_named(tmp_p
     (tmp_path / "run.json").write_text(json.dumps({name: value for name, value in written.items() if name != field}))
     with pytest.raises(InputError, match=field):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("extra", [{"spec": {"junk": 1}}, {"gated": True}, {"spec": None}])
+def test_a_record_that_mixes_both_forms_is_refused(tmp_path: Path, extra: dict[str, object]) -> None:
+    written = json.loads((_RUNS / "fixed" / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(written | extra))
+    with pytest.raises(InputError, match=r"run.json: unknown fields"):
+        read_run(tmp_path)

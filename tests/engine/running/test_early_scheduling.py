@@ -53,6 +53,7 @@ def test_no_image_is_lost_and_none_sees_the_batching(slots: int, batch: int) -> 
     assert _seen(ends) == _seen(_run(40, 100, 7)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)
 def test_a_lost_submission_is_drawn_again_and_no_image_sees_it(spec: SmoothingSpec) -> None:
     """Looks and outcomes are those of a run without a fault."""
@@ -85,6 +86,7 @@ def test_nothing_is_drawn_that_was_not_counted() -> None:
     assert usage.rows == sum(int(votes.sum()) for end in ends for votes in end.counts.values())
 
 
+@pytest.mark.slow
 def test_at_most_a_tenth_of_all_rows_is_needless_at_batch_512() -> None:
     _, usage = _run(400, 512, 256)
     assert usage.needless_share <= 0.1

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.noise.rows import draw
 from purecert.engine.plans.plan import Plan

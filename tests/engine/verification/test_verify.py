@@ -121,7 +121,9 @@ def test_an_edited_line_without_a_right_checksum_is_refused(run: Path) -> None:
 @pytest.mark.parametrize(("field", "value"), [("alpha", 0.01), ("sigma", 0.25), ("seed", 1), ("n_estimate", 400)])
 def test_an_edited_run_record_is_refused(run: Path, field: str, value: float) -> None:
     record = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(record | {field: value}, indent=1) + "\n")
+    part = record if field in record else record["spec"]
+    part[field] = value
+    (run / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     assert "its run" in engine("verify", run).expect(2).err
 
 

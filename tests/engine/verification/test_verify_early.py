@@ -9,7 +9,7 @@ import pytest
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.outcomes import Certificate
-from purecert.engine.records.counts import dense_counts
+from purecert.engine.records.lines import dense_counts
 from purecert.engine.records.run import read_run
 from support.commands import engine
 from support.forgery import lines_of, reseal, seal

@@ -17,6 +17,8 @@ from purecert.train.models.checkpoints import save_model
 from support.plans import linear_plan
 from support.small_models import small_model
 
+pytestmark = pytest.mark.slow  # whole benchmarks
+
 _SHORT = ("--seconds", "0.2", "--batch", "64", "--threads", "1", "--probe-rows", "64", "--agreement-draws", "300")
 _FILES = ["bench.json", "bench.md", "bench.png", "bench.svg"]
 

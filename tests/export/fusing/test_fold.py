@@ -48,6 +48,7 @@ def test_a_folded_classifier_gives_the_same_logits(classifier: str) -> None:
     _assert_same(fold(model, _SIGMA), fuse(model, _SIGMA), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resize", "antialias", "exact"),
     [("bilinear", False, False), ("bilinear", True, False), ("bicubic", False, False), ("bicubic", True, False),

@@ -18,6 +18,8 @@ from purecert.export.fusing.fuse import FusedModel
 from purecert.export.fusing.precision import to_half
 from purecert.export.graph.program import export_program, onnx_bytes
 
+pytestmark = pytest.mark.slow  # exports programs and graphs
+
 Inputs = Callable[..., tuple[GraphInput, ...]]
 
 

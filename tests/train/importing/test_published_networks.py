@@ -32,7 +32,7 @@ from support.published_networks import (
     write_published,
 )
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]  # whole published networks
 
 _RTOL = 1e-5
 _UNCONDITIONAL = [name for name in PUBLISHED if name != "cm_unet_cond_A"]

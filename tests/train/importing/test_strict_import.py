@@ -25,6 +25,8 @@ from support.published_networks import (
     write_published,
 )
 
+pytestmark = pytest.mark.slow  # whole imports, one a changed weight
+
 _PLAIN = PlainDenoiserConfig(width=8, depth=4)
 _IMPROVED = "improved_diffusion_unet_A"
 

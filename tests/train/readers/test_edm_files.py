@@ -196,6 +196,7 @@ def test_a_storage_read_over_and_over_is_refused(tmp_path: Path) -> None:
         read_edm(write_edm(tmp_path / "a.pkl", {"ema": _module(), "reads": reads}))
 
 
+@pytest.mark.slow
 def test_flipped_bits_raise_one_line_or_nothing(network: EdmModule, tmp_path: Path) -> None:
     path = write_edm(tmp_path / "a.pkl", {"ema": network})
     data = path.read_bytes()

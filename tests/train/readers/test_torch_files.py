@@ -70,6 +70,7 @@ def test_a_module_state_with_parameters_comes_back_as_plain_tensors(tmp_path: Pa
     assert not read["parameter"].requires_grad
 
 
+@pytest.mark.slow
 @_FORMATS
 def test_nine_thousand_tensors_and_the_addresses_of_an_old_optimiser_are_read(tmp_path: Path, new_format: bool) -> None:
     tensors = {f"layer.{index}.weight": torch.full((1,), float(index)) for index in range(9000)}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from purecert.engine.errors import CheckError
 from purecert.train.fitting.data import Images, load_images
-from purecert.train.fitting.loop import Fit, Progress, WeightAverage, fit
+from purecert.train.fitting.loop import Fit, StepReport, WeightAverage, fit
 from purecert.train.models.checkpoints import Model
 from purecert.train.networks.song.unet import SongUNet
 from purecert.train.objectives.consistency import consistency_loss
@@ -33,7 +33,7 @@ def _weights(model: Model) -> list[Tensor]:
     return [*model.purifier.state_dict().values(), *model.classifier.state_dict().values()]
 
 
-def _silent(_: Progress) -> None:
+def _silent(_: StepReport) -> None:
     return None
 
 
@@ -74,7 +74,7 @@ def test_a_trained_model_is_for_inference(digits: Images) -> None:
 def test_every_step_is_reported_once() -> None:
     module = nn.Linear(1, 1)
     losses: list[float] = []
-    reports: list[Progress] = []
+    reports: list[StepReport] = []
 
     def objective(step: int) -> Tensor:
         loss = module(torch.ones(1, 1)).square().sum()

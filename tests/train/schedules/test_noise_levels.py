@@ -43,7 +43,7 @@ def test_the_nearest_grid_point_is_the_published_one(rule: TimeRule) -> None:
 
 @pytest.mark.shared
 def test_the_published_times_are_all_compared() -> None:
-    compared = {"grid": 6, "dds": 2, "multiscale": 2, "densepure": 2}  # here and in test_beta_schedules.py
+    compared = {"grid": 6, "dds": 2, "multiscale": 2, "densepure": 2}  # here and in test_betas.py
     rules = {row["rule"] for row in table("timesteps")}
     assert {name: sum(rule.startswith(f"{name}_") for rule in rules) for name in compared} == compared
     assert len(rules) == sum(compared.values())

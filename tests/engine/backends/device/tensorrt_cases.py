@@ -18,9 +18,8 @@ import pytest
 
 os.environ["FAKE_CUDA_ARCHITECTURE"] = "89"  # what test_tensorrt.py built for; the driver reads it when it is loaded
 
-from purecert.engine.backends.base import Backend, BackendInfo, Segment
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions, Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.tensorrt.cache import EngineFile, open_engine
 from purecert.engine.backends.tensorrt.target import any_gpu
 from purecert.engine.errors import BackendError, CheckError, InputError, OutOfMemoryError

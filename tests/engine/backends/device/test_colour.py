@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from purecert.engine.backends.base import Segment
+from purecert.engine.backends.base import BackendOptions, Segment
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.compile import open_program
 from purecert.engine.backends.torch.queue import HostQueue
 from purecert.engine.images.datasets import Dataset

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, Segment
+from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, BackendOptions, Segment
 from purecert.engine.backends.device.loop import BATCHES_PER_SUBMISSION, DeviceBackend, max_pieces
 from purecert.engine.backends.device.step import DeviceStep, ProbedProgram
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.opening import checked_backend, open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.compile import open_program
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.tensorrt.target import any_gpu
 from purecert.engine.errors import BackendError
 from purecert.engine.images.datasets import load_dataset

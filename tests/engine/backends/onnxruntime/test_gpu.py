@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purecert.engine.backends.base import Backend, Segment
+from purecert.engine.backends.base import Backend, BackendOptions, Segment
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.onnxruntime.gpu import OrtDeviceProgram, cuda_provider
 from purecert.engine.backends.onnxruntime.session import CPU, Provider, open_session
 from purecert.engine.backends.onnxruntime.tensorrt import pack_engines, unpack_engines
 from purecert.engine.backends.opening import checked_backend, open_backend
-from purecert.engine.backends.options import BackendOptions
 from purecert.engine.backends.torch.queue import HostQueue
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import load_dataset

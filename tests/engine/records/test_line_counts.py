@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.counts import dense_counts, sparse_counts
+from purecert.engine.records.lines import dense_counts, sparse_counts
 
 _counts = st.lists(st.integers(0, 2**32 - 1) | st.just(0), min_size=3, max_size=12)
 

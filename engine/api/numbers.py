@@ -1,0 +1,30 @@
+"""Numbers as programs give them, NumPy's included, as the plain numbers that a run records."""
+
+import operator
+from typing import SupportsFloat, SupportsIndex
+
+from purecert.engine.errors import InputError
+
+
+def whole(name: str, value: SupportsIndex) -> int:
+    """Return ``value`` as an int.
+
+    Raises:
+        InputError: It is not an integer; 1e5 is none, 100_000 is.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise InputError(f"expected {name} as an integer, got {value!r}") from error
+
+
+def number(name: str, value: SupportsFloat) -> float:
+    """Return ``value`` as a float.
+
+    Raises:
+        InputError: It is not a number.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected {name} as a number, got {value!r}") from error
