@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import nn
@@ -50,9 +51,8 @@ def export_module(
         InputError: An argument does not fit the others, ``out`` is not free, or the module does not take such images.
         CheckError: The plan does not vote like eager FP32; nothing is left at ``out``.
     """
+    _check(module, input_range, precision)
     low, high = input_range
-    if not low < high:
-        raise InputError(f"expected an input range (low, high) with low < high, got {input_range}")
     dataset = load_dataset(data, None if data_dir is None else Path(data_dir))
     shape = tuple(int(size) for size in dataset.images.shape[1:])
     spec = ExportSpec(
@@ -65,13 +65,22 @@ def export_module(
     return export_modules({sigma: fused for sigma in spec.sigmas}, inputs, origin, spec, dataset, Path(out), talk)
 
 
+def _check(module: nn.Module, input_range: tuple[float, float], precision: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    if len(input_range) != 2 or not input_range[0] < input_range[1]:
+        raise InputError(f"expected an input range (low, high) with low < high, got {input_range}")
+    if precision not in get_args(Precision):
+        raise InputError(f"expected a precision out of {', '.join(get_args(Precision))}, got {precision!r}")
+
+
 def _classes(module: nn.Module, shape: tuple[int, ...], input_range: tuple[float, float]) -> int:
     """Return how many logits the module gives two grey images."""
     grey = torch.full((2, *shape), sum(input_range) / 2)
     try:
         with torch.no_grad():
             logits = module.eval()(grey)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
         raise InputError(f"expected a module that takes images of shape {shape}, got: {error}") from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 2 or logits.shape[1] < 2:
         came = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__

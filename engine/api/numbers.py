@@ -26,5 +26,5 @@ def number(name: str, value: SupportsFloat) -> float:
     """
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"expected {name} as a number, got {value!r}") from error

@@ -3,7 +3,7 @@
 import os
 import shutil
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,7 @@ class RunResult:
         return summarise(self._run).marks
 
     def certified_accuracy(
-        self, radii: Sequence[float] = DEFAULT_RADII, *, at_least: bool = False, rho: float = 1e-3
+        self, radii: Iterable[float] = DEFAULT_RADII, *, at_least: bool = False, rho: float = 1e-3
     ) -> list[float]:
         """Return the share of all images that are certified to be of their label out to each radius, in [0, 1].
 

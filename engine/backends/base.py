@@ -13,6 +13,7 @@ from purecert.engine.errors import InputError
 
 Placement = Literal["row_invariant", "static"]
 
+_MOST = {"batch": 2**20, "threads": 1024, "probe_rows": 2**24}  # far past any that is of use
 MAX_SEGMENTS = 1024  # of one submission
 
 
@@ -37,9 +38,9 @@ class BackendOptions:
     trust: bool = False  # load cached programs that this machine did not make
 
     def __post_init__(self) -> None:
-        for what in ("batch", "threads", "probe_rows"):
-            if getattr(self, what) < 1:
-                raise InputError(f"expected {what} of at least 1, got {getattr(self, what)}")
+        for what, most in _MOST.items():
+            if not 1 <= getattr(self, what) <= most:
+                raise InputError(f"expected {what} of at least 1 and at most {most}, got {getattr(self, what)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

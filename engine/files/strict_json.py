@@ -41,10 +41,19 @@ def read_document(
         raise InputError(f"{path}: expected JSON, found {error}; {damaged}") from error
     found = value.get("schema") if isinstance(value, dict) else None
     if isinstance(found, str) and found in older:
-        value, found = older[found](value), schema
+        value, found = _converted(older[found], value, path), schema
     if found != schema:
         raise InputError(f"{path}: expected schema {schema}, found {reprlib.repr(found)}; {other_version}")
     return read_dataclass(kind, value, str(path))
+
+
+def _converted(
+    convert: Callable[[dict[str, Any]], dict[str, Any]], value: dict[str, Any], path: Path
+) -> dict[str, Any]:
+    try:
+        return convert(value)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_dataclass(kind: type[T], value: object, where: str, *, has_defaults: bool = False) -> T:

@@ -37,6 +37,8 @@ def certificate(spec: SmoothingSpec, tv: float, top: int | None, estimated: Coun
     if top is None:
         return Abstention()
     rule, k, n = stop_rule(spec, tv), _successes(estimated, top), int(estimated.sum())
+    if not n:
+        return Abstention()  # no draw, no claim
     p_lower = float(subtract_budget(rule.p_lower(k, n), tv))
     radius = max(float(certified_radius(spec.sigma, p_lower)), rule.listed_radius(k, n))
     return Certificate(predicted=top, p_lower=p_lower, radius=radius) if radius > 0 else Abstention()

@@ -27,6 +27,8 @@ def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: in
     if spec.mode == "predict" and spec.stop is None:
         _check_draws(phases, [spec.n_estimate])
         return prediction(spec, tv, phases[0])
+    if label is not None and spec.against_label and phases and not 0 <= label < len(phases[0]) - 1:
+        raise InputError(f"expected a label below {len(phases[0]) - 1}, the number of classes, found {label}")
     top = top_class(phases[0]) if spec.selects and phases else label
     if top is None and spec.stop is not None:
         _check_draws(phases, [spec.n_select])

@@ -1,8 +1,10 @@
 """What to certify and how: the numbers that fix a run's statistics."""
 
 import math
+import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from purecert.engine.errors import InputError
 
@@ -38,9 +40,11 @@ class StopSpec:
     alpha_refute: float = 1e-3  # failure probability of giving a radius up: it costs a certificate, it makes none false
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "radii", tuple(float(radius) for radius in self.radii)
-        )  # also of a list, or of NumPy's
+        # NumPy's numbers, and a list of radii, are recorded as plain ones.
+        object.__setattr__(self, "radii", tuple(_number("radii", radius) for radius in _listed(self.radii)))
+        for name in ("tolerance", "alpha_final", "alpha_refute"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else _number(name, value))
         if self.rule == "radii":
             is_increasing = all(low < high for low, high in zip(self.radii, self.radii[1:], strict=False))
             is_valid = bool(self.radii) and is_increasing and all(0 <= r < math.inf for r in self.radii)
@@ -100,3 +104,15 @@ class SmoothingSpec:
 def _require(condition: bool, expected: str, came: object) -> None:
     if not condition:
         raise InputError(f"expected {expected}, got {came}")
+
+
+def _listed(radii: object) -> Iterable[object]:
+    _require(isinstance(radii, Iterable) and not isinstance(radii, str), "a list of radii", radii)
+    return cast(Iterable[object], radii)
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(cast(float, value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"expected {name} as numbers, got {reprlib.repr(value)}") from error

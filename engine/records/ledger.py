@@ -15,7 +15,7 @@ from typing import Any
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, sync_directory, write_atomically
 from purecert.engine.records.lines import Line, encode_line
-from purecert.engine.records.run import Run, read_run
+from purecert.engine.records.run import Run, read_run, record_of
 from purecert.engine.records.run_directory import (
     IMAGES_FILE,
     INVOCATION_FILE,
@@ -108,6 +108,7 @@ class Ledger:
     def _write_record(self, record: RunRecord, invocation: dict[str, object], images: bytes | None) -> str:
         """Write the files that come before the first line; return the run's digest."""
         directory = self._directory
+        content = _content_of(record, directory / RUN_FILE)  # before anything is deleted
         directory.mkdir(parents=True, exist_ok=True)
         sync_directory(directory.parent)
         self._held.enter_context(locked(directory))
@@ -118,16 +119,37 @@ class Ledger:
         if images is not None:
             write_atomically(directory / IMAGES_FILE, images)
         write_atomically(directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
-        content = (json.dumps(asdict(record), indent=1, allow_nan=False) + "\n").encode()
         write_atomically(directory / RUN_FILE, content)
         return sha256_hex(content)
 
 
 def read_usage(directory: Path) -> list[dict[str, int]]:
-    """Return what each session of the run drew; one that was killed left no line, and a line cut short is left out."""
+    """Return what each session of the run drew; one that was killed left no line, and a line cut short is left out.
+
+    Raises:
+        InputError: A line is damaged.
+    """
     path = directory / USAGE_FILE
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    try:
+        return [{str(name): int(count) for name, count in json.loads(line).items()} for line in lines]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected a line of counts a session, found {error}; delete the file") from error
+
+
+def _content_of(record: RunRecord, path: Path) -> bytes:
+    """Return the bytes of run.json.
+
+    Raises:
+        InputError: They could not be read back as this record.
+    """
+    try:
+        content = (json.dumps(asdict(record), indent=1, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected plain numbers and texts, got {error}") from error
+    if record_of(path, content) != record:
+        raise InputError(f"{path}: expected a record that reads back as it is, got {record}")
+    return content
 
 
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:

@@ -50,7 +50,16 @@ def _read_record(directory: Path) -> tuple[RunRecord, str]:
     if not path.is_file():
         raise InputError(f"{directory}: expected a run directory with {RUN_FILE}, found none; is the path right?")
     content = path.read_bytes()
-    record = read_document(
+    return record_of(path, content), sha256_hex(content)
+
+
+def record_of(path: Path, content: bytes) -> RunRecord:
+    """Return the record that ``content``, of the file ``path``, holds.
+
+    Raises:
+        InputError: It is not what this version or an older one wrote.
+    """
+    return read_document(
         RunRecord,
         path,
         content,
@@ -59,14 +68,13 @@ def _read_record(directory: Path) -> tuple[RunRecord, str]:
         other_version="use the version that made it",
         older={_FLAT_SCHEMA: _from_flat},
     )
-    return record, sha256_hex(content)
 
 
 def _from_flat(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of the older schema as today's; what it lacks or has too much is left to the strict reader."""
     spec_fields = SmoothingSpec.__dataclass_fields__
     if "spec" in value or "gated" in value:
-        return value  # neither form: the strict reader says what is wrong
+        raise InputError(f"expected the fields of schema {_FLAT_SCHEMA}, found those of {RUN_SCHEMA} among them")
     record = {name: entry for name, entry in value.items() if name not in spec_fields}
     record["spec"] = {name: value[name] for name in spec_fields if name in value}
     if isinstance(backend := value.get("backend"), dict) and "gated" in backend:

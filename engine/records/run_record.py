@@ -1,9 +1,11 @@
 """run.json: everything that fixes a run's result, and nothing else (no time, no host, no path)."""
 
+import reprlib
 from dataclasses import dataclass
 
 import purecert
 from purecert.engine.backends.base import BackendInfo
+from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
@@ -12,6 +14,7 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, dense_counts
 
 RUN_SCHEMA = "purecert.run/4"
+_LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,11 @@ class RunRecord:
     data: DataRecord
     backend: BackendInfo  # the engine that classified the rows; another one is another classifier
     gated: bool  # the export gate measured this backend at this precision
+
+    def __post_init__(self) -> None:
+        sizes = (self.classes, *self.noise_elements)
+        if not self.noise_elements or not all(1 <= size <= _LARGEST_SIZE for size in sizes):
+            raise InputError(f"expected classes and noise elements in [1, {_LARGEST_SIZE}], got {reprlib.repr(sizes)}")
 
     @property
     def tv(self) -> float:

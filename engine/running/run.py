@@ -53,6 +53,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         CheckError: The backend's rows depend on each other.
     """
     _check_labels(request)
+    _check_place(request)
     plan, dataset, spec = request.plan, request.dataset, request.spec
     check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
     with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
@@ -122,6 +123,14 @@ def _check_labels(request: RunRequest) -> None:
             f"{dataset.name}: expected labels below {classes} (the plan's classes), found {int(dataset.labels.max())}; "
             "choose the data set that the model was made for"
         )
+
+
+def _check_place(request: RunRequest) -> None:
+    """Refuse to delete the images that the run is of."""
+    _, _, path = str(request.invocation.get("data", "")).partition(":")
+    lies_in_run = path and request.output.resolve() in Path(path).resolve().parents
+    if request.force and request.images is None and lies_in_run:
+        raise InputError(f"{request.output}: the images lie in the run that --force would delete; copy them first")
 
 
 def _check_order(done: Sequence[Line], dataset: Dataset) -> None:

@@ -165,7 +165,8 @@ def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, r
     program = (
         "import sys, purecert\n"
         "assert purecert.StopSpec(rule='radii', radii=[0, 1]) == purecert.StopSpec(rule='radii', radii=(0.0, 1.0))\n"
-        "for wrong in ({'n': 1e5}, {'sigma': 'a'}, {'seed': 0.5}, {'threads': 0}, {'n': -1}, {'n0': 0}, {'batch': 0}):\n"
+        "wrongs = {'n': 1e5}, {'sigma': 'a'}, {'seed': 0.5}, {'threads': 0}, {'n': -1}, {'n0': 0}, {'batch': 10**20}\n"
+        "for wrong in wrongs:\n"
         "    try: purecert.certify(sys.argv[1], 'digits:test[:1]', **({'sigma': 0.5, 'n': 100} | wrong))\n"
         "    except purecert.PurecertError as error: print(error)"
     )
@@ -174,11 +175,30 @@ def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, r
         "expected n as an integer",
         "expected sigma as a number",
         "expected seed as an integer",
-        "expected threads of at least 1",
+        "expected threads of at least 1 and at most 1024",
         "expected n in [1",
         "expected n0 in [1",
-        "expected batch of at least 1",
+        "expected batch of at least 1 and at most 1048576",
     ]
+
+
+def test_a_run_that_cannot_be_recorded_is_refused_before_the_one_that_is_there_is_replaced(
+    demo_plan: Path, tmp_path: Path
+) -> None:
+    images = load_dataset("digits:test[:2]").images
+    purecert.certify(demo_plan, images, out=tmp_path / "run", **_NUMBERS)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    program = (
+        "import sys, purecert\n"
+        "for data, wrong in (('digits:test[:2]', {'against_label': 1}), (f'npz:{sys.argv[2]}/images.npz', {})):\n"
+        "    try: purecert.certify(sys.argv[1], data, sigma=0.5, n=100, out=sys.argv[2], force=True, **wrong)\n"
+        "    except purecert.PurecertError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program, demo_plan, tmp_path / "run"]
+    first, second = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "against_label: expected a value of type bool, found 1" in first
+    assert "the images lie in the run that --force would delete; copy them first" in second
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_without_pytorch_the_name_that_needs_it_says_so() -> None:

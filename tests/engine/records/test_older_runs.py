@@ -140,5 +140,5 @@ def test_an_older_record_that_lacks_a_field_is_refused_and_the_field_named(tmp_p
 def test_a_record_that_mixes_both_forms_is_refused(tmp_path: Path, extra: dict[str, object]) -> None:
     written = json.loads((_RUNS / "fixed" / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(written | extra))
-    with pytest.raises(InputError, match=r"run.json: unknown fields"):
+    with pytest.raises(InputError, match=r"run.json: expected the fields of schema purecert.run/3, found those of"):
         read_run(tmp_path)

@@ -220,6 +220,6 @@ def test_a_record_of_an_impossible_run_is_refused(tmp_path: Path, change: dict[s
 
 
 def test_a_record_that_could_not_be_read_back_is_never_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(InputError, match="not JSON compliant"):
         write_run(tmp_path, [], replace(RUN, t=float("nan")))
     assert not (tmp_path / "run.json").exists()
