@@ -22,7 +22,7 @@ _SHORTEST, _LONGEST = 1, 3600  # seconds
 @click.command(cls=EngineCommand)
 @click.option("--backend", help="Examine this one only, and end with exit code 3 where it cannot be used.")
 @click.option("--plan", type=click.Path(path_type=Path), help="Also check this plan and, if quick, try backends on it.")
-@click.option("--timeout", default=9.0, show_default=True, help="Seconds after which no answer is awaited.")
+@click.option("--timeout", default=9.0, show_default=True, help="Seconds to wait for each answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def doctor_command(backend: str | None, plan: Path | None, timeout: float, as_json: bool) -> None:
     """Say which backends can be used here, why the others cannot, and how to mend that.

@@ -20,7 +20,10 @@ from purecert.engine.commands.options import DEFAULT_RADII_TEXT, json_option, pa
 )
 @click.option("--force", is_flag=True, help="Replace the drawings in --out.")
 @click.option(
-    "--rho", default=1e-3, show_default=True, help='Probability that more is false than the lines "at least" take off.'
+    "--rho",
+    default=1e-3,
+    show_default=True,
+    help='Probability that more certificates are false than the "at least" lines subtract.',
 )
 @click.option("--bonferroni", is_flag=True, help="Also share alpha among all certificates of all runs given.")
 @click.option("--best-sigma", "shows_best", is_flag=True, help="Also show the best run per radius, marked as selected.")

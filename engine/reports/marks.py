@@ -39,4 +39,4 @@ def _backend_marks(record: RunRecord) -> Iterator[str]:
     if backend.probe_rows < _FULL_ROW_CHECK:
         yield f"row check reduced: {backend.probe_rows} rows, where {_FULL_ROW_CHECK} are the default"
     if backend.trusted:
-        yield "trusted by hand: cached programs were loaded without this machine's tag (--trust-plan)"
+        yield "not checked: cached programs were loaded without this machine's tag (--trust-plan)"

@@ -128,7 +128,7 @@ def test_clean_run_carries_no_mark() -> None:
         ("backend.placement", "static", "not row-invariant: certified image after image, in batches of 64"),
         ("backend.probed", "labels", "rows checked by labels only"),
         ("backend.probe_rows", 64, "row check reduced: 64 rows"),
-        ("backend.trusted", True, "trusted by hand"),
+        ("backend.trusted", True, "not checked: cached programs"),
         ("data.quantised", True, "quantised data"),
         ("data.images", 9, "incomplete: 1 of 9 images are finished"),
     ],
