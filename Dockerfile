@@ -3,8 +3,8 @@
 # LINTED with hadolint 2.15.1 (`make lint`). NOT RUN: no container could be started where this was written.
 #
 #   docker build -t purecert .
-#   docker run --rm -it -v "$PWD:/work" purecert                       # a shell
-#   docker run --rm -v "$PWD:/work" purecert engine-certify --plan plan --data digits:test --sigma 0.5 --n 10000 --out run
+#   docker run --rm -it -v "$PWD:/data" purecert                       # a shell
+#   docker run --rm -v "$PWD:/data" purecert engine-certify --plan plan --data digits:test --sigma 0.5 --n 10000 --out run
 #
 # Plans are exported with PyTorch, which is not in the image unless it is asked for:
 #   docker build -t purecert-export --build-arg EXTRAS=cpu,images,report,export,import --build-arg TORCH=2.13.0 \
@@ -37,10 +37,10 @@ RUN python -m venv /opt/purecert \
 
 # No compiler from here on, so the backend torch-compiled cannot be used here; onnxruntime, the default, needs none.
 FROM python:${PYTHON}-slim
-RUN useradd --create-home --uid 1000 purecert && install --directory --owner=purecert /work
+RUN useradd --create-home --uid 1000 purecert && install --directory --owner=purecert /data
 COPY --from=build /opt/purecert /opt/purecert
 ENV PATH=/opt/purecert/bin:$PATH
 USER 1000
-WORKDIR /work
+WORKDIR /data
 # A shell, or whatever command follows the image's name.
 CMD ["bash"]
