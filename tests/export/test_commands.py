@@ -21,6 +21,8 @@ from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 from support.commands import engine
 
+pytestmark = pytest.mark.slow  # whole exports
+
 
 def _save(path: Path, *, data: str | None = None, loud: bool = False) -> Path:
     """Write a classifier of digits without a purifier; ``loud`` lets it leave half precision."""

@@ -11,6 +11,8 @@ import purecert
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import load_dataset
 
+pytestmark = pytest.mark.slow  # whole exports
+
 
 class _Centred(nn.Module):
     """A linear classifier of pixels in [low, high], whose logits are known in closed form."""

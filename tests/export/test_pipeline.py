@@ -22,6 +22,8 @@ from purecert.train.models.preprocessing import Preprocessing, PreprocessingConf
 from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 
+pytestmark = pytest.mark.slow  # whole exports
+
 MakePlan = Callable[..., Plan]
 
 

@@ -117,6 +117,7 @@ def test_arrays_of_another_type_are_refused(demo_plan: Path) -> None:
     assert second.startswith("labels: expected 2 integer labels, one per image, found float64")
 
 
+@pytest.mark.slow
 def test_a_run_of_other_images_is_continued_by_nothing_and_replaced_by_force_alone(
     demo_plan: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_run_of_other_images_is_continued_by_nothing_and_replaced_by_force_alo
     assert purecert.read_run(tmp_path / "run").indices == (0,)
 
 
+@pytest.mark.slow
 def test_a_saved_run_of_an_array_is_verified_after_the_result_is_gone(demo_plan: Path, tmp_path: Path) -> None:
     images = load_dataset("digits:test[:2]").images
     done = purecert.certify(demo_plan, images, **_NUMBERS)
@@ -152,6 +154,7 @@ def test_a_refused_call_leaves_nothing_and_blocks_nothing(demo_plan: Path, tmp_p
     purecert.certify(demo_plan, images + np.uint8(1), out=tmp_path / "run", **_NUMBERS)
 
 
+@pytest.mark.slow
 def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, run: purecert.RunResult) -> None:
     given = {
         "sigma": np.float32(_SIGMA),
@@ -182,6 +185,7 @@ def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, r
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_recorded_is_refused_before_the_one_that_is_there_is_replaced(
     demo_plan: Path, tmp_path: Path
 ) -> None:

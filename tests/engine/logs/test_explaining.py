@@ -15,6 +15,8 @@ from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.records.lines import Line
 from support.public_logs import HEADER, log_text, spread_counts
 
+pytestmark = pytest.mark.slow  # thousands of settings
+
 _QUESTION = Question(radii=(0.0, 0.25))
 
 

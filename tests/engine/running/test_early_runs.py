@@ -12,6 +12,8 @@ import pytest
 
 from support.commands import engine, engine_arguments
 
+pytestmark = pytest.mark.slow  # whole runs, killed and continued
+
 _MODES = {
     "fixed": ("certify", ()),
     "radii": ("certify", ("--mode", "radii")),

@@ -54,6 +54,7 @@ def test_votes_are_those_of_single_rows(plan: Plan, images: NDArray[np.uint8]) -
         assert end.counts[1].tolist() == _votes_one_row_at_a_time(images[index], index, 1, _SPEC.n_estimate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7, 64, 256, 5000])
 def test_votes_do_not_depend_on_the_batch_or_the_order(plan: Plan, images: NDArray[np.uint8], batch: int) -> None:
     usual = certify_images(plan, images, _SPEC, seed=_SEED, batch=100)

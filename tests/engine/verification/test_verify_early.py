@@ -14,6 +14,8 @@ from purecert.engine.records.run import read_run
 from support.commands import engine
 from support.forgery import lines_of, reseal, seal
 
+pytestmark = pytest.mark.slow  # whole runs
+
 _N = 2_000
 _ELSEWHERE = {"hardware": "x86_64 Another"}
 

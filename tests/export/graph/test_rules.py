@@ -16,6 +16,8 @@ from purecert.engine.plans.plan import Plan, Precision
 from purecert.export.fusing.fuse import FusedModel
 from purecert.export.graph.rules import check_graph
 
+pytestmark = pytest.mark.slow  # exports graphs
+
 MakePlan = Callable[..., Plan]
 
 

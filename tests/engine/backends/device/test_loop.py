@@ -27,6 +27,8 @@ from purecert.engine.procedures.outcomes import Certificate
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
+pytestmark = pytest.mark.slow  # compiles programs
+
 _SEED, _SIGMA, _BATCH = 2**63 + 5, 0.5, 32
 _DIGITS = load_dataset("digits:test[:20]")
 _SPEC = SmoothingSpec(mode="certify", sigma=_SIGMA, n_select=20, n_estimate=300, alpha=1e-3)
