@@ -96,7 +96,7 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
         {"purifier": "better"},
         {"t": 99.0},
         {"parity_reduced": False},
-        {"noise_elements": []},
+        {"noise_elements": [63]},
         {"classes": 2},
         {"gated": False},
         {"data": {"name": "digits:train"}},
@@ -105,6 +105,11 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
 def test_a_run_record_that_plan_and_data_do_not_make_is_found(run: Path, changes: dict[str, object]) -> None:
     reseal(run, lines_of(run), **changes)
     assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
+
+
+def test_a_run_record_without_noise_is_refused(run: Path) -> None:
+    reseal(run, lines_of(run), noise_elements=[])
+    assert "expected classes and noise elements in [1, " in engine("verify", run, "--share", "0").expect(2).err
 
 
 def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) -> None:
