@@ -28,6 +28,7 @@ from purecert.engine.commands.console import EngineCommand, talk
 from purecert.engine.commands.options import combined
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.hardware import available_threads
+from purecert.engine.procedures.choosing import check_rule
 from purecert.engine.procedures.spec import SmoothingSpec
 
 
@@ -120,8 +121,10 @@ def outside(plan: Path | None, rounds: int, folder: Path, output: Path | None, *
 
 
 def _work(data: str, data_dir: Path | None, sigma: float, n: int, batch: int, threads: int, probe_rows: int) -> Work:
+    spec = SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n)
+    check_rule(spec, 0.0)
     return Work(
-        spec=SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n),
+        spec=spec,
         data=data,
         data_dir=data_dir,
         batch=batch,
