@@ -251,7 +251,7 @@ def test_the_votes_of_engines_are_gated_like_those_of_the_plan(
 
 
 def _is_gated(plan: Plan, info: BackendInfo) -> bool:
-    return make_record(plan, _DIGITS, _SPEC, info, seed=1, seed_given=True).backend.gated
+    return make_record(plan, _DIGITS, _SPEC, info, seed=1, seed_given=True).gated
 
 
 def test_engines_that_vote_otherwise_are_removed(plan: Plan, library: FakeLibrary, tmp_path: Path) -> None:
