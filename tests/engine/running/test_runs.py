@@ -116,7 +116,7 @@ def test_an_fp16_plan_runs_and_says_what_it_was_executed_in(demo_plan_fp16: Path
         _certify(demo_plan_fp16, tmp_path / backend, "--backend", backend)
         record = json.loads((tmp_path / backend / "run.json").read_text())
         assert (record["precision"], record["backend"]["executed_precision"]) == ("fp16", executed)
-        assert record["backend"]["gated"]
+        assert record["gated"]
 
 
 def test_predict_answers_or_abstains_and_claims_no_radius(demo_plan: Path, tmp_path: Path) -> None:
