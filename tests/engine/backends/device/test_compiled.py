@@ -23,11 +23,12 @@ def run(demo_plan_fp16: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_tied_to_the_compiled_file(run: Path, demo_plan_fp16: Path) -> None:
-    backend = json.loads((run / "run.json").read_text())["backend"]
+    record = json.loads((run / "run.json").read_text())
+    backend = record["backend"]
     compiled = (demo_plan_fp16 / "cache").glob("sigma-0.5-cpu-*.pt2")
     assert backend["graph"] in [sha256_hex(path.read_bytes()) for path in compiled]
     assert (backend["name"], backend["executed_precision"]) == ("torch-compiled", "fp16")
-    assert not backend["gated"]  # the export gate ran the program uncompiled
+    assert not record["gated"]  # the export gate ran the program uncompiled
     assert "replayed 6 images on the engine that" in engine("verify", run, "--share", "1").expect(0).out
 
 
