@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.api.array_images import array_dataset
-from purecert.engine.api.numbers import number, whole
+from purecert.engine.api.numbers import whole
 from purecert.engine.api.run_result import RunResult
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.hardware import available_threads
 from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.plans.plan import Plan, read_plan
-from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import SmoothingSpec, StopSpec, plain_number
 from purecert.engine.records import run as records
 from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import Sources
@@ -100,10 +100,10 @@ def certify(
     """
     spec = SmoothingSpec(
         mode="certify",
-        sigma=number("sigma", sigma),
+        sigma=plain_number("sigma", sigma),
         n_select=whole("n0", n0),
         n_estimate=whole("n", n),
-        alpha=number("alpha", alpha),
+        alpha=plain_number("alpha", alpha),
         stop=stop,
         against_label=against_label,
     )
@@ -137,13 +137,13 @@ def predict(
         BackendError: The backend is missing or fails.
         CheckError: The backend's rows depend on each other.
     """
-    stop = StopSpec(rule="answer", alpha_refute=number("alpha", alpha)) if early else None
+    stop = StopSpec(rule="answer", alpha_refute=plain_number("alpha", alpha)) if early else None
     spec = SmoothingSpec(
         mode="predict",
-        sigma=number("sigma", sigma),
+        sigma=plain_number("sigma", sigma),
         n_select=whole("n0", n0),
         n_estimate=whole("n", n),
-        alpha=number("alpha", alpha),
+        alpha=plain_number("alpha", alpha),
         stop=stop,
     )
     return _answer(spec, plan, images, labels, **options)

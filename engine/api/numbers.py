@@ -1,7 +1,7 @@
-"""Numbers as programs give them, NumPy's included, as the plain numbers that a run records."""
+"""Counts as programs give them, NumPy's included, as the plain integers that a run records."""
 
 import operator
-from typing import SupportsFloat, SupportsIndex
+from typing import SupportsIndex
 
 from purecert.engine.errors import InputError
 
@@ -16,15 +16,3 @@ def whole(name: str, value: SupportsIndex) -> int:
         return operator.index(value)
     except TypeError as error:
         raise InputError(f"expected {name} as an integer, got {value!r}") from error
-
-
-def number(name: str, value: SupportsFloat) -> float:
-    """Return ``value`` as a float.
-
-    Raises:
-        InputError: It is not a number.
-    """
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"expected {name} as a number, got {value!r}") from error

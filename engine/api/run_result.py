@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
-from purecert.engine.api.numbers import number
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.outcomes import Outcome
-from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec
+from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, plain_number
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import change_sources, read_sources
@@ -76,7 +75,7 @@ class RunResult:
         Raises:
             InputError: The run has no labels or claims no radius, or a number is out of its range.
         """
-        asked = [number("a radius", radius) for radius in radii]
+        asked = [plain_number("a radius", radius) for radius in radii]
         points = {point.radius: point for point in summarise(self._run, asked, rho).certified_at}
         if asked and not points:
             raise InputError("expected a certification run of labelled images, found another, or one without labels")

@@ -23,11 +23,10 @@ from purecert.engine.commands.options import (
     run_options,
     tsv_option,
 )
-from purecert.engine.procedures.spec import DEFAULT_RADII, StopSpec
+from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, StopSpec
 
 if TYPE_CHECKING:
     from purecert.engine.backends.base import BackendOptions
-    from purecert.engine.procedures.spec import SmoothingSpec
 
 _stop_options = combined(
     click.option(
@@ -63,8 +62,6 @@ _stop_options = combined(
 @combined(backend_options, tsv_option, json_option)
 def certify_command(sigma: float, alpha: float, n0: int, n: int, **options: Any) -> None:
     """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019)."""
-    from purecert.engine.procedures.spec import SmoothingSpec
-
     stop, against_label = _stop_spec(options, alpha), options.pop("against_label")
     spec = SmoothingSpec(
         mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
@@ -110,7 +107,6 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
     """
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
-    from purecert.engine.procedures.spec import DEFAULT_RADII
     from purecert.engine.records.run_directory import RUN_FILE
     from purecert.engine.records.sources import Sources
     from purecert.engine.reports.table import print_report

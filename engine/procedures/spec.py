@@ -41,10 +41,10 @@ class StopSpec:
 
     def __post_init__(self) -> None:
         # NumPy's numbers, and a list of radii, are recorded as plain ones.
-        object.__setattr__(self, "radii", tuple(_number("radii", radius) for radius in _listed(self.radii)))
+        object.__setattr__(self, "radii", tuple(plain_number("radii", radius) for radius in _listed(self.radii)))
         for name in ("tolerance", "alpha_final", "alpha_refute"):
             value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else _number(name, value))
+            object.__setattr__(self, name, None if value is None else plain_number(name, value))
         if self.rule == "radii":
             is_increasing = all(low < high for low, high in zip(self.radii, self.radii[1:], strict=False))
             is_valid = bool(self.radii) and is_increasing and all(0 <= r < math.inf for r in self.radii)
@@ -111,8 +111,13 @@ def _listed(radii: object) -> Iterable[object]:
     return cast(Iterable[object], radii)
 
 
-def _number(name: str, value: object) -> float:
+def plain_number(name: str, value: object) -> float:
+    """Return ``value``, NumPy's numbers included, as a float.
+
+    Raises:
+        InputError: It is not a number.
+    """
     try:
         return float(cast(float, value))
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"expected {name} as numbers, got {reprlib.repr(value)}") from error
+        raise InputError(f"expected {name} as a number, got {reprlib.repr(value)}") from error
