@@ -1,5 +1,6 @@
 """What many tests share: a machine key of their own, every way to draw noise, and plans of the committed demo model."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,16 +47,24 @@ def path(request: pytest.FixtureRequest) -> NoisePath:
 @pytest.fixture(scope="session")
 def demo_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an FP32 plan of the demo model at sigma 0.5."""
-    return _export(tmp_path_factory.mktemp("demo") / "plan", "fp32")
+    return _exported_once(tmp_path_factory, "fp32")
 
 
 @pytest.fixture(scope="session")
 def demo_plan_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an FP16 plan of the demo model at sigma 0.5."""
-    return _export(tmp_path_factory.mktemp("demo") / "plan", "fp16")
+    return _exported_once(tmp_path_factory, "fp16")
 
 
-def _export(plan: Path, precision: str) -> Path:
-    arguments = ["demo", "--out", plan, "--sigma", "0.5", "--precision", precision, "--parity-draws", _REDUCED_DRAWS]
-    engine("export", *arguments).expect(0)
+def _exported_once(factory: pytest.TempPathFactory, precision: str) -> Path:
+    """Return a plan that the first test process which needs it exports, and all others share."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of this run of all processes
+    plan = folder / f"demo-{precision}"
+    with (folder / f"demo-{precision}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not plan.exists():
+            arguments = ["--sigma", "0.5", "--precision", precision, "--parity-draws", _REDUCED_DRAWS]
+            engine("export", "demo", "--out", plan, *arguments).expect(0)
     return plan

@@ -10,8 +10,7 @@ from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.procedures.spec import DEFAULT_RADII, Mode
 from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run import Run
-from purecert.engine.records.run_record import RunRecord
-from purecert.engine.reports.marks import marks_of
+from purecert.engine.records.run_record import RunRecord, marks_of
 from purecert.engine.reports.stopping import Stopping, stopping_of
 from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
