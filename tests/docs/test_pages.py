@@ -105,19 +105,21 @@ def _expect_options(words: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _RUN, ids=_name)
-def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, demo_plan: Path) -> None:
+    """A page may copy $DEMO_PLAN, of sigma 0.5, where another page runs the export of the same model."""
     for block in blocks(page.read_text()):
         if block.is_run:
             for command in block.first:
-                _run(["bash", "-euo", "pipefail", "-c", command], tmp_path, block.line)
+                _run(["bash", "-euo", "pipefail", "-c", command], tmp_path, block.line, demo_plan)
             program = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
-            _run([*program, "-c", block.smaller()], tmp_path, block.line)
+            _run([*program, "-c", block.smaller()], tmp_path, block.line, demo_plan)
 
 
-def _run(arguments: list[str], folder: Path, line: int) -> None:
+def _run(arguments: list[str], folder: Path, line: int, demo_plan: Path) -> None:
     """Run a block as a reader does: in their folder, with the commands of this environment."""
     environment = os.environ | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "DEMO_PLAN": os.fspath(demo_plan),
         "PYTHONPATH": str(ROOT / "tests"),  # for stand-ins (tests/support/page_files.py)
     }
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from support.commands import engine
 pytestmark = [pytest.mark.xdist_group("compiled"), pytest.mark.slow]
 
 _RUN = ("--data", "digits:test[:6]", "--sigma", "0.5", "--n0", "20", "--n", "400", "--batch", "32", "--threads", "1")
+_RUN += ("--probe-rows", "32")
 _COMPILED = ("--backend", "torch-compiled", "--seed", "17")
 
 
