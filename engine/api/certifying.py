@@ -15,7 +15,7 @@ from purecert.engine.api.run_result import RunResult
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.hardware import available_threads
-from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.images.datasets import Dataset, load_dataset, moved_record
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec, plain_number
 from purecert.engine.records import run as records
@@ -77,13 +77,14 @@ def certify(
 ) -> RunResult:
     """Return a certificate or an abstention for each image, each wrong with probability at most ``alpha``.
 
-    CERTIFY of Cohen, Rosenfeld and Kolter (2019). A certificate holds under every L2 perturbation smaller than its
-    radius.
+    CERTIFY of Cohen, Rosenfeld and Kolter (2019). A certificate binds the answer at every 8-bit image closer than its
+    radius; docs/certificates.md has what follows for images of floats.
 
     Args:
         plan: A plan, or its directory.
         images: Images by name as ``--data`` takes them (``"digits:test[:100]"``, ``"npz:FILE"``), or uint8 pixels
-            [images, channels, height, width]; an array is kept in the run directory, as ``images.npz``.
+            [images, channels, height, width]; an array is kept in the run directory, as ``images.npz``. Floats in a
+            named file are rounded to 8 bits, and ``RunResult.moved`` says how far; arrays of floats are refused.
         sigma: Noise standard deviation, in pixel units of [0, 1]; the plan has a graph for it.
         labels: Integers [images], of an array of images. Without labels there is no certified accuracy.
         n: Fresh draws that bound the class's probability; at the most, where ``stop`` says when to stop.
@@ -185,7 +186,7 @@ def _answer(
             seed=None if seed is None else whole("seed", seed),
             resume=resume,
             force=force,
-            invocation=sources.absolute(),
+            invocation=sources.absolute() | moved_record(dataset),
             images=kept,
         )
         progress: Progress = SilentProgress()

@@ -1,5 +1,6 @@
 """A run in Python: what became of each image, and what the run claims."""
 
+import json
 import os
 import shutil
 import weakref
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import final
 
 from purecert.engine.errors import InputError
+from purecert.engine.images.datasets import MOVED
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, plain_number
 from purecert.engine.records.run import Run
-from purecert.engine.records.run_directory import IMAGES_FILE
+from purecert.engine.records.run_directory import IMAGES_FILE, INVOCATION_FILE
 from purecert.engine.records.sources import change_sources, read_sources
 from purecert.engine.reports.curve import plot
 from purecert.engine.reports.summary import summarise
@@ -59,6 +61,26 @@ class RunResult:
     def marks(self) -> tuple[str, ...]:
         """Return what a reader must know before trusting the numbers; empty for a full run without weaknesses."""
         return summarise(self._run).marks
+
+    @property
+    def moved(self) -> tuple[float, ...]:
+        """Return how far each image is, at most, from the 8-bit image that its outcome speaks of.
+
+        L2 over pixels in [0, 1]: zeros, unless the data set holds floats. It is kept beside the run, and fixes nothing.
+
+        Raises:
+            InputError: The data set holds floats, and the run does not say how far they were moved.
+        """
+        if not self._run.record.data.quantised:
+            return (0.0,) * len(self._run.lines)
+        path = self.directory / INVOCATION_FILE
+        try:
+            kept = {entry["index"]: float(entry["distance"]) for entry in json.loads(path.read_text("utf-8"))[MOVED]}
+            return tuple(kept[index] for index in self.indices)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"{path}: expected {MOVED}, a distance for each image, found {error!r}; run again with this version"
+            ) from error
 
     def certified_accuracy(
         self, radii: Iterable[float] = DEFAULT_RADII, *, at_least: bool = False, rho: float = 1e-3

@@ -27,6 +27,7 @@ from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, StopSp
 
 if TYPE_CHECKING:
     from purecert.engine.backends.base import BackendOptions
+    from purecert.engine.running.run import RunRequest
 
 _stop_options = combined(
     click.option(
@@ -105,7 +106,7 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
     Raises:
         PurecertError: As ``execute``.
     """
-    from purecert.engine.images.datasets import load_dataset
+    from purecert.engine.images.datasets import load_dataset, moved_record
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run_directory import RUN_FILE
     from purecert.engine.records.sources import Sources
@@ -126,17 +127,35 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
         seed=options["seed"],
         resume=options["resume"],
         force=options["force"],
-        invocation=sources.absolute(),
+        invocation=sources.absolute() | moved_record(dataset),
     )
     if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
     done = execute(request, TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify"))
+    _talk_rounding(request)
     _talk_usage(request.output)
     if tsv:
         from purecert.engine.logs.cohen_tsv import write_cohen_tsv
 
         write_cohen_tsv(done)
     print_report([done], DEFAULT_RADII, as_json=as_json)
+
+
+def _talk_rounding(request: RunRequest) -> None:
+    """Say how far rounding to 8 bits moved images of floats; how far it moved each is kept with the run."""
+    from purecert.engine.images.datasets import MOVED
+    from purecert.engine.images.rounding import printed_distance
+    from purecert.engine.records.run_directory import INVOCATION_FILE
+
+    dataset = request.dataset
+    if dataset.moved is None:
+        return
+    most = int(dataset.moved.argmax())
+    talk(
+        f"{dataset.name} holds floats, and answers speak of their roundings to 8 bits, at most "
+        f"{printed_distance(dataset.moved[most])} away (L2 over pixels in [0, 1]; image {dataset.indices[most]})"
+        + ("" if request.resume else f"; {MOVED} in {request.output / INVOCATION_FILE} has each image's distance")
+    )
 
 
 def _talk_usage(run_directory: Path) -> None:

@@ -27,7 +27,14 @@ from purecert.engine.commands.options import (
 @click.option("--early", is_flag=True, help="Stop when the candidate is shown to be likelier than every other class.")
 @combined(backend_options, tsv_option, json_option)
 def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **options: Any) -> None:
-    """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019)."""
+    """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019).
+
+    A certificate of a class within a radius holds for these answers at every 8-bit image closer than the radius: each
+    is that class or an abstention, with probability 1 - alpha at least.
+
+    Images of floats are rounded to 8 bits first, and stderr says by how much at most. The guarantee holds for a float
+    image whose own distance plus that movement is less than the radius.
+    """
     from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 
     stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from purecert.engine.errors import InputError
-from purecert.engine.images.image_source import Images, ImageSource, Integers
+from purecert.engine.images.image_source import Distances, Images, ImageSource, Integers
 
 _EXPECTED = (
     "digits:test, cifar10:test, mnist:test, fashion_mnist:test (or :train), npz:FILE or folder:DIR, "
@@ -16,6 +16,8 @@ _EXPECTED = (
 )
 _TRAILING_SLICE = re.compile(r"(?P<source>.*)\[(?P<slice>[^\[\]]*)\]", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+MOVED = "moved_by_rounding"  # of what is kept beside a run; it fixes nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -29,6 +31,7 @@ class Dataset:
     classes: int  # labels are below it; 0 where there are none
     class_names: tuple[str, ...]  # empty where unknown
     quantised: bool  # the source held floats; these are their 8-bit roundings
+    moved: Distances | None = None  # where quantised: how far, at most, rounding moved each image
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,6 +49,14 @@ class Dataset:
         digest.update(self.images.tobytes())
         digest.update(b"unlabelled" if self.labels is None else self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+
+def moved_record(dataset: Dataset) -> dict[str, object]:
+    """Return, as what is kept beside a run, how far rounding to 8 bits moved each image; empty for 8-bit sources."""
+    if dataset.moved is None:
+        return {}
+    pairs = zip(dataset.indices.tolist(), dataset.moved.tolist(), strict=True)
+    return {MOVED: [{"index": index, "distance": distance} for index, distance in pairs]}
 
 
 def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
@@ -70,6 +81,7 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         classes=source.classes,
         class_names=source.class_names,
         quantised=source.quantised,
+        moved=None if source.moved is None else source.moved(positions),
     )
 
 

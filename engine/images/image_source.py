@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 
 Images = UInt8[np.ndarray, "images channels height width"]
 Integers = Int64[np.ndarray, " images"]
+Distances = Float64[np.ndarray, " images"]  # L2, in pixel units of [0, 1]
 
 _MAX_LABEL = 2**31 - 1  # labels and classes are 32-bit wherever they are counted
 
@@ -26,6 +27,7 @@ class ImageSource:
     class_names: tuple[str, ...]  # empty where unknown
     quantised: bool  # the source holds floats, which ``read`` rounds to 8 bits
     read: Callable[[Integers], Images]  # the images at these positions
+    moved: Callable[[Integers], Distances] | None = None  # where quantised: how far, at most, ``read`` moves each image
 
 
 def held_images(name: str, images: Images, labels: NDArray[np.generic], class_names: tuple[str, ...]) -> ImageSource:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 from purecert.engine.images.image_source import Images, ImageSource, Integers, check_labels
+from purecert.engine.images.rounding import rounded, rounding_distances
 
 _IMAGE_KEYS, _LABEL_KEYS, _INDEX_KEYS = ("x", "images"), ("y", "labels"), ("idx",)
 _MAX_INDEX = 2**32 - 1  # the image part of a noise address (kernels/README.md)
@@ -31,14 +32,16 @@ def open_npz(path: Path) -> ImageSource:
     images = _check_images(images, path)
     stored = _only(arrays, _LABEL_KEYS, path)
     labels = None if stored is None else check_labels(f"{path}", stored, len(images))
+    holds_floats = images.dtype != np.uint8
     return ImageSource(
         name=f"npz:{path.name}",
         indices=_check_indices(_only(arrays, _INDEX_KEYS, path), len(images), path),
         labels=labels,
         classes=0 if labels is None else int(labels.max()) + 1,
         class_names=(),
-        quantised=images.dtype != np.uint8,
+        quantised=holds_floats,
         read=lambda positions: _to_uint8(images[positions], path),
+        moved=(lambda positions: rounding_distances(images[positions])) if holds_floats else None,
     )
 
 
@@ -91,9 +94,8 @@ def _check_indices(stored: NDArray[np.generic] | None, images: int, path: Path) 
 def _to_uint8(images: NDArray[np.generic], path: Path) -> Images:
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
-    # In double, 255 times a float32 is exact, so that only the rounding to 8 bits rounds.
     exact = images.astype(np.float64)
     if not np.all((exact >= 0) & (exact <= 1)):  # written so that NaN fails too
         came = f"{exact.min()}..{exact.max()}"
         raise InputError(f"{path}: expected floats in [0, 1], found {came}; scale them, or save uint8")
-    return np.rint(255 * exact).astype(np.uint8)
+    return rounded(exact)

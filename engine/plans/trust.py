@@ -12,6 +12,7 @@ from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, write_atomically
+from purecert.engine.files.configuration import configuration_folder
 
 _KEY_BYTES = 32
 
@@ -81,22 +82,13 @@ def _tag(name: str, content: bytes, bound_to: str) -> str:
 
 def _machine_key() -> bytes:
     """Return this user's key on this machine, made at first use, readable by this user only."""
-    path = _config_home() / "purecert" / "machine.key"
+    path = configuration_folder() / "machine.key"
     if not path.exists():
         _create_key(path)
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         raise InputError(f"{path}: expected {_KEY_BYTES} bytes, found {len(key)}; delete it and export plans again")
     return key
-
-
-def _config_home() -> Path:
-    if given := os.environ.get("XDG_CONFIG_HOME"):
-        return Path(given)
-    try:
-        return Path.home() / ".config"
-    except RuntimeError as error:  # a user without an entry and without HOME, as in some containers
-        raise InputError(f"no place for this machine's key ({error}); set XDG_CONFIG_HOME to a folder") from error
 
 
 def _create_key(path: Path) -> None:

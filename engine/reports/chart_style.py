@@ -1,11 +1,18 @@
 """The look of every chart: Matplotlib's defaults and a few settings more; drawn without a screen."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, InputError
+from purecert.engine.files.configuration import configuration_folder
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+_FOLDER = "MPLCONFIGDIR"
 
 
 def chart_style() -> "AbstractContextManager[None]":
@@ -15,8 +22,30 @@ def chart_style() -> "AbstractContextManager[None]":
         BackendError: Matplotlib is not installed.
     """
     try:
-        import matplotlib.style
+        with _own_folder():
+            import matplotlib.font_manager  # it makes its list of fonts, or reads it
+            import matplotlib.style
     except ImportError as error:
         raise BackendError("charts are drawn by Matplotlib, which is absent; pip install 'purecert[report]'") from error
     ours = {"svg.hashsalt": "purecert", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     return matplotlib.style.context(["default", ours])
+
+
+@contextmanager
+def _own_folder() -> Iterator[None]:
+    """Let Matplotlib keep its files in a folder of purecert's, unless the program has imported it, or names a folder.
+
+    Where there can be no such folder, Matplotlib takes a temporary one, and says so.
+    """
+    if "matplotlib" in sys.modules or os.environ.get(_FOLDER):
+        yield
+        return
+    with suppress(InputError):  # a user without a home
+        folder = configuration_folder()
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # as where this machine's key lies in it
+        os.environ[_FOLDER] = os.fspath(folder / "matplotlib")
+    try:
+        yield
+    finally:
+        os.environ.pop(_FOLDER, None)

@@ -7,6 +7,8 @@ and needs no runtime. ``export_module`` needs PyTorch (``pip install 'purecert[e
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from purecert.engine import telemetry as _telemetry
+
 if TYPE_CHECKING:
     from purecert.engine.api.certifying import certify, load_plan, predict, read_run
     from purecert.engine.api.run_result import RunResult
@@ -32,6 +34,8 @@ __all__ = [
     "predict",
     "read_run",
 ]
+
+_telemetry.switch_off()  # here, since no module of purecert, and so no library that one imports, is imported before
 
 _HOME = {
     "Abstention": "purecert.engine.procedures.outcomes",
