@@ -73,8 +73,8 @@ TYPE_BYTES: Mapping[int, int] = {
 }
 
 MAX_FILE_BYTES = 2**31 - 1  # what one Protocol Buffers message holds
-MAX_FIELDS = 1_000_000  # an exported node takes about 40, its shapes counted; reading as many takes 3 s
-MAX_NODES = 25_000  # ten evaluations of a U-Net for ImageNet in a row
+MAX_FIELDS = 2_000_000  # an exported node takes about 40, its shapes counted; reading as many takes some 5 s
+MAX_NODES = 50_000  # thirty evaluations of a U-Net for ImageNet in a row
 MAX_NAME_BYTES = 4096
 MAX_RANK = 12
 MAX_WINDOW = 2**16  # of a kernel, a stride, a dilation or padding, along one axis

@@ -47,15 +47,20 @@ def check_graph(content: bytes, ends: ExpectedEnds) -> None:
         InputError: It is damaged, holds what is not on the list, asks for more than the bounds allow, or has other
             inputs or outputs than ``ends``.
     """
+    shapes_in(content, ends)
+
+
+def shapes_in(content: bytes, ends: ExpectedEnds) -> dict[str, Shape]:
+    """Return the shape of every value of a model that passes; as ``check_graph``."""
     try:
         model = read_strictly(content)
         _check_inputs(model, ends)
-        _Walk(model, ends).run()
+        return _Walk(model, ends).run()
     except (ValueError, IndexError) as error:
         found = " ".join(str(error).split())
         raise InputError(
             f"expected an ONNX model of the operators and forms that a plan may hold, found {found}; "
-            "export the plan again"
+            "export the plan again, from a model of PyTorch's own tensor operations"
         ) from error
 
 
@@ -95,16 +100,18 @@ class _Walk:
         self._alive = sum(elements(self._values[name].shape) for name in ends.inputs)
         self._work, self._folded, self._folded_work = 0, 0, 0
 
-    def run(self) -> None:
-        """Check every node, and the shapes of label and logits."""
+    def run(self) -> dict[str, Shape]:
+        """Check every node, and the shapes of label and logits; return the shape of every value."""
         for place, node in enumerate(self._model.nodes):
             try:
                 self._check(node, place)
             except ValueError as error:
-                raise ValueError(f"node {node.name[:200]!r} ({node.kind}), which {error}") from error
+                shown = node.name[:200] or "of " + ", ".join(node.outputs[:2])[:200]
+                raise ValueError(f"node {shown!r} ({node.kind[:80]}), which {error}") from error
         self._check_shape("output", LABEL, (BATCH,))
         if self._ends.logits is not None:
             self._check_shape("logits", self._ends.logits, (BATCH, Extent(0, self._ends.classes)))
+        return {name: value.shape for name, value in self._values.items()}
 
     def _check(self, node: StrictNode, place: int) -> None:
         if node.kind not in OPERATORS:

@@ -79,7 +79,7 @@ class FormReader:
     """Reads messages by their forms, at most ``MAX_FIELDS`` fields in all."""
 
     def __init__(self) -> None:
-        self._left = MAX_FIELDS
+        self._limit = self._left = MAX_FIELDS
 
     def read(self, content: memoryview, form: Form) -> Message:
         """Return the values of a message's fields by their numbers; integers are signed, of 64 bits.
@@ -120,7 +120,7 @@ class FormReader:
     def _count(self, fields: int) -> int:
         self._left -= fields
         if self._left < 0:
-            raise ValueError(f"more than {MAX_FIELDS} fields beside the weights")
+            raise ValueError(f"more than {self._limit} fields beside the weights")
         return fields
 
 

@@ -138,18 +138,20 @@ class Plan:
                 "the file was changed or cut short: copy or export the plan again"
             )
         try:
-            check_graph(content, self._ends())
+            check_graph(content, ends_of(self.record))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         return content
 
-    def _ends(self) -> ExpectedEnds:
-        inputs = {entry.name: (entry.dtype, entry.shape) for entry in self.record.inputs}
-        return ExpectedEnds(inputs=inputs, logits=self.record.logits, classes=self.record.classes)
-
     def cached_program(self, sigma: float) -> Path:
         """Return where this machine keeps the exported torch program of ``sigma`` (it may be absent)."""
         return self.directory / CACHE_DIRECTORY / (Path(self.graph(sigma).file).stem + ".pt2")
+
+
+def ends_of(record: PlanRecord) -> ExpectedEnds:
+    """Return what plan.json says of its graphs' inputs and outputs."""
+    inputs = {entry.name: (entry.dtype, entry.shape) for entry in record.inputs}
+    return ExpectedEnds(inputs=inputs, logits=record.logits, classes=record.classes)
 
 
 def read_plan(directory: Path) -> Plan:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from purecert.engine.plans.allowed_operators import AS_FIRST, BROADCAST, OPERATORS, POOLED, REDUCED
+from purecert.engine.plans.allowed_operators import AS_FIRST, BROADCAST, OPERATORS, POOLED, REDUCED, TYPE_BYTES
 from purecert.engine.plans.shapes import places, products, sources, windows
 from purecert.engine.plans.shapes.extents import ONE, Shape, ShapeError, broadcast, elements
 from purecert.engine.plans.shapes.reading import Call, axis_of
+
+_FLOAT = 1  # TensorProto.DataType
 
 Rule = Callable[[Call], list[Shape]]
 
@@ -62,6 +64,8 @@ def _as_first(call: Call) -> list[Shape]:
         held = training.numbers
         if held is None or any(one.constant for one in held):
             raise ShapeError("is in training, where it draws at random")
+    if call.integer("to", _FLOAT) not in TYPE_BYTES:
+        raise ShapeError(f"casts to type {call.integer('to', 0)}, which is not a plain number")
     if call.integer("training_mode", 0):
         raise ShapeError("is in training, where it depends on the whole batch")
     return [call.shape()]
