@@ -14,11 +14,12 @@ from purecert.engine.plans.allowed_operators import (
     FORBIDDEN,
     MAX_ALIVE,
     MAX_FOLDED,
+    MAX_RANK,
     MAX_WORK,
     OPERATORS,
     ROWS,
 )
-from purecert.engine.plans.shapes.extents import BATCH, Extent, Shape, Value, elements, fixed
+from purecert.engine.plans.shapes.extents import BATCH, Extent, Shape, Value, elements, fixed, is_size
 from purecert.engine.plans.shapes.numbers import numbers_of, numbers_of_tensor
 from purecert.engine.plans.shapes.reading import Call
 from purecert.engine.plans.shapes.rules import shapes_of, work_of
@@ -56,7 +57,7 @@ def shapes_in(content: bytes, ends: ExpectedEnds) -> dict[str, Shape]:
         model = read_strictly(content)
         _check_inputs(model, ends)
         return _Walk(model, ends).run()
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, ArithmeticError) as error:  # the last of sizes beyond all floats
         found = " ".join(str(error).split())
         raise InputError(
             f"expected an ONNX model of the operators and forms that a plan may hold, found {found}; "
@@ -122,6 +123,9 @@ class _Walk:
         if not 1 <= len(node.outputs) <= len(shapes) or not all(node.outputs):
             raise ValueError(f"has outputs {list(node.outputs[:8])}, where 1 to {len(shapes)} are expected")
         shapes = shapes[: len(node.outputs)]
+        for shape in shapes:
+            if len(shape) > MAX_RANK or not all(is_size(size) for size in shape):
+                raise ValueError(f"gives a shape of {len(shape)} axes and sizes {_shown(shape[:MAX_RANK])}")
         varies = node.kind not in _OF_SIZES and any(value.varies for value in call.inputs if value is not None)
         self._count(call, shapes, varies=varies)
         for index, (name, shape) in enumerate(zip(node.outputs, shapes, strict=True)):
@@ -147,7 +151,7 @@ class _Walk:
         self._alive += written
         self._work += work
         if self._alive > MAX_ALIVE * ROWS or self._work > MAX_WORK * ROWS:
-            raise ValueError(f"asks for {written / ROWS:.3g} elements and {work / ROWS:.3g} operations a row")
+            raise ValueError(f"asks for {written // ROWS} elements and {work // ROWS} operations a row")
         if varies:
             return
         self._folded += written

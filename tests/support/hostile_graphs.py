@@ -251,6 +251,26 @@ MODELS: Mapping[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: _sized("ConvTranspose", ["pixels", "w"], strides=[2**16] * 2, w=np.ones((1, 99, 1, 1), np.float32)),
         "ConvTranspose.*asks for",
     ),
+    "a shape beyond all floats": (
+        lambda: _sized("ConstantOfShape", ["n"], n=np.full(60, 2**31)),
+        "gives a shape of 60 axes",
+    ),
+    "channels fewer than none": (
+        lambda: _sized("ConvTranspose", ["pixels", "w"], group=-(2**40), w=np.ones((1, 1, 1, 1), np.float32)),
+        "gives a shape of 4 axes",
+    ),
+    "rows that are few at one batch alone": (
+        lambda: model(_node("Slice", ["pixels", "n", "end"], ["x"]), n=np.array([1024]), end=np.array([2**31 - 1])),
+        "gives a size of 0",
+    ),
+    "sizes that are no numbers": (
+        lambda: _sized("Resize", ["pixels", "", "n"], n=np.array([1, 1, np.inf, np.nan], np.float32)),
+        "not known before the graph runs",
+    ),
+    "a norm over channels that are not there": (
+        lambda: _sized("LRN", ["pixels"], size=2**40),
+        "has a window of 1099511627776",
+    ),
     "sizes taken from pixels": (
         lambda: model(
             _node("Cast", ["pixels"], ["whole"], to=TensorProto.INT64),
@@ -268,7 +288,7 @@ MODELS: Mapping[str, tuple[Callable[[], ModelProto], str]] = {
         ),
         "not known before the graph runs",
     ),
-    "pieces that double 60 times": (lambda: _doubling("Concat"), "Concat.*asks for"),
+    "pieces that double 60 times": (lambda: _doubling("Concat"), "Concat.*(asks for|gives a shape)"),
     "tiles that double 60 times": (lambda: _doubling("Tile"), "Tile.*asks for|gives a size"),
     "outer products": (lambda: _doubling("MatMul"), "multiplies two sizes"),
     "sums that square": (lambda: _doubling("Add"), "multiplies two sizes"),

@@ -61,9 +61,13 @@ def number(extent: Extent) -> int:
 
 
 def is_size(extent: Extent) -> bool:
-    """Whether it is a whole number, of a size that a shape can have, at every batch of 1 to ``ROWS``."""
-    ends = (extent.rows + extent.constant, extent.rows * ROWS + extent.constant)
-    return all(0 <= end <= _LARGEST and end == int(end) for end in ends)
+    """Whether a shape can have it, and it grows with the batch as it does up to ``ROWS``."""
+    # A few rows may be cut off: then it is right from a batch of so many on. More of them, or fewer rows for a larger
+    # batch, would make it small at ``ROWS`` alone, where it is weighed.
+    cut = extent.constant if extent.is_fixed else extent.constant + extent.rows * (ROWS // 16)
+    if not (extent.rows >= 0 and cut >= 0 and extent.at_rows <= _LARGEST):
+        return False
+    return extent.rows == int(extent.rows) and extent.constant == int(extent.constant)
 
 
 def is_small(extent: Extent) -> bool:

@@ -1,7 +1,7 @@
 """The numbers of a value, where they are few, whole and can be sizes: arithmetic of shapes, done ahead."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from math import isfinite, prod
 
 from purecert.engine.plans.shapes.extents import (
     Extent,
@@ -40,7 +40,11 @@ def numbers_of(call: Call, shape: Shape) -> Numbers | None:
 
 def numbers_of_tensor(tensor: Tensor) -> Numbers | None:
     """Return the numbers of a constant, or None where there are many."""
-    return None if tensor.numbers is None else fixed(*tensor.numbers)
+    return None if tensor.numbers is None else _finite(tensor.numbers)
+
+
+def _finite(found: Sequence[float]) -> Numbers | None:
+    return fixed(*found) if all(isfinite(one) for one in found) else None
 
 
 def _sizes(call: Call) -> Numbers:
@@ -56,8 +60,8 @@ def _constant(call: Call) -> Numbers | None:
     if isinstance(found, Tensor):
         return numbers_of_tensor(found)
     if isinstance(found, tuple):
-        return fixed(*found)
-    return fixed(found) if isinstance(found, int | float) else None
+        return _finite(found)
+    return _finite((found,)) if isinstance(found, int | float) else None
 
 
 def _filled(call: Call) -> Numbers | None:

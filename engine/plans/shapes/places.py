@@ -149,8 +149,9 @@ def stretch(size: Extent, start: Extent, end: Extent, step: int) -> Extent:
     if end.is_fixed and end.constant < 0:
         last = size + end
     found = last - first
-    # An end from the front may lie behind the batch's; a slice is never below nothing.
-    return found if found.rows >= 0 and found.rows + found.constant >= 0 else Extent(0, 0)
+    if found.rows < 0:
+        raise ShapeError("slices the batch from near its end to near its start")
+    return Extent(0, 0) if found.is_fixed and found.constant < 0 else found
 
 
 def gather(call: Call) -> list[Shape]:

@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from purecert.engine.plans.allowed_operators import AS_FIRST, BROADCAST, OPERATORS, POOLED, REDUCED, TYPE_BYTES
+from purecert.engine.plans.allowed_operators import (
+    AS_FIRST,
+    BROADCAST,
+    MAX_WINDOW,
+    OPERATORS,
+    POOLED,
+    REDUCED,
+    TYPE_BYTES,
+)
 from purecert.engine.plans.shapes import places, products, sources, windows
 from purecert.engine.plans.shapes.extents import ONE, Shape, ShapeError, broadcast, elements
 from purecert.engine.plans.shapes.reading import Call, axis_of
@@ -66,6 +74,8 @@ def _as_first(call: Call) -> list[Shape]:
             raise ShapeError("is in training, where it draws at random")
     if call.integer("to", _FLOAT) not in TYPE_BYTES:
         raise ShapeError(f"casts to type {call.integer('to', 0)}, which is not a plain number")
+    if not 0 <= call.integer("size", 0) <= MAX_WINDOW:  # of LRN, which pads the channels by as many
+        raise ShapeError(f"has a window of {call.integer('size', 0)}")
     if call.integer("training_mode", 0):
         raise ShapeError("is in training, where it depends on the whole batch")
     return [call.shape()]
