@@ -106,6 +106,7 @@ def export_modules(
         record = _record(inputs, built, origin, spec, data.name)
         plan = write_plan(directory, record)
         for graph in built:
+            plan.read_graph(graph.entry.sigma)  # refused here, and not where the plan is used
             write_trusted(plan.cached_program(graph.entry.sigma), program_bytes(graph.program), graph.entry.sha256)
         parity = run_gate(plan, modules, data, spec.parity_draws, talk)
         plan = write_plan(directory, replace(record, parity=parity))

@@ -9,25 +9,6 @@ from dataclasses import dataclass
 from purecert.engine.errors import InputError
 from purecert.engine.plans.protocol_buffers import fields, messages, numbers
 
-_DATA_DEPENDENT = (
-    "NonZero",
-    "Unique",
-    "Compress",
-    "NonMaxSuppression",
-    "Loop",
-    "If",
-    "Scan",
-    "SequenceMap",
-    "StringSplit",
-)
-_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
-# What no plan may hold, and what it does.
-FORBIDDEN = {
-    **dict.fromkeys(_DATA_DEPENDENT, "gives shapes or work that depend on values, where masks (torch.where) would not"),
-    **dict.fromkeys(_RANDOM, "draws at random, and a vote must be one function of the pixels and the noise given"),
-    **dict.fromkeys(("RNN", "GRU", "LSTM"), "is a loop, and an engine has none"),
-    "DynamicQuantizeLinear": "takes its scale over the whole batch, and rows must not see each other",
-}
 PRODUCTS = frozenset(
     ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMul", "MatMulInteger", "QLinearMatMul")
 ) | {"Gemm", "Einsum", "Attention"}

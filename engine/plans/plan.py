@@ -10,6 +10,8 @@ from typing import Literal
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.files.strict_json import read_document
+from purecert.engine.plans.allowed_operators import MAX_FILE_BYTES
+from purecert.engine.plans.graph_check import ExpectedEnds, check_graph
 
 PLAN_SCHEMA = "purecert.plan/3"
 PLAN_FILE = "plan.json"
@@ -18,6 +20,8 @@ BATCH_DIMENSION = "batch"  # name of the one dimension that the graphs leave ope
 
 _MAX_CLASSES = 1_000_000  # far past any classifier, and small enough for counts of every class
 _MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enough for every size computed from it
+
+_MAX_RECORD_BYTES = 2**26  # a plan.json of a million classes with names has half of that
 
 Precision = Literal["fp32", "fp16"]
 
@@ -116,24 +120,38 @@ class Plan:
         )
 
     def read_graph(self, sigma: float) -> bytes:
-        """Return the ONNX bytes of ``sigma``, after checking them against plan.json.
+        """Return the ONNX bytes of ``sigma``, after checking them against plan.json and what a plan may hold.
+
+        Every runtime gets its graph from here, so none sees one that was not checked.
 
         Raises:
-            InputError: No graph for ``sigma``, no file, or other bytes than plan.json names.
+            InputError: No graph for ``sigma``, no file, other bytes than plan.json names, or a graph that no plan may
+                hold (``graph_check.py``).
         """
         graph = self.graph(sigma)
-        content = _read_file(self.directory / graph.file)
+        path = self.directory / graph.file
+        content = _read_file(path, MAX_FILE_BYTES)
         found = sha256_hex(content)
         if found != graph.sha256:
             raise InputError(
-                f"{self.directory / graph.file}: expected SHA-256 {graph.sha256} (plan.json), found {found}; "
+                f"{path}: expected SHA-256 {graph.sha256} (plan.json), found {found}; "
                 "the file was changed or cut short: copy or export the plan again"
             )
+        try:
+            check_graph(content, ends_of(self.record))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         return content
 
     def cached_program(self, sigma: float) -> Path:
         """Return where this machine keeps the exported torch program of ``sigma`` (it may be absent)."""
         return self.directory / CACHE_DIRECTORY / (Path(self.graph(sigma).file).stem + ".pt2")
+
+
+def ends_of(record: PlanRecord) -> ExpectedEnds:
+    """Return what plan.json says of its graphs' inputs and outputs."""
+    inputs = {entry.name: (entry.dtype, entry.shape) for entry in record.inputs}
+    return ExpectedEnds(inputs=inputs, logits=record.logits, classes=record.classes)
 
 
 def read_plan(directory: Path) -> Plan:
@@ -148,7 +166,7 @@ def read_plan(directory: Path) -> Plan:
         came = "a file" if directory.exists() else "nothing there"
         raise InputError(f"{directory}: expected a plan directory, found {came}; make one with `engine-export`")
     path = directory / PLAN_FILE
-    content = _read_file(path)
+    content = _read_file(path, _MAX_RECORD_BYTES)
     record = read_document(
         PlanRecord,
         path,
@@ -169,9 +187,11 @@ def write_plan(directory: Path, record: PlanRecord) -> Plan:
     return read_plan(directory)
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, limit: int) -> bytes:
     if path.is_symlink() or not path.is_file():
         raise InputError(f"{path}: expected a regular file, found none; copy or export the plan again")
+    if (size := path.stat().st_size) > limit:
+        raise InputError(f"{path}: expected at most {limit} bytes, found {size}; copy or export the plan again")
     return path.read_bytes()
 
 

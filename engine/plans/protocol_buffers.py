@@ -5,7 +5,9 @@ A message is a row of fields, each a key (number and wire type) and a value.
 
 from collections.abc import Iterator
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5  # wire types
+# How the value of a field is written. Plain integers: they are compared for every field of a model.
+VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
+_FIXED = {FIXED32: 4, FIXED64: 8}
 _MODEL_GRAPH, _GRAPH_OUTPUT, _VALUE_NAME = 7, 12, 1  # ModelProto.graph, GraphProto.output, ValueInfoProto.name
 
 
@@ -21,8 +23,8 @@ def with_output(model: bytes, name: str) -> bytes:
 def field(number: int, content: bytes | int) -> bytes:
     """Return field ``number`` of a message: a text or inner message as bytes, or an integer of at least 0."""
     if isinstance(content, int):
-        return varint(number << 3 | _VARINT) + varint(content)
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(content)) + content
+        return varint(number << 3 | VARINT) + varint(content)
+    return varint(number << 3 | LENGTH_DELIMITED) + varint(len(content)) + content
 
 
 def varint(value: int) -> bytes:
@@ -37,27 +39,42 @@ def messages(content: memoryview, wanted: int) -> Iterator[memoryview]:
 
 
 def fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and the bytes of every field of a message; whole numbers as they are written, others as none.
+    """Yield the number and the bytes of every field of a message; whole numbers as they are written.
 
     Raises:
         ValueError: The bytes are no message.
         IndexError: They end within a number.
     """
-    at = 0
-    while at < len(content):
+    for number, _, value in typed_fields(content):
+        yield number, memoryview(varint(value)) if isinstance(value, int) else value
+
+
+def typed_fields(content: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
+    """Yield number, wire type and value of every field of a message: an integer of 0 to 2**64 - 1, or the bytes.
+
+    Raises:
+        ValueError: The bytes are no message.
+        IndexError: They end within a number.
+    """
+    at, end = 0, len(content)
+    while at < end:
         key, at = _read_varint(content, at)
-        size = 0
-        if key & 7 == _VARINT:
-            size = _read_varint(content, at)[1] - at
-        elif key & 7 == _LENGTH_DELIMITED:
+        kind = key & 7
+        if not 8 <= key < 2**32:
+            raise ValueError(f"field {key >> 3}")
+        if kind == VARINT:
+            number, at = _read_varint(content, at)
+            yield key >> 3, VARINT, number
+            continue
+        if kind == LENGTH_DELIMITED:
             size, at = _read_varint(content, at)
-        elif key & 7 in (_FIXED32, _FIXED64):
-            at += 4 if key & 7 == _FIXED32 else 8
+        elif kind in _FIXED:
+            size = _FIXED[kind]
         else:
-            raise ValueError(f"wire type {key & 7}")
-        if at + size > len(content):
+            raise ValueError(f"wire type {kind}")
+        if at + size > end:
             raise ValueError("a field goes past the end")
-        yield key >> 3, content[at : at + size]
+        yield key >> 3, kind, content[at : at + size]
         at += size
 
 
@@ -70,12 +87,19 @@ def numbers(content: memoryview) -> Iterator[int]:
 
 
 def _read_varint(content: memoryview, at: int) -> tuple[int, int]:
-    value, shift = 0, 0
+    byte = content[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
     while True:
+        at += 1
         byte = content[at]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
         if byte < 0x80:
-            return value, at
+            break
+        shift += 7
         if shift > 63:
             raise ValueError("a number of more than 64 bits")
+    if value >= 2**64:
+        raise ValueError("a number of more than 64 bits")
+    return value, at + 1

@@ -10,7 +10,8 @@ import onnx
 from onnx import NodeProto, TensorProto
 
 from purecert.engine.errors import InputError
-from purecert.engine.plans.onnx_graph import FORBIDDEN, PRODUCTS, OnnxGraph, OnnxNode, read_graph
+from purecert.engine.plans.allowed_operators import FORBIDDEN
+from purecert.engine.plans.onnx_graph import PRODUCTS, OnnxGraph, OnnxNode, read_graph
 from purecert.engine.plans.plan import Precision
 
 _OWN_DOMAINS = ("", "ai.onnx")

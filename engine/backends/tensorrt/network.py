@@ -13,7 +13,8 @@ from typing import Any
 
 from purecert.engine.backends.tensorrt.library import Heard
 from purecert.engine.errors import BackendError, CheckError, InputError
-from purecert.engine.plans.onnx_graph import FORBIDDEN, PRODUCTS, OnnxGraph, OnnxNode, read_graph
+from purecert.engine.plans.allowed_operators import FORBIDDEN
+from purecert.engine.plans.onnx_graph import PRODUCTS, OnnxGraph, OnnxNode, read_graph
 from purecert.engine.plans.plan import GraphInput, PlanRecord
 
 _LABEL = "label"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,13 +93,24 @@ def test_a_changed_graph_is_refused(demo_plan: Path, tmp_path: Path) -> None:
     _refused(_certify(tmp_path / "plan", tmp_path / "run"), "SHA-256")
 
 
+def test_a_graph_that_no_plan_may_hold_is_bad_input(demo_plan: Path, tmp_path: Path) -> None:
+    _replace_graph(demo_plan, tmp_path / "plan", lambda content: content.replace(b"IsNaN", b"If000"))
+    _refused(_certify(tmp_path / "plan", tmp_path / "run"), "(If000), which is not on the list")
+
+
 def test_a_graph_that_the_runtime_cannot_load_is_a_backend_failure(demo_plan: Path, tmp_path: Path) -> None:
-    shutil.copytree(demo_plan, tmp_path / "plan")
-    graph, record = next((tmp_path / "plan").glob("*.onnx")), tmp_path / "plan" / "plan.json"
-    was = sha256_hex(graph.read_bytes())
-    graph.write_bytes(b"no model")
-    record.write_text(record.read_text().replace(was, sha256_hex(b"no model")))
+    # Allowed, of the right shapes, and of another type than what takes it.
+    _replace_graph(demo_plan, tmp_path / "plan", lambda content: content.replace(b"IsNaN", b"Floor"))
     _refused(_certify(tmp_path / "plan", tmp_path / "run"), "cannot load the graph", code=3)
+
+
+def _replace_graph(plan: Path, copy: Path, change: Callable[[bytes], bytes]) -> None:
+    """Copy a plan with a changed graph, whose digest is made right."""
+    shutil.copytree(plan, copy)
+    graph, record = next(copy.glob("*.onnx")), copy / "plan.json"
+    was = graph.read_bytes()
+    graph.write_bytes(change(was))
+    record.write_text(record.read_text().replace(sha256_hex(was), sha256_hex(change(was))))
 
 
 def test_images_of_another_shape_are_refused(demo_plan: Path, tmp_path: Path) -> None:

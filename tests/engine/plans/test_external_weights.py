@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.plans.plan import Plan, read_plan
 from support.plans import LABEL_CONSTANTS, label_nodes, write_test_plan
@@ -50,7 +50,7 @@ def test_a_graph_with_weights_in_another_file_is_refused(
     plan = _plan(tmp_path / "plan")
     folder = tmp_path if beside == "working directory" else plan.directory
     plan = _move_weights_out(plan, folder / "weights.bin")
-    with pytest.raises(BackendError, match="cannot load the graph"):
+    with pytest.raises(InputError, match="weights in another file"):
         open_backend(plan, 0.5, 1, BackendOptions(batch=4, probe_rows=4), _IMAGES, np.arange(2))
 
 

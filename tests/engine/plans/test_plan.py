@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
@@ -19,7 +20,26 @@ from purecert.engine.plans.plan import GraphInput, Parity, Plan, PlanRecord, Sig
 from support.plans import linear_plan
 from support.records import PLAN
 
-_GRAPHS = {"sigma-0.25.onnx": b"graph of 0.25", "sigma-0.5.onnx": b"graph of 0.5"}
+
+def _graph(name: str) -> bytes:
+    """Return a graph of the record's inputs; graphs of other names have other bytes."""
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels", "places"], ["logits"], keepdims=0),
+        helper.make_node("ArgMax", ["logits"], ["top"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["top"], ["label"], to=TensorProto.INT32),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(one.name, TensorProto.FLOAT16, ["batch", *one.shape]) for one in PLAN.inputs
+    ]
+    label = helper.make_tensor_value_info("label", TensorProto.INT32, ["batch"])
+    places = numpy_helper.from_array(np.array([2, 3]), "places")
+    graph = helper.make_graph(nodes, name, inputs, [label], [places])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+_GRAPHS = {f"sigma-{sigma}.onnx": _graph(f"graph of {sigma}") for sigma in (0.25, 0.5)}
+_RECORD = replace(PLAN, graphs=tuple(replace(graph, sha256=sha256_hex(_GRAPHS[graph.file])) for graph in PLAN.graphs))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +47,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("plan")
     for name, content in _GRAPHS.items():
         (directory / name).write_bytes(content)
-    return write_plan(directory, PLAN).directory
+    return write_plan(directory, _RECORD).directory
 
 
 @pytest.fixture
@@ -48,7 +68,7 @@ def _change(plan: Plan, change: Callable[[dict[str, Any]], object]) -> Path:
 def test_a_plan_reads_back_as_it_was_written(plan: Plan) -> None:
     again = read_plan(plan.directory)
     assert again == plan
-    assert again.record == PLAN
+    assert again.record == _RECORD
     assert again.digest == sha256_hex((plan.directory / "plan.json").read_bytes())
     assert [again.read_graph(sigma) for sigma in (0.25, 0.5)] == list(_GRAPHS.values())
     assert again.graph(0.5).t is None
