@@ -77,7 +77,8 @@ def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
     from purecert.engine.records.sources import Sources, read_sources
 
     stored = read_sources(run_directory)
-    given = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
     return Sources(
-        plan=given.plan or stored.plan, data=given.data or stored.data, data_dir=given.data_dir or stored.data_dir
+        plan=options["plan"] or stored.plan,
+        data=options["data"] or stored.data,
+        data_dir=options["data_dir"] or stored.data_dir,
     )

@@ -18,11 +18,10 @@ from purecert.engine.backends.base import BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.certify import certify
-from purecert.engine.procedures.drawing import Counts, Procedure, until_settled
-from purecert.engine.procedures.outcomes import Certificate, Prediction
-from purecert.engine.procedures.predict import early_prediction, predict
+from purecert.engine.procedures.drawing import Counts, Procedure
+from purecert.engine.procedures.outcomes import Certificate, Outcome, Prediction
+from purecert.engine.procedures.predict import predict, predict_early
 from purecert.engine.records.lines import Line, dense_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, class_counted
@@ -70,7 +69,7 @@ def certify_afresh(
         info = backend.info
         jobs = _jobs(record, dataset, lines)
         fresh = [finished.counts[max(finished.counts)] for finished in Scheduler(backend).run(jobs)]
-    pairs = [_pair(record, line, counts) for line, counts in zip(lines, fresh, strict=True)]
+    pairs = [paired(record, line, counts) for line, counts in zip(lines, fresh, strict=True)]
     same_precision = info.executed_precision == record.backend.executed_precision
     return compare(record, pairs, seed, allowance=0.0 if same_precision else OTHER_PRECISION), info
 
@@ -154,13 +153,21 @@ def _estimation(record: RunRecord, top: int) -> Procedure:
     if spec.stop is None:
         outcome = yield from predict(spec, tv)
         return outcome
-    rule = AnswerRule(spec, tv, top)
-    nothing = np.zeros(record.classes + 1, np.int64)
-    counts = yield from until_settled(spec.n_estimate, rule.remaining(nothing), rule.remaining)
-    return early_prediction(spec, tv, top, counts)
+    procedure = predict_early(spec, tv)
+    next(procedure)  # asks for the draws that pick the class
+    picked = np.zeros(record.classes + 1, np.int64)
+    picked[top] = spec.n_select
+    try:
+        request = procedure.send(picked)
+        while True:
+            request = procedure.send((yield request))
+    except StopIteration as end:
+        ended: Outcome = end.value
+        return ended
 
 
-def _pair(record: RunRecord, line: Line, fresh: Counts) -> Pair:
+def paired(record: RunRecord, line: Line, fresh: Counts) -> Pair:
+    """Return the draws of ``line`` that are compared with the ``fresh`` ones, and the class of which."""
     counts = dense_counts(line.counts[-1], record.classes)
     top = class_counted(record, line)
     assert top is not None
