@@ -33,6 +33,12 @@ class OutOfMemoryError(PurecertError):
     exit_code = 5
 
 
+class NotReproducedError(PurecertError):
+    """A verification found nothing wrong, but reproduced no vote on the run's own engine: nothing is verified."""
+
+    exit_code = 6
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
     """Why something cannot be used, and what to type or do about it."""

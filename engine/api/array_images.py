@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
-from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.datasets import Dataset, slice_text
 from purecert.engine.images.image_source import check_labels
 from purecert.engine.records.run_directory import IMAGES_FILE
 
@@ -36,6 +36,7 @@ def array_dataset(images: NDArray[np.uint8], labels: NDArray[np.integer] | None)
         classes=0 if chosen is None else int(chosen.max()) + 1,
         class_names=(),
         quantised=False,
+        slice=slice_text(np.arange(len(pixels)), len(pixels)),
     )
     content = io.BytesIO()
     if chosen is None:

@@ -15,7 +15,8 @@ class EngineCommand(click.Command):
     """A click command whose expected failures are one line on stderr and an exit code, never a traceback.
 
     Use as ``@click.command(cls=EngineCommand)``. Exit codes: 0 done; 2 bad input or usage; 3 a backend is missing or
-    unusable; 4 a check failed; 5 out of memory; 130 interrupted. A fault of purecert itself still shows its traceback.
+    unusable; 4 a check failed; 5 out of memory; 6 a run's votes were not reproduced on its own engine; 130
+    interrupted. A fault of purecert itself still shows its traceback.
     """
 
     def invoke(self, ctx: click.Context) -> Any:

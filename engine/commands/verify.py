@@ -5,6 +5,7 @@ Imports stay inside the functions so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 @click.option("--share", default=0.05, show_default=True, help="Share of the images to replay, chosen at random.")
 @click.option("--threads", default=0, help="Processors to use; 0 for as many as the run did.  [default: 0]")
 @click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code.")
-@click.option("--strict", is_flag=True, help="Fail on differing labels on another machine or version too.")
+@click.option("--strict", is_flag=True, help="Fail where the engine here is not the run's own.")
+@click.option("--fresh-seed", is_flag=True, help="Certify the share again under a seed of its own, and compare.")
 @combined(log_options, json_option)
 @click.pass_context
 def verify_command(
     context: click.Context, /, run_directory: Path | None, radii: str, as_json: bool, **options: Any
 ) -> None:
     """Check a run: recompute every bound from its counts, and replay noise and graph for some of its images.
+
+    Exit codes: 0 verified; 4 failed; 6 arithmetic holds, but votes were not reproduced on the run's own engine.
 
     With --log FILE (several times, if you like): read logs of other programs in Cohen's format, recover draws, alpha,
     sigma and print format from their radii, and name the rows that no count explains.
@@ -45,6 +49,7 @@ def verify_command(
 
 
 def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
+    from purecert.engine.commands.verify_log_of_run import cohen_problems
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_run
@@ -61,8 +66,10 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
         threads=options["threads"] or run.record.backend.threads,
         trust=options["trust_plan"],
         strict=options["strict"],
+        fresh_seed=options["fresh_seed"],
     )
-    print_verification(verification, as_json=as_json)
+    problems = (*verification.problems, *cohen_problems(run))
+    print_verification(replace(verification, problems=problems), as_json=as_json)
 
 
 def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
@@ -70,7 +77,8 @@ def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
     from purecert.engine.records.sources import Sources, read_sources
 
     stored = read_sources(run_directory)
-    given = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
     return Sources(
-        plan=given.plan or stored.plan, data=given.data or stored.data, data_dir=given.data_dir or stored.data_dir
+        plan=options["plan"] or stored.plan,
+        data=options["data"] or stored.data,
+        data_dir=options["data_dir"] or stored.data_dir,
     )

@@ -32,6 +32,7 @@ class Dataset:
     class_names: tuple[str, ...]  # empty where unknown
     quantised: bool  # the source held floats; these are their 8-bit roundings
     moved: Distances | None = None  # where quantised: how far, at most, rounding moved each image
+    slice: str | None = None  # which of the source's images these are, as ``slice_text`` says it; None where unknown
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,7 +83,15 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         class_names=source.class_names,
         quantised=source.quantised,
         moved=None if source.moved is None else source.moved(positions),
+        slice=slice_text(positions, len(source.indices)),
     )
+
+
+def slice_text(positions: Integers, length: int) -> str:
+    """Return which ``positions`` of ``length`` images a slice took: the same text however the slice was written."""
+    first, last = int(positions[0]), int(positions[-1])
+    step = int(positions[1]) - first if len(positions) > 1 else 1
+    return f"[{first}:{last + 1}{f':{step}' if step > 1 else ''}] of {length}"
 
 
 def _open_source(spec: str, data_dir: Path | None) -> ImageSource:

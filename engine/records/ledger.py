@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Ledger:
         if self._stored is None:
             self._digest = self._write_record(record, invocation, images)
         else:
-            _refuse_changes(self._stored.record, record, self._directory)
+            _refuse_changes(self._stored.record, _as_known(record, self._stored.record), self._directory)
             for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
                 _drop_torn_tail(self._directory / name)
             self._digest = self._stored.digest
@@ -150,6 +150,11 @@ def _content_of(record: RunRecord, path: Path) -> bytes:
     if record_of(path, content) != record:
         raise InputError(f"{path}: expected a record that reads back as it is, got {record}")
     return content
+
+
+def _as_known(record: RunRecord, stored: RunRecord) -> RunRecord:
+    """Return ``record`` without the slice, where ``stored`` is of an older version and does not know it."""
+    return record if stored.data.slice is not None else replace(record, data=replace(record.data, slice=None))
 
 
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:

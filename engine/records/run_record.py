@@ -14,8 +14,8 @@ from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, dense_counts
 
-RUN_SCHEMA = "purecert.run/4"
 _FULL_ROW_CHECK = 1000
+RUN_SCHEMA = "purecert.run/5"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 
 
@@ -24,6 +24,7 @@ class DataRecord:
     """The images of a run: their name, and a digest of indices, pixels and labels."""
 
     name: str
+    slice: str | None  # which images of it, and of how many; None in a run of before schema 5
     images: int
     fingerprint: str
     quantised: bool  # the source held floats; the certificate speaks of the 8-bit image
@@ -86,6 +87,7 @@ def make_record(
         noise_elements=plan.noise_elements,
         data=DataRecord(
             name=dataset.name,
+            slice=dataset.slice,
             images=len(dataset),
             fingerprint=dataset.fingerprint,
             quantised=dataset.quantised,

@@ -30,7 +30,9 @@ BACKEND = BackendInfo(
     probed="logits",
     probe_rows=1024,
 )
-DATA = DataRecord(name="digits:test", images=20, fingerprint="f" * 64, quantised=False, classes=10)
+DATA = DataRecord(
+    name="digits:test", slice="[0:20] of 360", images=20, fingerprint="f" * 64, quantised=False, classes=10
+)
 RUN = RunRecord(
     schema=RUN_SCHEMA,
     purecert="0.1.0",

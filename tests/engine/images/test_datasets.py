@@ -77,6 +77,21 @@ def test_slice_picks_what_python_picks_and_keeps_the_index(
     np.testing.assert_array_equal(part.labels, labels_of(whole)[expected])
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "[0:500] of 500"),
+        ("[:100]", "[0:100] of 500"),
+        ("[-3:]", "[497:500] of 500"),
+        ("[::20]", "[0:481:20] of 500"),
+        ("[0:481:20]", "[0:481:20] of 500"),
+        ("[7]", "[7:8] of 500"),
+    ],
+)
+def test_a_slice_is_said_in_one_way_however_it_was_written(text: str, said: str) -> None:
+    assert load_dataset(f"digits:test{text}").slice == said
+
+
 @pytest.mark.parametrize(("position", "index"), [("0", 0), ("499", 499), ("-1", 499), ("-500", 0), (" +7 ", 7)])
 def test_single_position_picks_one_image(position: str, index: int) -> None:
     assert load_dataset(f"digits:test[{position}]").indices.tolist() == [index]

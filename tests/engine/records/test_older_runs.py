@@ -7,7 +7,7 @@ labels are the same on every machine, and which passed for ONNX Runtime on "a pr
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
 from purecert.engine.verification import verify
 from support.commands import engine
-from support.records import begun, with_spec, write_run
+from support.records import DATA, RUN, begun, with_spec, write_run
 from support.simulated_graph import SimulatedGraph
 
 _RUNS = Path(__file__).parents[2] / "vectors" / "runs-of-schema-3"
@@ -101,7 +101,8 @@ def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
     flat = json.loads(json.dumps(asdict(record)))
     flat |= flat.pop("spec")
     flat["backend"]["gated"] = flat.pop("gated")
-    assert flat == written | {"schema": "purecert.run/4"}
+    assert flat["data"].pop("slice") is None
+    assert flat == written | {"schema": "purecert.run/5"}
 
 
 def test_an_older_run_is_reported() -> None:
@@ -118,7 +119,8 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
     shutil.copytree(_RUNS / "fixed", tmp_path / "run")
     ledger = tmp_path / "run" / "certificates.jsonl"
     ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:kept]) + b'{"index":')
-    with begun(tmp_path / "run", whole.record) as opened:
+    asked = replace(whole.record, data=replace(whole.record.data, slice="[0:6] of 500"))  # as this version says
+    with begun(tmp_path / "run", asked) as opened:
         assert opened.lines == whole.lines[:kept]
         for line in whole.lines[kept:]:
             opened.append(line, 1.0)
@@ -126,6 +128,16 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
         assert (tmp_path / "run" / name).read_bytes() == (_RUNS / "fixed" / name).read_bytes()
     with pytest.raises(InputError, match=r"begun with spec.alpha = 0.001, asked to resume with 0.01"):
         write_run(tmp_path / "run", [], with_spec(whole.record, alpha=0.01))
+
+
+def test_a_run_of_schema_4_is_read_without_its_slice(tmp_path: Path) -> None:
+    written = json.loads(json.dumps(asdict(RUN)))
+    del written["data"]["slice"]
+    (tmp_path / "run.json").write_text(json.dumps(written | {"schema": "purecert.run/4"}))
+    assert read_run(tmp_path).record == replace(RUN, data=replace(DATA, slice=None))
+    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/4"}))
+    with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/4, found the slice"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])
@@ -140,5 +152,5 @@ def test_an_older_record_that_lacks_a_field_is_refused_and_the_field_named(tmp_p
 def test_a_record_that_mixes_both_forms_is_refused(tmp_path: Path, extra: dict[str, object]) -> None:
     written = json.loads((_RUNS / "fixed" / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(written | extra))
-    with pytest.raises(InputError, match=r"run.json: expected the fields of schema purecert.run/3, found those of"):
+    with pytest.raises(InputError, match=r"run.json: expected the fields of schema purecert.run/3, found those"):
         read_run(tmp_path)

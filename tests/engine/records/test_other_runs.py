@@ -34,6 +34,7 @@ _OTHER = {
     "noise_elements": (784,),
     "data": {
         "name": "digits:train",
+        "slice": "[1:21] of 360",
         "images": 21,
         "fingerprint": "e" * 64,
         "quantised": True,

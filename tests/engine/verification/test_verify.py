@@ -10,6 +10,7 @@ from purecert.engine.noise.inputs import total_variation
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower, subtract_budget
 from support.commands import engine
 from support.forgery import lines_of, reseal, seal
+from support.verifying import verify
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def _row(run: Path, image: int) -> dict[str, object]:
 
 
 def test_an_honest_run_is_verified_and_replays_exactly(run: Path) -> None:
-    ended = engine("verify", run, "--share", "1", "--json").expect(0)
+    ended = verify(run, "--share", "1", "--json").expect(0)
     result = json.loads(ended.out)
     assert result["verified"]
     assert result["exact"]
@@ -49,7 +50,7 @@ def test_an_honest_run_is_verified_and_replays_exactly(run: Path) -> None:
 def test_a_larger_radius_is_found(run: Path) -> None:
     image = next(i for i in range(8) if _row(run, i)["outcome"] == "certified")
     _forge(run, image, radius=float(_row(run, image)["radius"]) * (1 + 1e-9))  # type: ignore[arg-type]  # parsed JSON
-    assert "its counts give" in engine("verify", run, "--share", "0").expect(4).out
+    assert "its counts give" in verify(run, "--share", "0").expect(4).out
 
 
 def test_a_changed_vote_is_found_by_the_replay(run: Path) -> None:
@@ -59,21 +60,21 @@ def test_a_changed_vote_is_found_by_the_replay(run: Path) -> None:
     counts[1][keys[0]] += 1  # type: ignore[index]  # parsed JSON
     counts[1][keys[1]] -= 1  # type: ignore[index]  # parsed JSON
     _forge(run, image, counts=[phase | {} for phase in counts])  # type: ignore[attr-defined]  # parsed JSON
-    ended = engine("verify", run, "--share", "1")
+    ended = verify(run, "--share", "1")
     assert ended.code == 4
 
 
 def test_lost_images_are_found(run: Path) -> None:
     path = run / "certificates.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    assert "incomplete: 7 of 8 images" in engine("verify", run).expect(4).out
+    assert "incomplete: 7 of 8 images" in verify(run).expect(4).out
 
 
 def test_rows_beyond_the_data_are_found(run: Path) -> None:
     rows = lines_of(run)
     certified = next(row for row in rows if row["outcome"] == "certified") | {"radius": 100.0}
     reseal(run, rows + [certified] * 8, data={"images": 16})
-    assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
+    assert "plan and data make it" in verify(run, "--share", "0").expect(4).out
 
 
 def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path) -> None:
@@ -85,7 +86,7 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
     forged = [row | claim | {"outcome": "certified", "predicted": certified["predicted"]} for row in rows]
     in_order = ("index", "label", "outcome", "predicted", "p_lower", "radius", "counts", "looks", "run")
     reseal(run, [{key: row[key] for key in in_order} for row in forged], backend={"hardware": "x86_64 Another"})
-    ended = engine("verify", run, "--share", "1").expect(4)
+    ended = verify(run, "--share", "1").expect(4)
     assert "replayed labels differ" in ended.out
     assert "another engine" in ended.out
 
@@ -104,12 +105,12 @@ def test_invented_votes_are_found_even_where_another_engine_is_claimed(run: Path
 )
 def test_a_run_record_that_plan_and_data_do_not_make_is_found(run: Path, changes: dict[str, object]) -> None:
     reseal(run, lines_of(run), **changes)
-    assert "plan and data make it" in engine("verify", run, "--share", "0").expect(4).out
+    assert "plan and data make it" in verify(run, "--share", "0").expect(4).out
 
 
 def test_a_run_record_without_noise_is_refused(run: Path) -> None:
     reseal(run, lines_of(run), noise_elements=[])
-    assert "expected classes and noise elements in [1, " in engine("verify", run, "--share", "0").expect(2).err
+    assert "expected classes and noise elements in [1, " in verify(run, "--share", "0").expect(2).err
 
 
 def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) ->
 def test_an_edited_line_without_a_right_checksum_is_refused(run: Path) -> None:
     path = run / "certificates.jsonl"
     path.write_text(path.read_text().replace('"index":3', '"index":5', 1))
-    assert "it was changed" in engine("verify", run).expect(2).err
+    assert "it was changed" in verify(run).expect(2).err
 
 
 @pytest.mark.parametrize(("field", "value"), [("alpha", 0.01), ("sigma", 0.25), ("seed", 1), ("n_estimate", 400)])
@@ -129,13 +130,13 @@ def test_an_edited_run_record_is_refused(run: Path, field: str, value: float) ->
     part = record if field in record else record["spec"]
     part[field] = value
     (run / "run.json").write_text(json.dumps(record, indent=1) + "\n")
-    assert "its run" in engine("verify", run).expect(2).err
+    assert "its run" in verify(run).expect(2).err
 
 
 def test_another_plan_or_other_data_are_named(run: Path, demo_plan_fp16: Path) -> None:
-    assert "run.json states plan = " in engine("verify", run, "--plan", demo_plan_fp16).expect(4).out
-    assert "fingerprint" in engine("verify", run, "--data", "digits:test[1:9]").expect(4).out
+    assert "run.json states plan = " in verify(run, "--plan", demo_plan_fp16).expect(4).out
+    assert "fingerprint" in verify(run, "--data", "digits:test[1:9]").expect(4).out
 
 
 def test_a_share_outside_its_range_is_refused(run: Path) -> None:
-    assert "share in [0, 1]" in engine("verify", run, "--share", "1.5").expect(2).err
+    assert "share in [0, 1]" in verify(run, "--share", "1.5").expect(2).err

@@ -1,0 +1,105 @@
+"""Is the engine here the run's? Where it is, every vote must be reproduced; where not, nothing is verified."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.backends.base import BackendInfo, BackendOptions
+from purecert.engine.backends.registry import backend_kind
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.plans.plan import Plan
+from purecert.engine.records.run_record import RunRecord
+from purecert.engine.verification.result import Difference
+
+# What an engine is. ``trusted`` is not in it: who vouches for a file does not change what it computes.
+_IDENTITY = ("name", "versions", "graph", "hardware", "threads", "batch")
+# What an engine finds out about itself when it opens, so that the same engine finds the same.
+FOUND = ("executed_precision", "nodes", "placement", "probed", "probe_rows")
+
+
+def options_of(record: RunRecord, *, threads: int, trust: bool) -> BackendOptions:
+    """Return what to ask a backend for so that it is the run's, as far as one can ask."""
+    backend = record.backend
+    return BackendOptions(
+        name=backend.name, batch=backend.batch, threads=threads, probe_rows=backend.probe_rows, trust=trust
+    )
+
+
+def engine_differences(stored: BackendInfo, here: BackendInfo) -> tuple[Difference, ...]:
+    """Return in what the engine ``here`` is another than the ``stored`` one; empty where it is the run's own."""
+    if not any(_differing(stored, here, _IDENTITY)):
+        return ()
+    return tuple(_differing(stored, here, (*_IDENTITY, *FOUND)))
+
+
+def found_problems(record: RunRecord, plan: Plan, here: BackendInfo) -> list[str]:
+    """Return what the record says of its engine that cannot be, where that can be told.
+
+    On the run's own engine everything that an engine finds out about itself must be found again. A backend that runs
+    the plan's own graph here ran it there.
+    """
+    stored = record.backend
+    problems = [
+        f"run.json states backend.{each.field} = {each.run}, the same engine opened here makes it {each.here}"
+        for each in _differing(stored, here, FOUND)
+        if not any(_differing(stored, here, _IDENTITY))
+    ]
+    if here.graph == plan.graph(record.spec.sigma).sha256 != stored.graph:
+        problems.append(f"run.json states backend.graph = {stored.graph}, {here.name} runs the plan's own {here.graph}")
+    return problems
+
+
+def threads_are_one_engine(plan: Plan, record: RunRecord, dataset: Dataset, options: BackendOptions) -> bool:
+    """Return whether logits are bit-equal on the probe rows with the run's number of threads and with ``options``'.
+
+    Where the backend gives no logits it is not known, so they are two engines.
+
+    Raises:
+        BackendError: The backend cannot be opened, or fails.
+    """
+    one, other = (
+        _logits(plan, record, dataset, replace(options, threads=threads))
+        for threads in (record.backend.threads, options.threads)
+    )
+    return one is not None and other is not None and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+def _differing(stored: BackendInfo, here: BackendInfo, names: tuple[str, ...]) -> Iterator[Difference]:
+    for name in names:
+        run, now = getattr(stored, name), getattr(here, name)
+        if isinstance(run, dict) and isinstance(now, dict):  # each package by itself
+            for key in sorted(run.keys() | now.keys()):
+                if run.get(key) != now.get(key):
+                    yield Difference(field=f"{name}.{key}", run=_text(run.get(key)), here=_text(now.get(key)))
+        elif run != now:
+            yield Difference(field=name, run=_text(run), here=_text(now))
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _logits(plan: Plan, record: RunRecord, dataset: Dataset, options: BackendOptions) -> NDArray[np.generic] | None:
+    """Return the logits of the run's probe rows, batch after batch; None where the backend gives none."""
+    sigma, inputs = record.spec.sigma, plan.record.inputs
+    opener = backend_kind(options.name).opener()
+    graph = opener(plan, sigma, noise_of_inputs(len(inputs), sigma, record.seed, options.threads), options).graph
+    found = []
+    with closing(graph):
+        probe = noise_of_inputs(len(inputs), sigma, (record.seed + 1) % 2**64, options.threads)
+        for first in range(0, options.probe_rows, options.batch):
+            draws = np.arange(first, first + options.batch)
+            used = draws % len(dataset)
+            ones = np.ones_like(draws)
+            addresses = np.stack([used, dataset.indices[used], 0 * ones, draws, ones], axis=1)
+            for noise, buffer in zip(probe, graph.inputs, strict=True):
+                noise.fill(buffer, addresses, dataset.images)
+            graph.labels()
+            if (logits := graph.logits()) is None:
+                return None
+            found.append(logits.copy())
+    return np.concatenate(found)

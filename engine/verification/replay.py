@@ -1,0 +1,84 @@
+"""Noise and graph run again for some images of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from purecert.engine.backends.base import Backend
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.noise.contract import ESTIMATE, SELECT
+from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.drawing import Draw, Procedure
+from purecert.engine.records.lines import Line, draws_of, sparse_counts
+from purecert.engine.records.run import Run
+from purecert.engine.running.scheduler import Job, Scheduler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replayed:
+    """One image's line, and what its draws give here."""
+
+    line: Line
+    counts: tuple[dict[str, int], ...]  # as the line's
+    looks: int
+
+    @property
+    def differing(self) -> int:
+        """Return the least number of draws that must have got another label."""
+        nothing: dict[str, int] = {}  # of a phase that only the line or only the replay has
+        pairs = zip_longest(self.counts, self.line.counts, fillvalue=nothing)
+        return sum(differing_votes(one, other) for one, other in pairs)
+
+
+def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line], *, exact: bool) -> list[Replayed]:
+    """Return what the draws of ``chosen`` give on ``backend``, under the run's seed.
+
+    On the run's own engine (``exact``) the procedure itself must end as the line says. Elsewhere one label more or less
+    may stop it at another draw, so as many draws are replayed as the line counts.
+    """
+    position = {int(index): i for i, index in enumerate(dataset.indices)}
+    jobs = (
+        Job(
+            image_index=line.index,
+            label=line.label,
+            pixels=dataset.images[position[line.index]],
+            procedure=procedure_for(run.record.spec, run.record.tv, line.label) if exact else _as_counted(run, line),
+        )
+        for line in chosen
+    )
+    return [
+        Replayed(
+            line=line,
+            counts=tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)),
+            looks=finished.looks,
+        )
+        for line, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True)
+    ]
+
+
+def replay_problems(replayed: Sequence[Replayed], *, exact: bool, allowed: float) -> list[str]:
+    """Return in what the replay is not what the lines say, where more than a share ``allowed`` of labels differ."""
+    problems = [
+        f"image {each.line.index}: {each.differing} of {draws_of(each.line)} replayed labels differ"
+        for each in replayed
+        if each.differing > allowed * draws_of(each.line)
+    ]
+    return problems + [
+        f"image {each.line.index}: replayed, its procedure looked {each.looks} times, the line says {each.line.looks}"
+        for each in replayed
+        if exact and each.looks != each.line.looks
+    ]
+
+
+def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
+    """Return the least number of labels that must differ between two sets of counts; draws that one lacks do."""
+    more = [one.get(key, 0) - other.get(key, 0) for key in one.keys() | other.keys()]
+    return max(sum(max(difference, 0) for difference in more), sum(max(-difference, 0) for difference in more))
+
+
+def _as_counted(run: Run, line: Line) -> Procedure:
+    """Draw as many of each phase as the line counts."""
+    first = ESTIMATE if run.record.spec.against_label else SELECT
+    for phase, counts in enumerate(line.counts, first):
+        yield Draw(phase, sum(counts.values()))
+    return line.outcome

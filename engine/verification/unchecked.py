@@ -1,0 +1,69 @@
+"""What a verification did not check, and what none can: said with every result."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import purecert
+from purecert.engine.backends.base import BackendInfo
+from purecert.engine.plans.plan import Plan
+from purecert.engine.records.run import Run
+from purecert.engine.reports.marks import marks_of
+from purecert.engine.statistics.sampling_odds import escape_probability
+from purecert.engine.verification.result import Difference, Escape, Unchecked
+
+_SHARES = (0.05, 0.2)  # of the images, beside a single one
+_BEST_OF_SEVERAL = "the best of several runs"
+_PLAN_FIGURES = "the plan maker's own parity figures"
+_GROUND = "a seed or images' indices tried until they suited"
+
+
+def unchecked(
+    run: Run,
+    plan: Plan,
+    here: BackendInfo | None,
+    differences: Sequence[Difference],
+    *,
+    replayed: int,
+    is_fresh: bool,
+) -> Unchecked:
+    """Return what a verification that replayed so many images did not check.
+
+    Args:
+        run: As read.
+        plan: The run's.
+        here: The engine that replayed; None where none did.
+        differences: In what that is another than the run's.
+        replayed: Images.
+        is_fresh: Whether images were certified again under a fresh seed.
+    """
+    images = len(run.lines)
+    rows = sorted({min(images, max(1, math.ceil(share * images))) for share in (0.0, *_SHARES)}) if images else []
+    ground = f"{_GROUND}, where the fresh seed's test does not see it" if is_fresh else _GROUND
+    return Unchecked(
+        marks=marks_of(run.record, images),
+        own_word=tuple(_own_word(run, plan, here, differences, replayed)),
+        escapes=tuple(Escape(rows=wrong, probability=escape_probability(images, wrong, replayed)) for wrong in rows),
+        never_seen=(ground, _BEST_OF_SEVERAL, _PLAN_FIGURES),
+    )
+
+
+def _own_word(
+    run: Run, plan: Plan, here: BackendInfo | None, differences: Sequence[Difference], replayed: int
+) -> Iterator[str]:
+    record = run.record
+    if not record.seed_given:
+        yield "seed_given = false: that the seed was not chosen by hand"
+    if here is None:
+        yield "backend, all of it: none was opened"
+    elif differences:
+        named = sorted({each.field for each in differences} | {"placement", "probed", "executed_precision", "nodes"})
+        yield f"backend.{{{', '.join(named)}}} of another engine"
+    if not record.backend.trusted and (here is None or here.graph != plan.graph(record.spec.sigma).sha256):
+        yield "trusted = false: that no compiled file was loaded unchecked"
+    if record.purecert != purecert.__version__:
+        yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
+    if record.data.slice is None:
+        yield "data.slice: not recorded"
+    unseen = len(run.lines) - (0 if differences or here is None else replayed)
+    if unseen:
+        yield f"looks of {unseen} images, whose procedure was not run again"

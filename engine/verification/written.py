@@ -1,0 +1,61 @@
+"""What can be checked of a run without any draw: its record against plan and data, its lines against their counts."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+from purecert.engine.errors import InputError
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.conclusions import conclude
+from purecert.engine.procedures.outcomes import Outcome
+from purecert.engine.records.lines import Line, dense_counts
+from purecert.engine.records.run import Run
+from purecert.engine.records.run_record import RunRecord, make_record
+
+
+def written_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
+    """Return what is wrong with the record, or else with the lines, a line each."""
+    return list(_record_problems(run, plan, dataset)) or list(_line_problems(run, dataset))
+
+
+def recomputed(run: Run, line: Line) -> Outcome:
+    """Return what ``line``'s counts amount to, computed anew.
+
+    Raises:
+        InputError: The counts are not of the run's classes and numbers of draws.
+    """
+    record = run.record
+    phases = [dense_counts(counts, record.classes) for counts in line.counts]
+    try:
+        return conclude(record.spec, record.tv, phases, line.label)
+    except InputError as error:
+        raise InputError(f"image {line.index}: {error}") from error
+
+
+def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> Iterator[str]:
+    """Yield how run.json differs from what plan and data make it; the engine and the seed are taken from it."""
+    record = run.record
+    made = make_record(plan, dataset, record.spec, record.backend, seed=record.seed, seed_given=record.seed_given)
+    if record.data.slice is None:  # of a version that did not record it
+        made = replace(made, data=replace(made.data, slice=None))
+    expected = replace(made, purecert=record.purecert)
+    for field in fields(RunRecord):
+        found, right = getattr(record, field.name), getattr(expected, field.name)
+        if found != right:
+            yield f"run.json states {field.name} = {found}, plan and data make it {right}"
+
+
+def _line_problems(run: Run, dataset: Dataset) -> Iterator[str]:
+    if len(run.lines) != len(dataset):
+        yield f"incomplete: {len(run.lines)} of {len(dataset)} images; finish it with --resume"
+        return
+    for position, (line, index) in enumerate(zip(run.lines, dataset.indices, strict=True)):
+        if line.index != index or line.label != dataset.label(position):
+            yield f"image {line.index} with label {line.label}: expected image {index} with the data's label"
+        try:
+            expected = recomputed(run, line)
+        except InputError as error:
+            yield str(error)
+            continue
+        if expected != line.outcome:
+            yield f"image {line.index}: its counts give {expected}, the line says {line.outcome}"
