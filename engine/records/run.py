@@ -12,7 +12,8 @@ from purecert.engine.records.lines import Line, decode_line
 from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
 from purecert.engine.records.run_record import RUN_SCHEMA, RunRecord
 
-_FLAT_SCHEMA = "purecert.run/3"  # as RUN_SCHEMA, with the fields of spec beside the others and gated in backend
+_FLAT_SCHEMA = "purecert.run/3"  # as /4, with the fields of spec beside the others and gated in backend
+_STEPLESS_SCHEMA = "purecert.run/4"  # as RUN_SCHEMA, without the step of spec, and its row check was always run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,21 +67,30 @@ def record_of(path: Path, content: bytes) -> RunRecord:
         RUN_SCHEMA,
         damaged="the run cannot be used",
         other_version="use the version that made it",
-        older={_FLAT_SCHEMA: _from_flat},
+        older={_FLAT_SCHEMA: _from_flat, _STEPLESS_SCHEMA: _from_stepless},
     )
 
 
 def _from_flat(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of the older schema as today's; what it lacks or has too much is left to the strict reader."""
-    spec_fields = SmoothingSpec.__dataclass_fields__
+    spec_fields = [name for name in SmoothingSpec.__dataclass_fields__ if name != "step"]
     if "spec" in value or "gated" in value:
-        raise InputError(f"expected the fields of schema {_FLAT_SCHEMA}, found those of {RUN_SCHEMA} among them")
+        raise InputError(f"expected the fields of schema {_FLAT_SCHEMA}, found those of {_STEPLESS_SCHEMA} among them")
     record = {name: entry for name, entry in value.items() if name not in spec_fields}
     record["spec"] = {name: value[name] for name in spec_fields if name in value}
     if isinstance(backend := value.get("backend"), dict) and "gated" in backend:
         record["backend"] = {name: entry for name, entry in backend.items() if name != "gated"}
         record["gated"] = backend["gated"]
-    return record | {"schema": RUN_SCHEMA}
+    return _from_stepless(record)
+
+
+def _from_stepless(value: dict[str, Any]) -> dict[str, Any]:
+    """Return run.json of schema purecert.run/4 as today's; as ``_from_flat``."""
+    spec = value.get("spec")
+    if "row_check" in value or (isinstance(spec, dict) and "step" in spec):
+        raise InputError(f"expected the fields of schema {_STEPLESS_SCHEMA}, found those of {RUN_SCHEMA} among them")
+    stepped = spec | {"step": 1} if isinstance(spec, dict) else spec
+    return value | {"schema": RUN_SCHEMA, "row_check": "run"} | ({"spec": stepped} if "spec" in value else {})
 
 
 def _is_line(line: bytes, digest: str) -> bool:

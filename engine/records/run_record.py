@@ -4,7 +4,7 @@ import reprlib
 from dataclasses import dataclass
 
 import purecert
-from purecert.engine.backends.base import BackendInfo
+from purecert.engine.backends.base import BackendInfo, RowCheck
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
@@ -13,7 +13,7 @@ from purecert.engine.procedures.drawing import top_class
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, dense_counts
 
-RUN_SCHEMA = "purecert.run/4"
+RUN_SCHEMA = "purecert.run/5"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 
 
@@ -48,6 +48,7 @@ class RunRecord:
     data: DataRecord
     backend: BackendInfo  # the engine that classified the rows; another one is another classifier
     gated: bool  # the export gate measured this backend at this precision
+    row_check: RowCheck  # whether the rows were checked for this run, or this machine's earlier result was taken
 
     def __post_init__(self) -> None:
         sizes = (self.classes, *self.noise_elements)
@@ -61,7 +62,14 @@ class RunRecord:
 
 
 def make_record(
-    plan: Plan, dataset: Dataset, spec: SmoothingSpec, info: BackendInfo, *, seed: int, seed_given: bool
+    plan: Plan,
+    dataset: Dataset,
+    spec: SmoothingSpec,
+    info: BackendInfo,
+    *,
+    seed: int,
+    seed_given: bool,
+    row_check: RowCheck = "run",
 ) -> RunRecord:
     """Return the record of a run of ``plan`` on ``dataset``.
 
@@ -91,6 +99,7 @@ def make_record(
         ),
         backend=info,
         gated=_is_gated(plan, info),
+        row_check=row_check,
     )
 
 

@@ -48,6 +48,7 @@ RUN = RunRecord(
     data=DATA,
     backend=BACKEND,
     gated=True,
+    row_check="run",
 )
 PLAN = PlanRecord(
     schema=PLAN_SCHEMA,
