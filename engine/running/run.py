@@ -18,6 +18,7 @@ from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
 from purecert.engine.procedures.placement import placed
 from purecert.engine.procedures.spec import MAX_PLACED_ALPHA, SmoothingSpec
+from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
@@ -109,7 +110,8 @@ def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: 
     _check_order(ledger.lines, dataset)
     for line in ledger.lines:
         progress.image(line)
-    record = ledger.run.record
+    record, invalid = ledger.run.record, invalid_of(ledger.lines)
+    check_invalid(invalid, record, len(ledger.lines))
     scheduler, began = Scheduler(backend, progress.rows), perf_counter()
     try:
         for finished in scheduler.run(_jobs(record, dataset, first=len(ledger.lines))):
@@ -118,6 +120,8 @@ def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: 
             ledger.append(line, perf_counter() - began)
             began = perf_counter()
             progress.image(line)
+            invalid += invalid_of([line])
+            check_invalid(invalid, record, len(ledger.lines))
     finally:
         ledger.append_usage(asdict(scheduler.usage))
 
