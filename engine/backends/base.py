@@ -12,6 +12,8 @@ from jaxtyping import Int64, UInt8
 from purecert.engine.errors import InputError
 
 Placement = Literal["row_invariant", "static"]
+Probed = Literal["logits", "labels"]
+RowCheck = Literal["run", "cached"]  # of a run's row check: done now, or this machine's earlier result
 
 _MOST = {"batch": 2**20, "threads": 1024, "probe_rows": 2**24}  # far past any that is of use
 MAX_SEGMENTS = 1024  # of one submission
@@ -36,11 +38,20 @@ class BackendOptions:
     threads: int = 1
     probe_rows: int = 1000  # rows of the row check
     trust: bool = False  # load cached programs that this machine did not make
+    repeat_check: bool = False  # do the row check though its result is cached; no part of run.json
 
     def __post_init__(self) -> None:
         for what, most in _MOST.items():
             if not 1 <= getattr(self, what) <= most:
                 raise InputError(f"expected {what} of at least 1 and at most {most}, got {getattr(self, what)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundRows:
+    """What the row check found out."""
+
+    placement: Placement
+    probed: Probed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +68,7 @@ class BackendInfo:
     threads: int
     batch: int  # rows of one call of the graph
     placement: Placement  # "static": row = draw mod batch, one image at a time
-    probed: Literal["logits", "labels"]  # what the row check compared bit for bit; labels where there are no logits
+    probed: Probed  # what the row check compared bit for bit; labels where there are no logits
     probe_rows: int
 
 
@@ -75,6 +86,8 @@ class Backend(ABC):
     A certificate needs every row to be classified by the same function of its own pixels, so a backend checks that
     before it counts anything (``engine/backends/row_check.py``).
     """
+
+    row_check: RowCheck = "run"  # said where it is opened
 
     @property
     @abstractmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.graph import HostGraph, Opened
-from purecert.engine.backends.packing import Piece, packed_batches, static_batches
+from purecert.engine.backends.packing import PADDING, Piece, filled, packed_batches, static_batches
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise
@@ -78,28 +78,27 @@ class HostBackend(Backend):
         counts = np.zeros((len(segments), self._classes + 1), np.int64)
         batches = packed_batches if self._info.placement == "row_invariant" else static_batches
         for pieces in batches(segments, self._info.batch):
-            self._fill(pieces)
+            self._fill(filled(pieces, self._info.batch))
             add_votes(counts, pieces, self._graph.labels())
         return counts
 
     def _fill(self, pieces: Sequence[Piece]) -> None:
-        """Write the noisy rows of ``pieces``, which lie end to end, and zeros into the rows of padding."""
+        """Write the noisy rows of ``pieces``, which lie end to end and fill the batch."""
         addresses = np.array([[p.slot, self._image_index[p.slot], p.phase, p.first, p.count] for p in pieces], np.int64)
-        start, end = pieces[0].row, pieces[-1].row + pieces[-1].count
         for noise, buffer in zip(self._noise, self._graph.inputs, strict=True):
-            buffer[:start] = 0
-            buffer[end:] = 0
-            noise.fill(buffer[start:end], addresses, self._images)
+            noise.fill(buffer, addresses, self._images)
 
 
 def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:
-    """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
+    """Add the labels of ``pieces``, but PADDING, to ``counts`` [segments, classes + 1]; label -1 is the last column.
 
     Raises:
         BackendError: A label is neither -1 nor a class, or there is not one integer a row.
     """
     classes = counts.shape[1] - 1
     for piece in pieces:
+        if piece.segment == PADDING:
+            continue
         found = labels[piece.row : piece.row + piece.count]
         # A graph is free to return another shape than it should; votes must not vanish in a slice that is too short.
         if found.shape != (piece.count,) or found.dtype.kind != "i":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.graph import HostGraph, Opened
 from purecert.engine.backends.registry import backend_kind
-from purecert.engine.backends.row_check import check_rows
+from purecert.engine.backends.row_check import check_rows, permutations_for
+from purecert.engine.backends.row_check_cache import RowCheckCache
+from purecert.engine.backends.row_layouts import probe_addresses, row_count
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
@@ -18,14 +21,23 @@ _SEED_RANGE = 2**64
 
 
 def open_backend(
-    plan: Plan, sigma: float, seed: int, options: BackendOptions, images: NDArray[np.uint8], indices: NDArray[np.int64]
+    plan: Plan,
+    sigma: float,
+    seed: int,
+    options: BackendOptions,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    *,
+    expected_rows: int = 0,
 ) -> Backend:
     """Return a backend that passed its row check on noisy rows of ``images`` [n, C, H, W].
+
+    The check takes at least three permutations, and more where ``expected_rows``, those that will be drawn, are many.
 
     Raises:
         InputError: There is no such backend, or the plan does not fit ``sigma`` or the images.
         BackendError: The backend is not installed, or cannot run the plan.
-        CheckError: Rows influence each other.
+        CheckError: Rows influence each other, or their place in the batch does.
     """
     kind = backend_kind(options.name)
     noise = noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads)
@@ -36,7 +48,7 @@ def open_backend(
             f"backend {options.name} needs the package {error.name}, which is not installed; "
             f"run: pip install 'purecert[{kind.extra}]'"
         ) from error
-    return checked_backend(opened, plan, sigma, seed, options, images, indices)
+    return checked_backend(opened, plan, sigma, seed, options, images, indices, expected_rows=expected_rows)
 
 
 def checked_backend(
@@ -47,6 +59,8 @@ def checked_backend(
     options: BackendOptions,
     images: NDArray[np.uint8],
     indices: NDArray[np.int64],
+    *,
+    expected_rows: int = 0,
 ) -> Backend:
     """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
     graph = opened.graph
@@ -54,48 +68,65 @@ def checked_backend(
         expected, found = graph.inputs[0].shape[1:], images.shape[1:]
         if expected != found:
             raise InputError(f"expected images of shape {expected} (the plan's), got {found}")
-        rows = _probe_rows(plan, sigma, seed, options, images, indices)
-        placement, probed = check_rows(graph, rows, plan.record.classes)
-        return opened.backend(
-            BackendInfo(
-                name=options.name,
-                executed_precision=graph.executed_precision,
-                versions=graph.versions,
-                graph=graph.digest,
-                nodes=graph.nodes,
-                trusted=options.trust,
-                hardware=opened.hardware,
-                threads=options.threads,
-                batch=options.batch,
-                placement=placement,
-                probed=probed,
-                probe_rows=len(rows[0]),
-            )
-        )
+        addresses = probe_addresses(row_count(options.probe_rows, options.batch), options.batch, indices)
+        unchecked = _unchecked_info(opened, options, len(addresses))
+        cache = RowCheckCache(plan, sigma, unchecked, images[: int(addresses[:, 0].max()) + 1])
+        known = None if options.repeat_check else cache.read()
+        result = known
+        if result is None:
+            rows = _probe_rows(plan, sigma, seed, options, images, addresses)
+            has_logits = plan.record.logits is not None
+            permutations = permutations_for(expected_rows, len(addresses), has_logits=has_logits)
+            result = check_rows(graph, rows, plan.record.classes, permutations)
+            cache.write(result)
+        backend = opened.backend(replace(unchecked, placement=result.placement, probed=result.probed))
+        backend.row_check = "run" if known is None else "cached"
+        return backend
+
+
+def _unchecked_info(opened: Opened, options: BackendOptions, probe_rows: int) -> BackendInfo:
+    """Return what the backend is, with what its row check has yet to find at the least that it can be."""
+    graph = opened.graph
+    return BackendInfo(
+        name=options.name,
+        executed_precision=graph.executed_precision,
+        versions=graph.versions,
+        graph=graph.digest,
+        nodes=graph.nodes,
+        trusted=options.trust,
+        hardware=opened.hardware,
+        threads=options.threads,
+        batch=options.batch,
+        placement="static",
+        probed="labels",
+        probe_rows=probe_rows,
+    )
 
 
 @contextmanager
 def _closed_on_failure(graph: HostGraph) -> Iterator[None]:
     try:
         yield
-    except PurecertError:
+    except (PurecertError, KeyboardInterrupt):
         graph.close()
         raise
 
 
 def _probe_rows(
-    plan: Plan, sigma: float, seed: int, options: BackendOptions, images: NDArray[np.uint8], indices: NDArray[np.int64]
+    plan: Plan,
+    sigma: float,
+    seed: int,
+    options: BackendOptions,
+    images: NDArray[np.uint8],
+    addresses: NDArray[np.int64],
 ) -> list[NDArray[np.generic]]:
-    """Return real noisy rows for the row check, whole batches of them, drawn under another key than the run's."""
-    count = -(-options.probe_rows // options.batch) * options.batch
-    used = np.arange(count) % min(len(images), count)
-    addresses = np.stack([used, indices[used], np.zeros_like(used), np.arange(count), np.ones_like(used)], axis=1)
+    """Return real noisy rows for the row check, drawn under another key than the run's."""
     rows: list[NDArray[np.generic]] = []
     for noise, entry in zip(
         noise_of_inputs(len(plan.record.inputs), sigma, (seed + 1) % _SEED_RANGE, options.threads),
         plan.record.inputs,
         strict=True,
     ):
-        rows.append(np.zeros((count, *entry.shape), np.dtype(entry.dtype)))
+        rows.append(np.zeros((len(addresses), *entry.shape), np.dtype(entry.dtype)))
         noise.fill(rows[-1], addresses, images)
     return rows

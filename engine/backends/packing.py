@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from purecert.engine.backends.base import Placement, Segment
+from purecert.engine.backends.base import MAX_SEGMENTS, Placement, Segment
+
+PADDING = MAX_SEGMENTS  # where a segment's position stands: rows whose votes are dropped
+_DRAWS = 2**32  # a draw is a word of the noise's address
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a segment that lies in one batch: its draws and its rows."""
 
-    segment: int  # position in the submission
+    segment: int  # position in the submission, or PADDING
     slot: int
     phase: int
     first: int  # number of the first draw
@@ -53,6 +56,20 @@ def static_batches(segments: Sequence[Segment], batch: int) -> Iterator[list[Pie
             first += count
     if pieces:
         yield pieces
+
+
+def filled(pieces: Sequence[Piece], batch: int) -> list[Piece]:
+    """Return a batch's pieces with PADDING before and after them, so that every row is a real draw.
+
+    A graph could tell rows of zeros from noisy ones, and then the rows beside them from others. The padding is the
+    draws before and after: what a full batch of these images holds.
+    """
+    head, last = pieces[0], pieces[-1]
+    end = last.row + last.count
+    first = last.first + last.count
+    after = Piece(PADDING, last.slot, last.phase, first if first + batch <= _DRAWS else 0, batch - end, end)
+    before = Piece(PADDING, head.slot, head.phase, max(0, head.first - head.row), head.row, 0)
+    return [piece for piece in (before, *pieces, after) if piece.count]
 
 
 def batches_of(segments: Sequence[Segment], batch: int, placement: Placement) -> int:

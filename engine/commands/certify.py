@@ -176,4 +176,5 @@ def _backend(options: dict[str, Any]) -> BackendOptions:
         threads=options["threads"] or available_threads(),
         probe_rows=options["probe_rows"],
         trust=options["trust_plan"],
+        repeat_check=options["repeat_check"],
     )

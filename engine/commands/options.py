@@ -36,6 +36,7 @@ backend_options = combined(
     click.option("--batch", default=256, show_default=True, help="Rows of one call of the graph."),
     click.option("--threads", default=0, help="Processors to use; 0 for all.  [default: 0]"),
     click.option("--probe-rows", default=1000, show_default=True, help="Rows of the check that rows are independent."),
+    click.option("--repeat-check", is_flag=True, help="Check rows anew, though this machine has checked them before."),
     click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code."),
 )
 

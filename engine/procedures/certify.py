@@ -28,7 +28,7 @@ def certify(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedu
     def remaining(counts: Counts) -> int:
         return rule.remaining(_successes(counts, top), int(counts.sum()))
 
-    estimated = yield from until_settled(spec.n_estimate, rule.remaining(0, 0), remaining)
+    estimated = yield from until_settled(spec.n_estimate, rule.remaining(0, 0), remaining, spec.step)
     return certificate(spec, tv, top, estimated)
 
 

@@ -51,7 +51,8 @@ def _draws_at_stop(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], top
         remaining = AnswerRule(spec, tv, top).remaining(counts)
     else:
         remaining = stop_rule(spec, tv).remaining(int(counts[top]), n)
-    return n if 1 <= n <= spec.n_estimate and remaining == 0 else spec.n_estimate
+    is_look = 1 <= n <= spec.n_estimate and n % spec.step == 0
+    return n if is_look and remaining == 0 else spec.n_estimate
 
 
 def _check_draws(phases: Sequence[Counts], wanted: Sequence[int]) -> None:

@@ -38,24 +38,26 @@ Procedure = Generator[Draw, Counts, Outcome]
 Drawing = Generator[Draw, Counts, Counts]
 
 
-def until_settled(n_max: int, first: int, remaining: Callable[[Counts], int]) -> Drawing:
+def until_settled(n_max: int, first: int, remaining: Callable[[Counts], int], step: int = 1) -> Drawing:
     """Draw the second phase until nothing remains to be drawn, or ``n_max`` draws are; return their counts.
 
     Args:
         n_max: Draws, at the most.
         first: How many draws it takes at the least until the rule can stop.
         remaining: The same after these counts: 0 where the rule stops.
+        step: Looks fall on multiples of so many draws; ``n_max`` is one.
     """
-    counts = yield next_draw(first, 0, n_max)
+    counts = yield next_draw(first, 0, n_max, step)
     while (n := int(counts.sum())) < n_max and (least := remaining(counts)):
-        counts = counts + (yield next_draw(least, n, n_max))
+        counts = counts + (yield next_draw(least, n, n_max, step))
     return counts
 
 
-def next_draw(least: int, n: int, n_max: int) -> Draw:
+def next_draw(least: int, n: int, n_max: int, step: int = 1) -> Draw:
     """Return what to draw after ``n`` draws, of ``n_max`` in all, where the rule cannot stop before ``least`` more."""
     least = min(least, n_max - n)
-    count = min(max(least, math.floor(_GROWTH * n), _FEW), n_max - n)
+    wanted = max(least, math.floor(_GROWTH * n), _FEW)
+    count = min(-(-(n + wanted) // step) * step, n_max) - n
     return Draw(ESTIMATE, count, spare=count - least)
 
 

@@ -1,5 +1,7 @@
 """PREDICT (Cohen, Rosenfeld and Kolter 2019, section 3.2.1): the smoothed classifier's answer, without a radius."""
 
+import math
+
 import numpy as np
 
 from purecert.engine.noise.contract import SELECT
@@ -7,7 +9,11 @@ from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.drawing import Counts, Draw, Procedure, top_class, until_settled
 from purecert.engine.procedures.outcomes import Abstention, Outcome, Prediction
 from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.statistics.anytime import Thresholds
 from purecert.engine.statistics.bounds import equal_odds_p_value
+
+_HALF = 0.5
+_LEVEL = 0.5  # any in (0, 1): the shortfall from it is only turned back into a probability
 
 
 def predict(spec: SmoothingSpec, tv: float) -> Procedure:
@@ -27,8 +33,22 @@ def prediction(spec: SmoothingSpec, tv: float, counts: Counts) -> Outcome:
     if counts[top] <= runner_up:
         return Abstention()
     # n draws together are within n * tv of ideal ones, and so is the probability of any event.
-    p_value = equal_odds_p_value(int(counts[top]), runner_up) + int(counts.sum()) * tv
+    at_ideal = equal_odds_p_value(int(counts[top]), runner_up) if spec.step == 1 else _mixed_p_value(counts, top)
+    p_value = at_ideal + int(counts.sum()) * tv
     return Prediction(predicted=top, p_value=p_value) if p_value <= spec.alpha else Abstention()
+
+
+def _mixed_p_value(counts: Counts, top: int) -> float:
+    """Return the probability, at most, that a class ahead so far is not the likeliest, where draws have unlike laws.
+
+    The test that two counts are of equal odds is for draws of one law. This one is the sequential test at its last look
+    (``answering.py``), which at whole batches holds for the mixture of laws, once for each class that may be ahead of
+    the true answer (docs/placement.md).
+    """
+    rivals = np.delete(counts, top)  # invalid rows are one
+    own, wrong = np.full_like(rivals, counts[top]), len(counts) - 2
+    weakest = float(Thresholds(_HALF, _LEVEL).shortfall(own, own + rivals).max())
+    return min(1.0, wrong * _LEVEL * math.exp(min(weakest, 700.0)))
 
 
 def predict_early(spec: SmoothingSpec, tv: float) -> Procedure:
@@ -42,7 +62,7 @@ def predict_early(spec: SmoothingSpec, tv: float) -> Procedure:
         return Abstention()
     rule = AnswerRule(spec, tv, candidate)
     first = rule.remaining(np.zeros_like(selected))
-    counts = yield from until_settled(spec.n_estimate, first, rule.remaining)
+    counts = yield from until_settled(spec.n_estimate, first, rule.remaining, spec.step)
     return early_prediction(spec, tv, candidate, counts)
 
 

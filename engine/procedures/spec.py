@@ -12,6 +12,8 @@ from purecert.engine.errors import InputError
 MAX_DRAWS = 2**32 - 1
 # Beyond half, a "lower bound" would be wrong more often than right.
 MAX_ALPHA = 0.5
+# Where draws are not of one law, the exact bound of a fixed n holds up to here (docs/placement.md).
+MAX_PLACED_ALPHA = 0.25
 # Bounds are exact down to 1e-100 (engine/statistics/bounds.py); parts of this still are.
 MIN_SPEC_ALPHA = 1e-90
 
@@ -70,12 +72,15 @@ class SmoothingSpec:
     alpha: float = 1e-3  # failure probability of one certificate, all of it
     stop: StopSpec | None = None  # None: exactly n_estimate draws
     against_label: bool = False  # the class is the data's label: nothing is selected, and no other class is claimed
+    # Looks, and the end of each phase, fall on multiples of so many draws: the batch, where placement is static.
+    step: int = 1
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0 and math.isfinite(self.sigma), "sigma > 0 in [0, 1] pixel units", self.sigma)
         _require(MIN_SPEC_ALPHA <= self.alpha < MAX_ALPHA, f"alpha in [{MIN_SPEC_ALPHA}, {MAX_ALPHA})", self.alpha)
         _require(1 <= self.n_estimate <= MAX_DRAWS, f"n in [1, {MAX_DRAWS}]", self.n_estimate)
         _require(1 <= self.n_select <= MAX_DRAWS, f"n0 in [1, {MAX_DRAWS}]", self.n_select)
+        self._check_step()
         if self.stop is not None:
             rules = ("radii", "tolerance") if self.mode == "certify" else ("answer",)
             _require(self.stop.rule in rules, f"a stopping rule of {self.mode}: {' or '.join(rules)}", self.stop.rule)
@@ -83,6 +88,15 @@ class SmoothingSpec:
             is_part = final == 0 or MIN_SPEC_ALPHA / 2 <= final < self.alpha
             _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
         _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
+
+    def _check_step(self) -> None:
+        _require(1 <= self.step <= MAX_DRAWS, f"a step in [1, {MAX_DRAWS}]", self.step)
+        if self.step > 1:
+            counts = (self.n_estimate, self.n_select) if self.selects else (self.n_estimate,)
+            is_whole = all(count % self.step == 0 for count in counts)
+            _require(is_whole, f"draws in whole batches of {self.step} where placement is static", counts)
+            limit = f"alpha of at most {MAX_PLACED_ALPHA} where placement is static (docs/placement.md)"
+            _require(self.alpha <= MAX_PLACED_ALPHA, limit, self.alpha)
 
     @property
     def selects(self) -> bool:

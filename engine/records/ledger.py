@@ -60,6 +60,11 @@ class Ledger:
         return None if self._stored is None else (self._stored.record.seed, self._stored.record.seed_given)
 
     @property
+    def stored(self) -> RunRecord | None:
+        """Return the record of the run that is resumed; None of a new run."""
+        return None if self._stored is None else self._stored.record
+
+    @property
     def lines(self) -> tuple[Line, ...]:
         """Return the lines that are on disk."""
         return tuple(self._lines)

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import read_document
-from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, decode_line
+from purecert.engine.records.older_schemas import from_schema_3, from_schema_4
 from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
 from purecert.engine.records.run_record import RUN_SCHEMA, RunRecord
-
-_SLICELESS_SCHEMA = "purecert.run/4"  # as RUN_SCHEMA, without the slice of the data
-_FLAT_SCHEMA = "purecert.run/3"  # as that one, with the fields of spec beside the others and gated in backend
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,30 +63,8 @@ def record_of(path: Path, content: bytes) -> RunRecord:
         RUN_SCHEMA,
         damaged="the run cannot be used",
         other_version="use the version that made it",
-        older={_SLICELESS_SCHEMA: _from_sliceless, _FLAT_SCHEMA: _from_flat},
+        older={"purecert.run/4": from_schema_4, "purecert.run/3": from_schema_3},
     )
-
-
-def _from_sliceless(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of schema 4 as today's: its slice is not known."""
-    if isinstance(data := value.get("data"), dict):
-        if "slice" in data:
-            raise InputError(f"expected the fields of schema {_SLICELESS_SCHEMA}, found the slice of {RUN_SCHEMA} too")
-        value = value | {"data": {"slice": None} | data}
-    return value | {"schema": RUN_SCHEMA}
-
-
-def _from_flat(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of the older schema as today's; what it lacks or has too much is left to the strict reader."""
-    spec_fields = SmoothingSpec.__dataclass_fields__
-    if "spec" in value or "gated" in value:
-        raise InputError(f"expected the fields of schema {_FLAT_SCHEMA}, found those of later ones among them")
-    record = {name: entry for name, entry in value.items() if name not in spec_fields}
-    record["spec"] = {name: value[name] for name in spec_fields if name in value}
-    if isinstance(backend := value.get("backend"), dict) and "gated" in backend:
-        record["backend"] = {name: entry for name, entry in backend.items() if name != "gated"}
-        record["gated"] = backend["gated"]
-    return _from_sliceless(record)
 
 
 def _is_line(line: bytes, digest: str) -> bool:

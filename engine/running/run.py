@@ -1,5 +1,6 @@
 """One run from start to end: plan and data in, a run directory out."""
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -7,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
-from purecert.engine.backends.base import Backend, BackendOptions
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
@@ -15,7 +16,9 @@ from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
-from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.placement import placed
+from purecert.engine.procedures.spec import MAX_PLACED_ALPHA, SmoothingSpec
+from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
@@ -24,6 +27,7 @@ from purecert.engine.running.progress import Progress
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 _SEED_BITS = 64
+_log = logging.getLogger("purecert")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +49,13 @@ class RunRequest:
 def execute(request: RunRequest, progress: Progress) -> Run:
     """Certify (or predict) the request's images into its run directory and return the run.
 
-    Everything is checked, and the backend opened, before the output directory is touched.
+    Everything is checked, and the backend opened, before the output directory is touched. Where rows have fixed places
+    in a batch, draws are rounded up to whole batches (``procedures/placement.py``), and the record holds those.
 
     Raises:
         InputError: Plan, data, options or output directory do not fit.
         BackendError: The backend is missing or fails.
-        CheckError: The backend's rows depend on each other.
+        CheckError: The backend's rows depend on each other, or too many of the run's rows are not finite.
     """
     _check_labels(request)
     _check_place(request)
@@ -58,11 +63,46 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
     with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
         seed, seed_given = _seed(request, ledger.seed)
-        with closing(open_backend(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices)) as backend:
-            record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
+        backend = open_backend(
+            *(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices),
+            expected_rows=spec.max_rows * len(dataset),
+        )
+        with closing(backend):
+            spec = _placed(spec, backend.info, ledger.stored)
+            check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
+            row_check = backend.row_check if ledger.stored is None else ledger.stored.row_check
+            record = make_record(
+                plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given, row_check=row_check
+            )
             ledger.begin(record, request.invocation | {"noise": active_path()}, request.images)
             _certify_rest(ledger, backend, dataset, progress)
             return ledger.run
+
+
+def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:
+    """Return ``spec`` as it is run where ``info`` places rows, and say on stderr what it changes."""
+    fitted = placed(spec, is_static=info.placement == "static", batch=info.batch)
+    if stored is not None and stored.backend == info and stored.spec.step != fitted.step:
+        return _as_older(spec)
+    if (fitted.n_select, fitted.n_estimate) != (spec.n_select, spec.n_estimate):
+        _log.warning(
+            "a row's result may depend on its place in the batch, so draws come in whole batches of %d: n = %d%s",
+            *(info.batch, fitted.n_estimate, f" and n0 = {fitted.n_select}" if fitted.selects else ""),
+        )
+    return fitted
+
+
+def _as_older(spec: SmoothingSpec) -> SmoothingSpec:
+    """Return ``spec`` for a run that an older version began, whose draws may end inside a batch.
+
+    For the bound of a fixed n that is sound: what it speaks of is the mixture of the places that the n draws meet.
+    """
+    if spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA:
+        return spec
+    raise InputError(
+        "the run was begun by a version that looked at draws inside a batch, which is not sound where a row's result "
+        "may depend on its place (docs/placement.md); start a new run"
+    )
 
 
 def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: Progress) -> None:
@@ -70,14 +110,18 @@ def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: 
     _check_order(ledger.lines, dataset)
     for line in ledger.lines:
         progress.image(line)
+    record, invalid = ledger.run.record, invalid_of(ledger.lines)
+    check_invalid(invalid, record, len(ledger.lines))
     scheduler, began = Scheduler(backend, progress.rows), perf_counter()
     try:
-        for finished in scheduler.run(_jobs(ledger.run.record, dataset, first=len(ledger.lines))):
+        for finished in scheduler.run(_jobs(record, dataset, first=len(ledger.lines))):
             line = _line(finished)
             # Many images share each batch; the time since the last end is what this one added to the run.
             ledger.append(line, perf_counter() - began)
             began = perf_counter()
             progress.image(line)
+            invalid += invalid_of([line])
+            check_invalid(invalid, record, len(ledger.lines))
     finally:
         ledger.append_usage(asdict(scheduler.usage))
 

@@ -50,6 +50,7 @@ RUN = RunRecord(
     data=DATA,
     backend=BACKEND,
     gated=True,
+    row_check="run",
 )
 PLAN = PlanRecord(
     schema=PLAN_SCHEMA,

@@ -13,7 +13,7 @@ from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendCost, Ba
 from purecert.engine.backends.device.kernels import EXTRA_COUNTS
 from purecert.engine.backends.device.row_map import row_map
 from purecert.engine.backends.device.step import DeviceStep
-from purecert.engine.backends.packing import packed_batches, static_batches
+from purecert.engine.backends.packing import filled, packed_batches, static_batches
 from purecert.engine.errors import BackendError, CheckError, PurecertError
 
 # Rows of a submission, in batches. While one submission runs, the host has this long to answer the procedures.
@@ -24,8 +24,11 @@ _log = logging.getLogger("purecert")
 
 
 def max_pieces() -> int:
-    """Return how many pieces a submission can have at most: one a batch, two more where segments begin and end."""
-    return BATCHES_PER_SUBMISSION + 2 * MAX_SEGMENTS
+    """Return how many pieces a submission can have at most.
+
+    One a batch, two more where segments begin and end, and as many again for padding on either side.
+    """
+    return 3 * (BATCHES_PER_SUBMISSION + 2 * MAX_SEGMENTS)
 
 
 @final
@@ -104,7 +107,7 @@ class DeviceBackend(Backend):
         """Enqueue a submission; return how to wait, where the counts will be, and what must live until then."""
         step, queue = self._step, self._step.queue
         batches = packed_batches if self._info.placement == "row_invariant" else static_batches
-        pieces = list(batches(segments, self._info.batch))
+        pieces = [filled(batch, self._info.batch) for batch in batches(segments, self._info.batch)]
         words = row_map(pieces, self._info.batch, self._image_index)
         staged = queue.host_buffer(words.shape, np.int32)
         np.copyto(staged, words.view(np.int32))

@@ -36,7 +36,8 @@ class DeviceStep:
         with queue.entered():
             self.images = queue.zeros((slots, *record.inputs[0].shape), np.uint8)
             self.row_map = queue.zeros((1 + max_pieces, WORDS), np.int32)
-            self.counts = queue.zeros((MAX_SEGMENTS, record.classes + EXTRA_COUNTS), np.int32)
+            # One row more than there are segments: the votes of padding, which nothing reads.
+            self.counts = queue.zeros((MAX_SEGMENTS + 1, record.classes + EXTRA_COUNTS), np.int32)
             self._noises = batch_noises(queue, noise, program.inputs, self.images)
         self.repeat: Callable[[], None] = queue.repeatable(self._enqueue) if program.is_capturable else self._enqueue
 

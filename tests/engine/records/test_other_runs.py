@@ -21,6 +21,7 @@ _OTHER = {
         "alpha": 0.002,
         "stop": StopSpec(rule="radii", radii=(0.5,)),
         "against_label": True,
+        "step": 10,
     },
     "seed": 5,
     "seed_given": True,
@@ -55,6 +56,7 @@ _OTHER = {
         "probe_rows": 1025,
     },
     "gated": False,
+    "row_check": "cached",
 }
 _CHANGES = {
     f"{name}.{inner}" if isinstance(value, dict) else name: (name, inner, inner_value)

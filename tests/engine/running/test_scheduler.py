@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
+from purecert.engine.backends import row_check
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.errors import BackendError, CheckError
@@ -106,9 +107,14 @@ def _placed_plan(directory: Path, batch: int) -> Plan:
     return write_test_plan(directory, nodes, constants, _SHAPE)
 
 
-def test_where_the_place_matters_every_draw_keeps_its_place(tmp_path: Path, images: NDArray[np.uint8]) -> None:
+def test_where_the_place_matters_every_draw_keeps_its_place(
+    tmp_path: Path, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = 16
     plan = _placed_plan(tmp_path / "plan", batch)
+    with pytest.raises(CheckError, match="change at another place; no certificate is possible"):
+        open_backend(plan, 0.5, _SEED, BackendOptions(batch=batch), images, np.arange(len(images)))
+    monkeypatch.setattr(row_check, "MOST_PLACED", 1.0)  # so that a wrong place shows in the votes below
     backend = open_backend(plan, 0.5, _SEED, BackendOptions(batch=batch), images, np.arange(len(images)))
     backend.close()
     assert backend.info.placement == "static"

@@ -1,0 +1,64 @@
+"""The row check's result in a plan's cache, under this machine's tag: found once for one engine on the same images.
+
+Rounding does not look at the images, but a graph made to deceive could: one that minds the place only where a certain
+image is in the batch would be checked on other images and then used on these. So the key holds what was checked (the
+images that the rows are draws of, sigma, how many rows) beside what computes (graph, backend, versions, hardware, batch
+and threads). It leaves out the seed: under any, the rows are as many fresh draws of the same law.
+"""
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purecert.engine.backends.base import BackendInfo, FoundRows
+from purecert.engine.errors import InputError
+from purecert.engine.files.canonical import sha256_hex
+from purecert.engine.files.strict_json import read_dataclass
+from purecert.engine.plans.compiled_files import compiled_file
+from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.trust import is_of_this_machine, read_trusted, write_trusted
+
+_SCHEMA = "purecert.row-check/1"  # of the check itself too: another one finds other things
+_FOUND_BY_CHECK = ("placement", "probed")
+_log = logging.getLogger("purecert")
+
+
+class RowCheckCache:
+    """Where the result of one check is kept."""
+
+    def __init__(self, plan: Plan, sigma: float, info: BackendInfo, images: NDArray[np.uint8]) -> None:
+        """Prepare for the check of ``info``, whose findings are not read, on draws of ``images`` [n, C, H, W]."""
+        computes = {name: value for name, value in asdict(info).items() if name not in _FOUND_BY_CHECK}
+        checked: dict[str, Any] = {"sigma": sigma, "shape": list(images.shape), "pixels": sha256_hex(images.tobytes())}
+        self._path, self._origin = compiled_file(plan, sigma, "rows", ".json", _SCHEMA, computes | checked)
+
+    @property
+    def path(self) -> Path:
+        """Return the file that holds the result, where there is one."""
+        return self._path
+
+    def read(self) -> FoundRows | None:
+        """Return what this machine found before; None where there is nothing, or nothing that it wrote itself."""
+        try:
+            if not self._path.is_file() or not is_of_this_machine(self._path):
+                return None
+            return read_dataclass(FoundRows, json.loads(read_trusted(self._path, self._origin)), str(self._path))
+        except (InputError, OSError, ValueError) as error:
+            _log.warning("the row check is run again: what is cached of it cannot be used (%s)", _line(error))
+            return None
+
+    def write(self, found: FoundRows) -> None:
+        """Keep what was found; a plan that cannot be written to is used as it is, and checked again next time."""
+        try:
+            write_trusted(self._path, (json.dumps(asdict(found)) + "\n").encode(), self._origin)
+        except (InputError, OSError) as error:
+            _log.info("the row check's result is not kept: %s", _line(error))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

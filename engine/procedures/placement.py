@@ -1,0 +1,43 @@
+"""A sampling plan under static placement: whole batches of draws, in which every place occurs equally often.
+
+Where a row's result depends on its place in the batch, draws are of as many laws as there are places. What is certified
+is then the uniform mixture over places, and its bounds hold at whole batches only (docs/placement.md has the proofs).
+"""
+
+from dataclasses import replace
+
+from purecert.engine.procedures.spec import SmoothingSpec
+
+
+def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:
+    """Return ``spec`` as it is run at ``batch``: under static placement with draws rounded up to whole batches.
+
+    Args:
+        spec: As asked for; one that was returned from here before is returned as it is.
+        is_static: Whether a row's result depends on its place in the batch.
+        batch: Rows of a batch.
+
+    Raises:
+        InputError: The rounded draws are more than can be addressed, or alpha is more than static placement allows.
+    """
+    if not is_static:
+        return replace(spec, step=1)
+    n_select = _whole(spec.n_select, batch) if spec.selects else spec.n_select
+    return replace(spec, step=batch, n_select=n_select, n_estimate=_whole(spec.n_estimate, batch))
+
+
+def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
+    """Return what of ``spec`` does not fit the placement that a run recorded; None where it fits.
+
+    A spec itself says that its draws are whole multiples of its step; here is whether the step is the right one. Runs
+    of schema purecert.run/4 and older have step 1 under static placement too: their draws may end inside a batch.
+    """
+    step = batch if is_static else 1
+    if spec.step == step:
+        return None
+    placement = f"static placement in batches of {batch}" if is_static else "row-invariant placement"
+    return f"expected draws and looks at multiples of {step} under {placement}, found multiples of {spec.step}"
+
+
+def _whole(draws: int, batch: int) -> int:
+    return -(-draws // batch) * batch

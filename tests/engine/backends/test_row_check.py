@@ -1,0 +1,178 @@
+"""A graph that minds its neighbours, its place or the number of the batch is refused, before a draw is counted."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from purecert.engine.backends import row_progress
+from purecert.engine.backends.base import Backend, BackendOptions
+from purecert.engine.backends.graph import Opened
+from purecert.engine.backends.host import HostBackend
+from purecert.engine.backends.opening import checked_backend
+from purecert.engine.backends.row_check import check_rows, permutations_for
+from purecert.engine.backends.row_layouts import other_neighbours, other_places, probe_addresses, row_count
+from purecert.engine.errors import CheckError
+from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.trust import tag_path
+from support.odd_graphs import RULES, SHAPE, OddGraph, minds_its_row, rounds_by_place
+from support.plans import linear_plan
+
+_IMAGES = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), dtype=np.uint8)
+_BATCHES = (16, 256)
+
+
+def _rows(batch: int) -> list[NDArray[np.generic]]:
+    noise = noise_of_inputs(1, 0.25, 5, 1)[0]
+    addresses = probe_addresses(row_count(1000, batch), batch, np.arange(len(_IMAGES)))
+    rows = np.zeros((len(addresses), *SHAPE), np.float32)
+    noise.fill(rows, addresses, _IMAGES)
+    return [rows]
+
+
+@pytest.fixture(scope="module", params=_BATCHES)
+def rows(request: pytest.FixtureRequest) -> tuple[int, list[NDArray[np.generic]]]:
+    return request.param, _rows(request.param)
+
+
+@pytest.mark.parametrize("labels_only", [False, True])
+@pytest.mark.parametrize("name", RULES)
+def test_a_graph_that_minds_more_than_its_own_row_is_refused(
+    rows: tuple[int, list[NDArray[np.generic]]], name: str, labels_only: bool
+) -> None:
+    batch, probed = rows
+    with pytest.raises(CheckError, match="no certificate is possible"):
+        check_rows(OddGraph(RULES[name], batch, labels_only=labels_only), probed, 2)
+
+
+def test_rounding_that_depends_on_the_place_gives_static_placement(
+    rows: tuple[int, list[NDArray[np.generic]]],
+) -> None:
+    batch, probed = rows
+    for rule, labels_only, placement in (
+        (minds_its_row, False, "row_invariant"),
+        (minds_its_row, True, "static"),
+        (rounds_by_place, False, "static"),
+    ):
+        found = check_rows(OddGraph(rule, batch, labels_only=labels_only), probed, 2, permutations=5)
+        assert found.placement == placement
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 16, 1000, 2048])
+def test_every_kind_of_pass_compares_a_thousand_distinct_rows(batch: int) -> None:
+    count = row_count(1000, batch)
+    addresses = probe_addresses(count, batch, np.arange(40))
+    assert len(np.unique(addresses, axis=0)) == count >= 1000
+    first, second = addresses[:batch, 0], addresses[batch : 2 * batch, 0]
+    assert len(set(first)) == 1
+    assert len(set(second)) == min(batch, 40)
+    assert (np.diff(addresses[:batch, 3]) == 1).all()  # as a request for many draws lies
+    neighbours = other_neighbours(count, batch)
+    for strangers in ({"elsewhere"}, {-1}, {-2}):
+        kept = [layout for layout in neighbours if strangers == {_strangers(layout.order[~layout.compared])}]
+        assert batch == 1 or sum(layout.compared.sum() for layout in kept) == count
+    for layout in neighbours:
+        assert np.array_equal(layout.order[layout.compared], np.arange(count)[layout.compared])
+    places = list(other_places(count, batch, 3))
+    assert len(places) == 3 + (batch > 1)
+    assert all(np.array_equal(np.sort(layout.order), np.arange(count)) for layout in places)
+    assert batch == 1 or (places[0].order % batch != np.arange(count) % batch).all()
+
+
+def _strangers(order: NDArray[np.int64]) -> object:
+    return "elsewhere" if not len(order) or order.min() >= 0 else int(order[0])
+
+
+def test_permutations_stay_within_a_twentieth_of_the_run_but_for_the_least() -> None:
+    assert permutations_for(0, 1024, has_logits=True) == 3
+    assert permutations_for(2_000_000, 1024, has_logits=True) == 20
+    assert permutations_for(200_000, 1024, has_logits=True) == 4
+    assert permutations_for(200_000, 1024, has_logits=False) == 9
+
+
+def test_a_check_that_takes_long_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter(range(1000))
+    monkeypatch.setattr(row_progress, "monotonic", lambda: float(next(moments)))
+    check_rows(OddGraph(minds_its_row, 256), _rows(256), 2)
+    (said,) = caplog.messages
+    assert said.startswith("checking that each row is classified by its own pixels alone: 44 batches of 256 rows, at")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return linear_plan(tmp_path / "plan", np.arange(6, dtype=np.float32), 0.5, SHAPE)
+
+
+def _open(plan: Plan, graph: OddGraph, images: NDArray[np.uint8] = _IMAGES, **options: bool) -> Backend:
+    def backend(info: object) -> HostBackend:
+        return HostBackend(graph, noise_of_inputs(1, 0.5, 1, 1), info, 2, 4)  # type: ignore[arg-type]  # BackendInfo
+
+    opened = Opened(graph=graph, hardware="a processor", backend=backend)
+    chosen = BackendOptions(batch=16, probe_rows=64, **options)
+    return checked_backend(opened, plan, 0.5, 1, chosen, images, np.arange(len(images)))
+
+
+def test_a_result_is_cached_for_the_same_engine_and_images_only(plan: Plan) -> None:
+    assert _open(plan, OddGraph(minds_its_row, 16)).row_check == "run"
+    graph = OddGraph(minds_its_row, 16)
+    again = _open(plan, graph)
+    assert (again.row_check, again.info.placement, again.info.probed) == ("cached", "row_invariant", "logits")
+    assert graph.runs == 0
+    assert _open(plan, OddGraph(minds_its_row, 16), _IMAGES[::-1].copy()).row_check == "run"
+    assert _open(plan, OddGraph(minds_its_row, 16), repeat_check=True).row_check == "run"
+    with pytest.raises(CheckError):  # asked again, the graph is looked at again
+        _open(plan, OddGraph(RULES["first row"], 16), repeat_check=True)
+
+
+@pytest.mark.parametrize("forgery", ["content", "tag", "other file", "another machine"])
+def test_a_forged_result_is_not_believed(plan: Plan, forgery: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here: that a graph which looks at the place is row-invariant."""
+    assert _open(plan, OddGraph(minds_its_row, 16)).row_check == "run"
+    (path,) = (plan.directory / "cache").glob("sigma-0.5-rows-*.json")
+    if forgery == "content":
+        path.write_text(path.read_text().replace("logits", "labels"))
+    elif forgery == "tag":
+        tag_path(path).unlink()
+    elif forgery == "another machine":
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(plan.directory.parent / "elsewhere"))
+    else:  # this machine's true result of other images under the name of these
+        kept = (path.read_bytes(), tag_path(path).read_bytes())
+        other = path.with_name("other.json")
+        other.write_bytes(kept[0])
+        tag_path(other).write_bytes(kept[1])
+        path.unlink()
+        tag_path(path).unlink()
+        other.rename(path)
+        tag_path(other).rename(tag_path(path))
+        tag_path(path).write_bytes(kept[1][:-66] + b" " + b"f" * 64 + b"\n")
+    with pytest.raises(CheckError):
+        _open(plan, OddGraph(RULES["first row"], 16))
+
+
+def test_a_plan_that_cannot_be_written_to_is_checked_each_time(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plan.directory / "cache").write_text("a file where the folder would be")
+    assert [_open(plan, OddGraph(minds_its_row, 16)).row_check for _ in range(2)] == ["run", "run"]
+
+
+def test_an_interrupted_check_ends_at_the_next_batch_and_keeps_nothing(plan: Plan) -> None:
+    runs = []
+
+    def interrupting(rows: NDArray[np.float32], logits: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+        runs.append(number)
+        if number == 5:
+            signal.raise_signal(signal.SIGINT)
+        return logits
+
+    graph = OddGraph(interrupting, 16)
+    with pytest.raises(KeyboardInterrupt):
+        _open(plan, graph)
+    assert graph.is_closed
+    assert max(runs) == 5
+    assert not (plan.directory / "cache").exists()
+    assert replace(_open(plan, OddGraph(minds_its_row, 16)).info).placement == "row_invariant"
