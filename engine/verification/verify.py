@@ -18,6 +18,7 @@ from purecert.engine.procedures.conclusions import conclude
 from purecert.engine.procedures.drawing import Draw, Procedure
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.records.line_checks import line_problems
 from purecert.engine.records.lines import Line, dense_counts, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
@@ -64,6 +65,7 @@ def verify_run(
     if not 0 <= share <= 1:
         raise InputError(f"expected a share in [0, 1], got {share}")
     problems = _record_problems(run, plan, dataset) or list(_row_problems(run, dataset))
+    problems = problems or list(line_problems(run.record, run.lines))
     if problems or share == 0:
         return _result(run, (), None, 0, problems)
     chosen = _choose(run.lines, share)
