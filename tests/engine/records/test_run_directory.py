@@ -96,6 +96,20 @@ def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["lock"]
 
 
+@pytest.mark.parametrize("name", ["cohen.tsv", "timings.jsonl", "images.npz.partial"])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_deleted(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, proven_rows(2))
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    before = _snapshot(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(InputError, match=f"{name}: expected a file of a run, found something else; move it away"):
+            check_output(tmp_path, resume=resume, force=not resume)
+    with pytest.raises(InputError, match=name):  # also where it came after the directory was looked at
+        clear_run(tmp_path)
+    assert _snapshot(tmp_path) == before
+
+
 @pytest.mark.parametrize("left", ["lock", "invocation.json", "invocation.json.partial", "run.json.partial"])
 def test_a_run_cut_before_its_run_json_can_be_begun_again(tmp_path: Path, left: str) -> None:
     (tmp_path / left).write_text("")
