@@ -48,6 +48,8 @@ def read_form(directory: Path) -> Run:
     """
     record, digest = _read_record(directory)
     path = directory / LEDGER_FILE
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file of certificates, found none; it was changed")
     *whole, tail = (path.read_bytes() if path.exists() else b"").split(b"\n")
     lines = []
     for number, line in enumerate(whole, 1):

@@ -62,7 +62,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
             ledger.begin(record, request.invocation | {"noise": active_path()}, request.images)
             _certify_rest(ledger, backend, dataset, progress)
-            return ledger.run
+            return ledger.finished()
 
 
 def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: Progress) -> None:

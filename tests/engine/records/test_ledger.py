@@ -5,12 +5,14 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from purecert.engine.errors import InputError
+from purecert.engine.records.ledger import read_usage
 from purecert.engine.records.run import read_run
 from support.records import RUN, begun, proven, proven_rows, replace_run, with_spec, write_run
 
@@ -126,6 +128,48 @@ def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
         write_run(tmp_path, proven_rows(1))
     assert path.read_bytes() == before
     assert not (tmp_path / "run.json").exists()
+
+
+def _replace_record(run: Path) -> None:
+    (run / "run.json").write_text(json.dumps(asdict(RUN) | {"seed": 6}))
+
+
+def _replace_lines(run: Path) -> None:
+    (run / "certificates.jsonl").rename(run / "old")
+    (run / "certificates.jsonl").write_bytes((run / "old").read_bytes().splitlines(keepends=True)[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _replace_record,
+        _replace_lines,
+        lambda run: (run / "run.json").unlink(),
+        lambda run: (run / "certificates.jsonl").unlink(),
+        lambda run: write_run(run / "other", proven_rows(1)) and (run / "other" / "run.json").rename(run / "run.json"),
+    ],
+    ids=["record", "lines", "no record", "no lines", "same record, once more"],
+)
+def test_files_that_were_replaced_during_a_run_are_an_error_at_its_end(
+    tmp_path: Path, change: Callable[[Path], object], request: pytest.FixtureRequest
+) -> None:
+    with begun(tmp_path, RUN) as ledger:
+        for row in proven_rows(2):
+            ledger.append(row, 1.0)
+        assert ledger.finished().lines == tuple(proven_rows(2))
+        change(tmp_path)
+        if "once more" in request.node.name:  # byte for byte what was there
+            assert ledger.finished().lines == tuple(proven_rows(2))
+            return
+        with pytest.raises(InputError, match=r"replaced while it went on|found none|it was changed"):
+            ledger.finished()
+
+
+@pytest.mark.parametrize("line", ["{}", '{"rows":1,"rows":2,"padding":0,"in_vain":0}', "[]", "1", "[" * 100_000])
+def test_a_line_of_usage_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "usage.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match=r"usage.jsonl: expected a line of counts a session"):
+        read_usage(tmp_path)
 
 
 # --- one writer at a time
