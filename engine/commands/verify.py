@@ -52,11 +52,11 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     from purecert.engine.commands.verify_log_of_run import cohen_problems
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
-    from purecert.engine.records.run import read_run
+    from purecert.engine.records.run import read_form
     from purecert.engine.verification.printing import print_verification
     from purecert.engine.verification.verify import verify_run
 
-    run = read_run(run_directory)
+    run = read_form(run_directory)  # every problem is named, not the first alone
     sources = _sources(run_directory, options)
     verification = verify_run(
         run,

@@ -36,7 +36,7 @@ def read_document(
         InputError: It is not JSON, of another schema, or not exactly the fields of ``kind``.
     """
     try:
-        value = json.loads(content)
+        value = parse_json(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, found {error}; {damaged}") from error
     found = value.get("schema") if isinstance(value, dict) else None
@@ -45,6 +45,25 @@ def read_document(
     if found != schema:
         raise InputError(f"{path}: expected schema {schema}, found {reprlib.repr(found)}; {other_version}")
     return read_dataclass(kind, value, str(path))
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value of ``content``, which readers of JSON all understand alike.
+
+    Raises:
+        ValueError: It is not JSON, not UTF-8, begins with a byte order mark, or holds a key twice in one object.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(content.decode(), object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, entry in pairs:
+        if key in value:  # some readers would take the first, others the last
+            raise ValueError(f"the key {_shown(key)} twice in one object")
+        value[key] = entry
+    return value
 
 
 def _converted(
@@ -106,6 +125,8 @@ def _read(kind: Any, value: Any, where: str, has_defaults: bool) -> Any:
         return tuple(_read(inner, entry, f"{where}[{i}]", has_defaults) for i, (inner, entry) in enumerate(pairs))
     if origin is dict:
         entries = _expect(isinstance(value, dict), value, where, "an object")
+        for key in entries:
+            _expect(key.isprintable(), key, where, "printable keys on one line")
         return {key: _read(arguments[1], entry, f"{where}.{key}", has_defaults) for key, entry in entries.items()}
     return _read_scalar(kind, value, where)
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import MIN_SPEC_ALPHA, SmoothingSpec
 from purecert.engine.statistics.anytime import Thresholds
+from purecert.engine.statistics.bounds import Floats
 
 _HALF = 0.5
+_MOST_SHORT = 700.0  # of which the exponential is a double, and above 1 / MIN_SPEC_ALPHA
 
 
 @final
@@ -40,20 +42,33 @@ class AnswerRule:
         self._ahead = Thresholds(_HALF, self._alpha)
         self._behind = Thresholds(_HALF, spec.stop.alpha_refute)
 
-    def remaining(self, counts: NDArray[np.int64]) -> int:
-        """Return how many draws it takes at the least until the rule can stop: 0 where it stops."""
+    def all_remaining(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many draws it takes at the least until the rule can stop: 0 where it stops.
+
+        Args:
+            counts: Of one image [classes + 1], or of many along the first axes.
+        """
         own, rivals = self._duels(counts)
         ahead = self._ahead.least_draws(own, own + rivals)
         behind = self._behind.least_draws(rivals, own + rivals)
-        return min(int(ahead.max()), int(behind.min()))
+        return np.asarray(np.minimum(ahead.max(axis=-1), behind.min(axis=-1)))
 
-    def p_value(self, counts: NDArray[np.int64]) -> float:
+    def all_p_values(self, counts: NDArray[np.int64]) -> Floats:
         """Return the probability, at most, of rejecting every rival so clearly were one of them the answer."""
         own, rivals = self._duels(counts)
-        weakest = float(self._ahead.shortfall(own, own + rivals).max())
-        return min(1.0, self._alpha * float(np.exp(weakest)) + self._chance)
+        weakest = self._ahead.shortfall(own, own + rivals).max(axis=-1)
+        factor = np.exp(np.minimum(weakest, _MOST_SHORT))
+        return np.asarray(np.minimum(1.0, self._alpha * factor + self._chance))
+
+    def remaining(self, counts: NDArray[np.int64]) -> int:
+        """Return ``all_remaining`` of one image."""
+        return int(self.all_remaining(counts))
+
+    def p_value(self, counts: NDArray[np.int64]) -> float:
+        """Return ``all_p_values`` of one image."""
+        return float(self.all_p_values(counts))
 
     def _duels(self, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the candidate's draws, repeated, and each rival's."""
-        rivals = np.delete(counts[:-1], self._candidate)
-        return np.full_like(rivals, counts[self._candidate]), rivals
+        """Return the candidate's draws, on an axis of length 1, and each rival's."""
+        own = counts[..., self._candidate : self._candidate + 1]
+        return own, np.delete(counts[..., :-1], self._candidate, axis=-1)

@@ -1,5 +1,10 @@
 """CERTIFY (Cohen, Rosenfeld and Kolter 2019, section 3.2.2): a class, and a radius inside which it is the answer."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from purecert.engine.noise.contract import SELECT
 from purecert.engine.procedures.drawing import Counts, Draw, Procedure, top_class, until_settled
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
@@ -34,14 +39,21 @@ def certify(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedu
 
 def certificate(spec: SmoothingSpec, tv: float, top: int | None, estimated: Counts) -> Outcome:
     """Return what the counts of the second phase prove of class ``top``: a radius above 0, or an abstention."""
-    if top is None:
-        return Abstention()
-    rule, k, n = stop_rule(spec, tv), _successes(estimated, top), int(estimated.sum())
-    if not n:
+    k, n = _successes(estimated, top), int(estimated.sum())
+    if top is None or not n:
         return Abstention()  # no draw, no claim
-    p_lower = float(subtract_budget(rule.p_lower(k, n), tv))
-    radius = max(float(certified_radius(spec.sigma, p_lower)), rule.listed_radius(k, n))
-    return Certificate(predicted=top, p_lower=p_lower, radius=radius) if radius > 0 else Abstention()
+    return certificates(spec, tv, [top], np.array([k]), np.array([n]))[0]
+
+
+def certificates(
+    spec: SmoothingSpec, tv: float, tops: Sequence[int], k: NDArray[np.int64], n: NDArray[np.int64]
+) -> list[Outcome]:
+    """Return ``certificate`` of many images: of class ``tops[i]``, shown by ``k[i]`` of ``n[i]`` draws, at least 1."""
+    rule = stop_rule(spec, tv)
+    p_lower = subtract_budget(rule.all_p_lower(k, n), tv)
+    radius = np.maximum(certified_radius(spec.sigma, p_lower), rule.listed_radius(k, n))
+    proven = zip(tops, p_lower.tolist(), radius.tolist(), strict=True)
+    return [Certificate(predicted=top, p_lower=p, radius=r) if r > 0 else Abstention() for top, p, r in proven]
 
 
 def _successes(counts: Counts, top: int | None) -> int:

@@ -1,15 +1,55 @@
-"""What counts amount to, without the draws: the outcome of a finished image, recomputed from its line."""
+"""What counts amount to, without the draws: the outcomes of finished images, recomputed from their lines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.answering import AnswerRule
-from purecert.engine.procedures.certify import certificate
-from purecert.engine.procedures.drawing import Counts, top_class
+from purecert.engine.procedures.certify import certificates
+from purecert.engine.procedures.drawing import Counts
+from purecert.engine.procedures.looks import Tally, draws_left, looks_problem
 from purecert.engine.procedures.outcomes import Abstention, Outcome
-from purecert.engine.procedures.predict import early_prediction, prediction
+from purecert.engine.procedures.predict import answered, prediction
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import stop_rule
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """The counts of one phase: class -> draws (none of 0), and the draws that were invalid."""
+
+    classes: Mapping[int, int]
+    invalid: int = 0
+
+    @property
+    def draws(self) -> int:
+        """Return how many draws there are, invalid ones included."""
+        return sum(self.classes.values()) + self.invalid
+
+    @property
+    def top(self) -> int | None:
+        """Return the class that leads, the first of several; None where no draw was valid."""
+        return min(self.classes, key=lambda label: (-self.classes[label], label), default=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """An image whose draws have ended."""
+
+    phases: Sequence[Votes]  # of each phase that was drawn, in order
+    classes: int
+    label: int | None  # the data's
+    looks: int | None = None  # how often the draws of the second phase were looked at; None: not asked about
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimated:
+    """An image whose draws of the second phase speak of class ``top``."""
+
+    top: int
+    votes: Votes
+    looks: int | None
 
 
 def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: int | None) -> Outcome:
@@ -18,44 +58,106 @@ def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: in
     Args:
         spec: Sampling plan.
         tv: Total variation of one draw's noise from the ideal Gaussian.
-        phases: Counts of each phase that was drawn, in order.
+        phases: Counts of each phase that was drawn, in order; an entry a class, the last of invalid draws.
         label: The data's, where the spec takes the class from there.
 
     Raises:
         InputError: No procedure of ``spec`` ends with these counts.
     """
-    if spec.mode == "predict" and spec.stop is None:
-        _check_draws(phases, [spec.n_estimate])
-        return prediction(spec, tv, phases[0])
     if label is not None and spec.against_label and phases and not 0 <= label < len(phases[0]) - 1:
         raise InputError(f"expected a label below {len(phases[0]) - 1}, the number of classes, found {label}")
-    top = top_class(phases[0]) if spec.selects and phases else label
-    if top is None and spec.stop is not None:
-        _check_draws(phases, [spec.n_select])
-        return Abstention()
-    selection = [spec.n_select] if spec.selects else []
-    estimation = spec.n_estimate if spec.stop is None else _draws_at_stop(spec, tv, phases, top)
-    _check_draws(phases, [*selection, estimation])
-    if spec.mode == "predict":
-        return early_prediction(spec, tv, top, phases[-1])
-    return certificate(spec, tv, top, phases[-1])
+    votes = [Votes({int(i): int(counts[i]) for i in np.flatnonzero(counts[:-1])}, int(counts[-1])) for counts in phases]
+    (found,) = conclude_all(spec, tv, [Ended(phases=votes, classes=len(phases[0]) - 1 if phases else 0, label=label)])
+    if isinstance(found, str):
+        raise InputError(found)
+    return found
 
 
-def _draws_at_stop(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], top: int | None) -> int:
-    """Return how many draws the last phase has, if its rule stops there, else how many it should have."""
-    counts = phases[-1] if len(phases) == 1 + spec.selects else None
-    if counts is None or top is None:
-        return spec.n_estimate
-    n = int(counts.sum())
-    if spec.mode == "predict":
-        remaining = AnswerRule(spec, tv, top).remaining(counts)
+def conclude_all(spec: SmoothingSpec, tv: float, ended: Sequence[Ended]) -> list[Outcome | str]:
+    """Return the outcome of each image as ``conclude`` does, or in words why no procedure of ``spec`` ends so.
+
+    Where an image's looks are given, these are checked too, and that draws which all agree ended when their rule ends.
+
+    Raises:
+        InputError: No procedure of ``spec`` can settle anything.
+    """
+    if spec.mode == "predict" and spec.stop is None:
+        return [_voted(spec, tv, one) for one in ended]
+    begun = [_begun(spec, one) for one in ended]
+    estimated = {place: one for place, one in enumerate(begun) if isinstance(one, _Estimated)}
+    concluded = dict(zip(estimated, _estimated(spec, tv, list(estimated.values())), strict=True))
+    return [concluded[place] if isinstance(one, _Estimated) else one for place, one in enumerate(begun)]
+
+
+def _voted(spec: SmoothingSpec, tv: float, one: Ended) -> Outcome | str:
+    """Return what a prediction concludes whose draws all vote at once."""
+    if problem := _draws_problem(one, [spec.n_estimate]) or _fixed_looks_problem(one, 0):
+        return problem
+    (votes,) = one.phases
+    counts = np.zeros(one.classes + 1, np.int64)
+    counts[list(votes.classes)] = list(votes.classes.values())
+    counts[-1] = votes.invalid
+    return prediction(spec, tv, counts)
+
+
+def _begun(spec: SmoothingSpec, one: Ended) -> _Estimated | Outcome | str:
+    """Return the image with the class that its second phase speaks of, or its end where there is no such class."""
+    if spec.against_label:
+        top, selection = one.label, []
     else:
-        remaining = stop_rule(spec, tv).remaining(int(counts[top]), n)
-    is_look = 1 <= n <= spec.n_estimate and n % spec.step == 0
-    return n if is_look and remaining == 0 else spec.n_estimate
+        top, selection = (one.phases[0].top if one.phases else None), [spec.n_select]
+    if top is None and spec.stop is not None:
+        # No draw was valid, so no second phase was begun.
+        return _draws_problem(one, [spec.n_select]) or _fixed_looks_problem(one, 0) or Abstention()
+    found = one.phases[-1].draws if one.phases else 0
+    may_end = spec.stop is not None and 1 <= found <= spec.n_estimate and found % spec.step == 0
+    estimation = found if may_end else spec.n_estimate
+    if problem := _draws_problem(one, [*selection, estimation]):
+        return problem
+    if spec.stop is None and (problem := _fixed_looks_problem(one, 1)):
+        return problem
+    return Abstention() if top is None else _Estimated(top, one.phases[-1], one.looks)
 
 
-def _check_draws(phases: Sequence[Counts], wanted: Sequence[int]) -> None:
-    found = [int(counts.sum()) for counts in phases]
-    if found != list(wanted):
-        raise InputError(f"expected {tuple(wanted)} draws per phase, found {tuple(found)}")
+def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> list[Outcome | str]:
+    """Return what the draws of the second phase prove, or why they did not end where their rule ends."""
+    if not images:
+        draws_left(spec, tv, np.zeros(3, np.int64))  # refuses a rule that can settle nothing
+        return []
+    tallies = np.array([_tally(spec, one) for one in images], np.int64)
+    n = tallies.sum(axis=-1)
+    ends = (n == spec.n_estimate) | (draws_left(spec, tv, tallies) == 0)
+    outcomes = _outcomes(spec, tv, [one.top for one in images], tallies)
+    judged = zip(images, tallies, ends.tolist(), outcomes, strict=True)
+    return [_end_problem(spec, tv, one, tally, has_ended) or outcome for one, tally, has_ended, outcome in judged]
+
+
+def _tally(spec: SmoothingSpec, one: _Estimated) -> tuple[int, int, int]:
+    own, draws = one.votes.classes.get(one.top, 0), one.votes.draws
+    if spec.mode == "certify":
+        return own, draws - own, 0
+    # Of the rivals the strongest decides: each draw more of a rival's makes it harder to refute, and easier to show.
+    rival = max((count for label, count in one.votes.classes.items() if label != one.top), default=0)
+    return own, rival, draws - own - rival
+
+
+def _outcomes(spec: SmoothingSpec, tv: float, tops: Sequence[int], tallies: Tally) -> list[Outcome]:
+    if spec.mode == "certify":
+        return certificates(spec, tv, tops, tallies[:, 0], tallies.sum(axis=-1))
+    p_values = AnswerRule(spec, tv, 0).all_p_values(tallies).tolist()
+    return [answered(spec, top, p_value) for top, p_value in zip(tops, p_values, strict=True)]
+
+
+def _end_problem(spec: SmoothingSpec, tv: float, one: _Estimated, tally: Tally, has_ended: bool) -> str | None:
+    if not has_ended:
+        return f"expected {spec.n_estimate} draws per phase, or as many as the rule stops at, found {tally.sum()}"
+    return None if one.looks is None or spec.stop is None else looks_problem(spec, tv, tally, one.looks)
+
+
+def _draws_problem(one: Ended, wanted: Sequence[int]) -> str | None:
+    found = [votes.draws for votes in one.phases]
+    return None if found == list(wanted) else f"expected {tuple(wanted)} draws per phase, found {tuple(found)}"
+
+
+def _fixed_looks_problem(one: Ended, looks: int) -> str | None:
+    return None if one.looks in (None, looks) else f"expected {looks} looks, found {one.looks}"

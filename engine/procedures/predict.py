@@ -70,5 +70,9 @@ def early_prediction(spec: SmoothingSpec, tv: float, candidate: int | None, coun
     """Return what the draws of the second phase prove of the candidate of the first."""
     if candidate is None:
         return Abstention()
-    p_value = AnswerRule(spec, tv, candidate).p_value(counts)
+    return answered(spec, candidate, AnswerRule(spec, tv, candidate).p_value(counts))
+
+
+def answered(spec: SmoothingSpec, candidate: int, p_value: float) -> Outcome:
+    """Return the candidate as the answer where ``p_value`` admits it."""
     return Prediction(predicted=candidate, p_value=p_value) if p_value <= spec.alpha else Abstention()

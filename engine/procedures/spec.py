@@ -54,6 +54,11 @@ class StopSpec:
         if self.rule == "tolerance":
             eta = self.tolerance
             _require(eta is not None and 0 < eta < 1, "a tolerance in (0, 1)", eta)
+        _require(self.rule == "radii" or not self.radii, f"no radii to stop at, of the rule {self.rule}", self.radii)
+        has_tolerance = self.tolerance is not None
+        _require(self.rule == "tolerance" or not has_tolerance, f"no tolerance of the rule {self.rule}", self.tolerance)
+        is_whole = self.rule != "answer" or self.alpha_final == 0
+        _require(is_whole, "no part of alpha for the last look of a prediction", self.alpha_final)
         _require(0 < self.alpha_refute < MAX_ALPHA, f"alpha of refutation in (0, {MAX_ALPHA})", self.alpha_refute)
 
 

@@ -10,12 +10,13 @@ from functools import lru_cache
 from typing import final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.statistics.anytime import Thresholds, anytime_lower, anytime_upper
-from purecert.engine.statistics.bounds import clopper_pearson_lower
+from purecert.engine.statistics.bounds import Floats, clopper_pearson_lower
 
 # SciPy's normal distribution function is within 1e-14 relative: more is asked for.
 _SLACK = 1e-12
@@ -24,19 +25,30 @@ _ABOVE_HALF = 1e-9
 
 
 class StopRule(ABC):
-    """Says of k successes in n draws whether more are needed, and what they prove where the draws end."""
+    """Says of k successes in n draws whether more are needed, and what they prove where the draws end.
+
+    The counts of many images may come as arrays of one shape; each entry is answered for as if it came alone.
+    """
 
     @abstractmethod
-    def remaining(self, k: int, n: int) -> int:
+    def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
         """Return how many draws it takes at the least until the rule can stop, whatever they show: 0 where it stops."""
 
     @abstractmethod
-    def p_lower(self, k: int, n: int) -> float:
+    def all_p_lower(self, k: ArrayLike, n: ArrayLike) -> Floats:
         """Return the lower bound on the class's probability, under noise as drawn, that counts at the end prove."""
 
-    def listed_radius(self, k: int, n: int) -> float:
+    def listed_radius(self, k: ArrayLike, n: ArrayLike) -> Floats:
         """Return the largest radius, of those listed, that the counts certify; 0 where there is none."""
-        return 0.0
+        return np.zeros(np.shape(k))
+
+    def remaining(self, k: int, n: int) -> int:
+        """Return ``all_remaining`` of one image."""
+        return int(self.all_remaining(k, n))
+
+    def p_lower(self, k: int, n: int) -> float:
+        """Return ``all_p_lower`` of one image."""
+        return float(self.all_p_lower(k, n))
 
 
 @lru_cache(maxsize=8)
@@ -70,11 +82,11 @@ class FixedRule(StopRule):
     def __init__(self, spec: SmoothingSpec) -> None:
         self._n, self._alpha = spec.n_estimate, spec.alpha
 
-    def remaining(self, k: int, n: int) -> int:
-        return self._n - n
+    def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
+        return np.asarray(self._n - np.asarray(n, np.int64))
 
-    def p_lower(self, k: int, n: int) -> float:
-        return float(clopper_pearson_lower(k, n, self._alpha))
+    def all_p_lower(self, k: ArrayLike, n: ArrayLike) -> Floats:
+        return clopper_pearson_lower(k, n, self._alpha)
 
 
 @final
@@ -101,22 +113,25 @@ class RadiiRule(StopRule):
         """Return the listed radii that the draws can certify, if all agree."""
         return tuple(float(radius) for radius in self._radii)
 
-    def remaining(self, k: int, n: int) -> int:
+    def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
         """The radii up to some one must be certified and the others refuted; the least is over where to part them."""
-        certify, refute = self._certify.least_draws(k, n), self._refute.least_draws(n - k, n)
+        successes, trials = _columns(k, n)
+        certify = self._certify.least_draws(successes, trials)
+        refute = self._refute.least_draws(trials - successes, trials)
+        nothing = np.zeros((*certify.shape[:-1], 1), np.int64)
         # To certify the first j radii takes what the hardest of them takes, to refute the rest likewise.
-        certify_first = np.concatenate([[0], np.maximum.accumulate(certify)])
-        refute_rest = np.concatenate([np.maximum.accumulate(refute[::-1])[::-1], [0]])
-        return int(np.min(np.maximum(certify_first, refute_rest)))
+        certify_first = np.concatenate([nothing, np.maximum.accumulate(certify, axis=-1)], axis=-1)
+        refute_rest = np.concatenate([np.maximum.accumulate(refute[..., ::-1], axis=-1)[..., ::-1], nothing], axis=-1)
+        return np.asarray(np.min(np.maximum(certify_first, refute_rest), axis=-1))
 
-    def p_lower(self, k: int, n: int) -> float:
+    def all_p_lower(self, k: ArrayLike, n: ArrayLike) -> Floats:
         return _early_p_lower(self._spec, k, n)
 
-    def listed_radius(self, k: int, n: int) -> float:
+    def listed_radius(self, k: ArrayLike, n: ArrayLike) -> Floats:
         # What is asked for and reached is certified to the last digit; the way back from a bound would round it down.
-        certified = self._radii[self._certify.shortfall(k, n) <= 0]
-        largest = float(certified.max(initial=0.0))
-        return math.nextafter(largest, math.inf) if largest else 0.0
+        is_certified = self._certify.shortfall(*_columns(k, n)) <= 0
+        largest = np.where(is_certified, self._radii, 0.0).max(axis=-1)
+        return np.asarray(np.where(largest > 0, np.nextafter(largest, np.inf), 0.0))
 
     def not_given_up(self, k: int, n: int) -> list[float]:
         """Return the listed radii within reach that the counts do not refute."""
@@ -137,33 +152,41 @@ class ToleranceRule(StopRule):
         self._tv, self._spec = tv, spec
         self._exceeds, self._falls_short = Thresholds(0.5, self._alpha), Thresholds(0.5, self._alpha_upper)
 
-    def remaining(self, k: int, n: int) -> int:
+    def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
         """Before one half is exceeded, or undercut, nothing is settled; then the next draw may settle it."""
-        either = min(int(self._exceeds.least_draws(k, n)), int(self._falls_short.least_draws(n - k, n)))
-        return either or int(not self._is_settled(k, n))
+        successes, trials = np.broadcast_arrays(np.asarray(k, np.int64), np.asarray(n, np.int64))
+        behind = self._falls_short.least_draws(trials - successes, trials)
+        either = np.array(np.minimum(self._exceeds.least_draws(successes, trials), behind))
+        may_settle = either == 0
+        either[may_settle] = ~self._is_settled(successes[may_settle], trials[may_settle])
+        return either
 
-    def p_lower(self, k: int, n: int) -> float:
+    def all_p_lower(self, k: ArrayLike, n: ArrayLike) -> Floats:
         return _early_p_lower(self._spec, k, n)
 
-    def _is_settled(self, k: int, n: int) -> bool:
-        upper = float(anytime_upper(k, n, self._alpha_upper))
-        if upper <= 0.5:
-            return True
-        lower = float(anytime_lower(k, n, self._alpha)) - self._tv
+    def _is_settled(self, k: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.bool_]:
+        upper, lower = anytime_upper(k, n, self._alpha_upper), anytime_lower(k, n, self._alpha) - self._tv
         # In units of sigma. While every draw agrees the upper bound is 1, whose radius is endless.
-        return lower > 0.5 and bool(special.ndtri(lower) >= self._share * special.ndtri(min(upper, 1.0)))
+        is_close = special.ndtri(np.maximum(lower, 0.0)) >= self._share * special.ndtri(np.minimum(upper, 1.0))
+        return np.asarray((upper <= 0.5) | ((lower > 0.5) & is_close))
 
 
-def _early_p_lower(spec: SmoothingSpec, k: int, n: int) -> float:
+def _columns(k: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return counts with a last axis for the radii."""
+    return np.asarray(k, np.int64)[..., None], np.asarray(n, np.int64)[..., None]
+
+
+def _early_p_lower(spec: SmoothingSpec, k: ArrayLike, n: ArrayLike) -> Floats:
     """Return the bound that holds at every look; after the last draw of all, the exact one too: they share alpha."""
     assert spec.stop is not None
-    lower = float(anytime_lower(k, n, spec.alpha_stop))
-    if spec.stop.alpha_final > 0 and n == spec.n_estimate:
-        lower = max(lower, float(clopper_pearson_lower(k, n, spec.stop.alpha_final)))
+    lower = anytime_lower(k, n, spec.alpha_stop)
+    if spec.stop.alpha_final > 0:
+        exact = clopper_pearson_lower(k, n, spec.stop.alpha_final)
+        lower = np.where(np.asarray(n) == spec.n_estimate, np.maximum(lower, exact), lower)
     return lower
 
 
 def _is_reachable(spec: SmoothingSpec, threshold: float) -> bool:
     """Return whether the probability can be exceeded if every draw agrees."""
     n = spec.n_estimate
-    return threshold < 1 and _early_p_lower(spec, n, n) > threshold
+    return threshold < 1 and float(_early_p_lower(spec, n, n)) > threshold

@@ -6,6 +6,7 @@ bytes of an uninterrupted run. Timings, usage and paths, which no run repeats, h
 
 import json
 import os
+import reprlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -14,8 +15,9 @@ from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, sync_directory, write_atomically
+from purecert.engine.files.strict_json import parse_json
 from purecert.engine.records.lines import Line, encode_line
-from purecert.engine.records.run import Run, read_run, record_of
+from purecert.engine.records.run import Run, read_form, read_run, record_of
 from purecert.engine.records.run_directory import (
     IMAGES_FILE,
     INVOCATION_FILE,
@@ -28,6 +30,9 @@ from purecert.engine.records.run_directory import (
     locked,
 )
 from purecert.engine.records.run_record import RunRecord
+
+_USAGE = {"rows", "padding", "in_vain"}  # what a session says of itself (engine/running/scheduler.py)
+_MOST_ROWS = 2**63 - 1  # that a session can have drawn
 
 
 @contextmanager
@@ -110,6 +115,21 @@ class Ledger:
         with (self._directory / USAGE_FILE).open("ab") as file:
             file.write(canonical_json(usage).encode() + b"\n")
 
+    def finished(self) -> Run:
+        """Return the run as it lies on disk after the last line.
+
+        Raises:
+            InputError: run.json or the lines on disk are not those that were written: who reads them sees another run.
+        """
+        found, kept = read_form(self._directory), 0 if self._stored is None else len(self._stored.lines)
+        is_same = found.digest == self._digest and len(found.lines) == len(self._lines)
+        if not is_same or list(found.lines[kept:]) != self._lines[kept:]:
+            raise InputError(
+                f"{self._directory}: expected the files that this run wrote, found others: they were replaced while it "
+                "went on; run again into another --out"
+            )
+        return self.run
+
     def _write_record(self, record: RunRecord, invocation: dict[str, object], images: bytes | None) -> str:
         """Write the files that come before the first line; return the run's digest."""
         directory = self._directory
@@ -135,11 +155,18 @@ def read_usage(directory: Path) -> list[dict[str, int]]:
         InputError: A line is damaged.
     """
     path = directory / USAGE_FILE
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     try:
-        return [{str(name): int(count) for name, count in json.loads(line).items()} for line in lines]
-    except (ValueError, TypeError, AttributeError) as error:
+        return [_session(parse_json(line)) for line in lines]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: expected a line of counts a session, found {error}; delete the file") from error
+
+
+def _session(value: Any) -> dict[str, int]:
+    is_usage = set(value) == _USAGE and all(type(count) is int and 0 <= count <= _MOST_ROWS for count in value.values())
+    if not is_usage:
+        raise ValueError(f"{reprlib.repr(value)}")
+    return dict(value)
 
 
 def _content_of(record: RunRecord, path: Path) -> bytes:

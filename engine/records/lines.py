@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,7 @@ INVALID = "invalid"  # key of the rows whose logits were not all finite
 
 # Hexadecimal digits of the checksum kept in each line: 64 bits catch every accident.
 _CHECKSUM_DIGITS = 16
+_CLASS = re.compile(r"0|[1-9][0-9]{0,9}")  # a number as it is printed, and no longer than any class's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,14 +77,24 @@ def dense_counts(counts: Mapping[str, int], classes: int) -> NDArray[np.int64]:
         InputError: A key is not a class, or a count is not a number of draws.
     """
     dense = np.zeros(classes + 1, np.int64)
-    columns = {str(i): i for i in range(classes)} | {INVALID: classes}
     for key, count in counts.items():
-        if key not in columns or not 1 <= count <= MAX_DRAWS:
-            raise InputError(
-                f"expected counts in [1, {MAX_DRAWS}] of classes below {classes} or {INVALID!r}, found {key!r}: {count}"
-            )
-        dense[columns[key]] = count
+        dense[column_of(key, count, classes)] = count
     return dense
+
+
+def column_of(key: str, count: int, classes: int) -> int:
+    """Return where ``dense_counts`` holds the ``count`` of ``key``: the class, or ``classes`` for invalid rows.
+
+    Raises:
+        InputError: The key is not a class, or the count is not a number of draws.
+    """
+    column = classes if key == INVALID else int(key) if _CLASS.fullmatch(key) else classes + 1
+    if column > classes or (column == classes and key != INVALID) or not 1 <= count <= MAX_DRAWS:
+        found = f"{reprlib.repr(key)}: {reprlib.repr(count)}"
+        raise InputError(
+            f"expected counts in [1, {MAX_DRAWS}] of classes below {classes} or {INVALID!r}, found {found}"
+        )
+    return column
 
 
 def draws_of(line: Line) -> int:

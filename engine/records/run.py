@@ -1,11 +1,12 @@
 """A run as read from its directory: the record, and the lines that are complete."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import read_document
+from purecert.engine.records.line_checks import checked_lines
 from purecert.engine.records.lines import Line, decode_line
 from purecert.engine.records.older_schemas import from_schema_3, from_schema_4
 from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
@@ -23,13 +24,29 @@ class Run:
 
 
 def read_run(directory: Path) -> Run:
-    """Return the run in ``directory``; a last line that a crash cut short is left out.
+    """Return the run in ``directory``, each claim recomputed from its counts; a last line cut short is left out.
+
+    Raises:
+        InputError: There is no run, run.json or a line is not what this version or an older one wrote, or a line does
+            not follow from its counts.
+    """
+    run = read_form(directory)
+    try:
+        return replace(run, lines=checked_lines(run.record, run.lines))
+    except InputError as error:
+        raise InputError(f"{directory}: {error}; the run was changed or is of another version") from error
+
+
+def read_form(directory: Path) -> Run:
+    """Return the run in ``directory`` as it is written: for what judges by itself whether the lines are right.
 
     Raises:
         InputError: There is no run, or run.json or a line is not what this version or an older one wrote.
     """
     record, digest = _read_record(directory)
     path = directory / LEDGER_FILE
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file of certificates, found none; it was changed")
     *whole, tail = (path.read_bytes() if path.exists() else b"").split(b"\n")
     lines = []
     for number, line in enumerate(whole, 1):

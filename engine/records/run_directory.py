@@ -42,6 +42,7 @@ def check_output(directory: Path, *, resume: bool, force: bool) -> None:
     names = {entry.name for entry in directory.iterdir()}
     if links := sorted(entry.name for entry in directory.iterdir() if entry.is_symlink()):
         raise InputError(f"{directory}: expected files of a run, found the link {links[0]!r}; writing would follow it")
+    _refuse_odd_files(directory)
     begun = RUN_FILE in names
     foreign = sorted(names - _with_partials(_LOCK_FILE, *(_REPLACED_FILES if begun else _WRITTEN_FIRST)))
     if foreign and (force or not begun):
@@ -49,6 +50,14 @@ def check_output(directory: Path, *, resume: bool, force: bool) -> None:
         raise InputError(f"{directory}: expected a run directory and nothing else, {found}; choose another --out")
     if names and not (resume or force):
         raise InputError(f"{directory}: a run is there; continue it with --resume, or replace it with --force")
+
+
+def _refuse_odd_files(directory: Path) -> None:
+    """Refuse what has the name of a run's file and is none, such as a folder: it can be neither written nor deleted."""
+    for name in sorted(_with_partials(_LOCK_FILE, *_REPLACED_FILES)):
+        path = directory / name
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: expected a file of a run, found something else; move it away")
 
 
 @contextmanager
@@ -70,7 +79,11 @@ def clear_run(directory: Path) -> None:
     """Delete the run in ``directory`` (what ``check_output`` admitted under ``force``) and no other file.
 
     The caller holds the lock, whose file stays: who holds a lock that was deleted could not be found any more.
+
+    Raises:
+        InputError: Something of a run's name is no file; nothing is deleted.
     """
+    _refuse_odd_files(directory)  # before anything is deleted
     for name in _REPLACED_FILES:
         (directory / f"{name}.partial").unlink(missing_ok=True)
         (directory / name).unlink(missing_ok=True)

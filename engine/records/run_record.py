@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import purecert
-from purecert.engine.backends.base import BackendInfo, RowCheck
+from purecert.engine.backends.base import BackendInfo, BackendOptions, RowCheck
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
@@ -17,6 +17,9 @@ from purecert.engine.records.lines import Line, dense_counts
 _FULL_ROW_CHECK = 1000
 RUN_SCHEMA = "purecert.run/5"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
+_MOST_CLASSES = 1_000_000  # as of a plan
+_MOST_IMAGES = 2**32  # a draw is addressed by 32 bits of its image (kernels/README.md)
+_SEEDS = 2**64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +32,10 @@ class DataRecord:
     fingerprint: str
     quantised: bool  # the source held floats; the certificate speaks of the 8-bit image
     classes: int
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.images <= _MOST_IMAGES, f"images in [1, {_MOST_IMAGES}]", self.images)
+        _require(0 <= self.classes <= _LARGEST_SIZE, f"classes of the data in [0, {_LARGEST_SIZE}]", self.classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,14 +61,32 @@ class RunRecord:
     row_check: RowCheck  # whether the rows were checked for this run, or this machine's earlier result was taken
 
     def __post_init__(self) -> None:
-        sizes = (self.classes, *self.noise_elements)
-        if not self.noise_elements or not all(1 <= size <= _LARGEST_SIZE for size in sizes):
-            raise InputError(f"expected classes and noise elements in [1, {_LARGEST_SIZE}], got {reprlib.repr(sizes)}")
+        elements = self.noise_elements
+        is_noise = bool(elements) and all(1 <= size <= _LARGEST_SIZE for size in elements)
+        _require(is_noise, f"noise elements in [1, {_LARGEST_SIZE}]", elements)
+        _require(2 <= self.classes <= _MOST_CLASSES, f"classes in [2, {_MOST_CLASSES}]", self.classes)
+        _require(0 <= self.seed < _SEEDS, "a seed in [0, 2^64)", self.seed)
+        _require(self.tv < 1, "noise nearer to the ideal one than any", self.tv)
+        _check_backend(self.backend)
 
     @property
     def tv(self) -> float:
         """Return the total variation, at most, of one draw's noise from the ideal Gaussian."""
         return total_variation(self.noise_elements, self.spec.sigma)
+
+
+def _check_backend(info: BackendInfo) -> None:
+    """Refuse numbers that no backend can be asked for; a backend without threads or a row check of its own has 0."""
+    counts = (info.threads, info.probe_rows, *info.nodes.values())
+    _require(all(0 <= count <= _LARGEST_SIZE for count in counts), f"counts in [0, {_LARGEST_SIZE}]", counts)
+    _ = BackendOptions(
+        name=info.name, batch=info.batch, threads=max(1, info.threads), probe_rows=max(1, info.probe_rows)
+    )
+
+
+def _require(condition: bool, expected: str, came: object) -> None:
+    if not condition:
+        raise InputError(f"expected {expected}, got {reprlib.repr(came)}")
 
 
 def make_record(

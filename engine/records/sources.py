@@ -7,6 +7,7 @@ from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import write_atomically
+from purecert.engine.files.strict_json import parse_json
 from purecert.engine.records.run_directory import INVOCATION_FILE
 
 # Data sets that are named by a path (engine/images/datasets.py); a slice after it stays after it.
@@ -37,7 +38,7 @@ def change_sources(directory: Path, sources: Sources) -> None:
     """
     read_sources(directory)
     path = directory / INVOCATION_FILE
-    content = json.loads(path.read_text("utf-8")) | sources.absolute()
+    content = parse_json(path.read_bytes()) | sources.absolute()
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
@@ -49,7 +50,9 @@ def read_sources(directory: Path) -> Sources:
     """
     path = directory / INVOCATION_FILE
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = parse_json(path.read_bytes())
+        if "\0" in f"{value['plan']}{value['data']}{value['data_dir']}":
+            raise ValueError("a path with a character that no path can hold")
         data_dir = None if value["data_dir"] is None else Path(value["data_dir"])
         return Sources(plan=Path(value["plan"]), data=os.fspath(value["data"]), data_dir=data_dir)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

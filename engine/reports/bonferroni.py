@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from purecert.engine.errors import InputError
-from purecert.engine.procedures.certify import certificate
+from purecert.engine.procedures.certify import certificates
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
-from purecert.engine.records.lines import Line, dense_counts
+from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
-from purecert.engine.records.run_record import RunRecord, class_counted
+from purecert.engine.records.run_record import RunRecord
 
 
 def claims_of(runs: Sequence[Run]) -> int:
-    """Return how many claims the runs may make: one an image, abstentions too, since any could have been false."""
-    return sum(len(run.lines) for run in runs)
+    """Return how many claims the runs set out to make: one an image, also where it abstained or is not finished.
+
+    Any of them could have been false, and a run that was cut short after a look at its lines set out for no fewer.
+    """
+    return sum(run.record.data.images for run in runs)
 
 
 def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
@@ -32,23 +37,30 @@ def _at_share(run: Run, count: int) -> Run:
     spec = run.record.spec
     stop = spec.stop and replace(spec.stop, alpha_final=spec.stop.alpha_final / count)
     record = replace(run.record, spec=replace(spec, alpha=spec.alpha / count, stop=stop))
-    lines = tuple(replace(line, outcome=_outcome(record, line)) for line in run.lines)
-    return replace(run, record=record, lines=lines)
+    certified = [line for line in run.lines if isinstance(line.outcome, Certificate)]
+    anew = iter(_certificates(record, certified))
+    lines = [
+        replace(line, outcome=next(anew) if isinstance(line.outcome, Certificate) else _prediction(record, line))
+        for line in run.lines
+    ]
+    return replace(run, record=record, lines=tuple(lines))
 
 
-def _outcome(record: RunRecord, line: Line) -> Outcome:
-    """Return what the counts of ``line`` prove at the alpha of ``record``, which is less than they were drawn for."""
+def _certificates(record: RunRecord, lines: Sequence[Line]) -> list[Outcome]:
+    """Return what the counts of certified ``lines`` prove at the alpha of ``record``, less than they were drawn for."""
+    if not lines:
+        return []  # of predictions, whose rule is no certificate's
+    tops = [line.outcome.predicted for line in lines if isinstance(line.outcome, Certificate)]
+    k = np.array([line.counts[-1].get(str(top), 0) for line, top in zip(lines, tops, strict=True)], np.int64)
+    n = np.array([sum(line.counts[-1].values()) for line in lines], np.int64)
+    try:
+        return certificates(record.spec, record.tv, tops, k, n)
+    except InputError:  # at this alpha so many draws certify none of the listed radii
+        return [Abstention()] * len(lines)
+
+
+def _prediction(record: RunRecord, line: Line) -> Outcome:
     match line.outcome:
-        case Certificate():
-            return _certificate(record, line)
         case Prediction(p_value=p_value) if p_value <= record.spec.alpha:  # holds at any level, also where it stopped
             return line.outcome
     return Abstention()
-
-
-def _certificate(record: RunRecord, line: Line) -> Outcome:
-    top, counts = class_counted(record, line), dense_counts(line.counts[-1], record.classes)
-    try:
-        return certificate(record.spec, record.tv, top, counts)
-    except InputError:  # at this alpha so many draws certify none of the listed radii
-        return Abstention()

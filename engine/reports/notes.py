@@ -14,15 +14,18 @@ def notes(summary: Summary) -> Iterator[str]:
         yield f"- {summary.run}: {note}"
 
 
-def joint_notes(summaries: Sequence[Summary]) -> list[str]:
-    """Return what holds of all runs together; nothing of a single one, whose own line says it."""
+def joint_notes(summaries: Sequence[Summary], *, shares_images: bool) -> list[str]:
+    """Return what holds of all runs together; nothing of a single one, whose own line says it.
+
+    Args:
+        shares_images: Whether some runs are of the same images, so that a reader could choose between them.
+    """
     if len(summaries) < 2:
         return []
     any_at_most = rounded_up(any_of_all(summary.false_claims for summary in summaries))
-    return [
-        f"- all runs: the probability of any false claim at all is at most {any_at_most}",
-        "- all runs: to report the best run at each radius is to select on these images; say so if you do",
-    ]
+    risk = f"- all runs: the probability of any false claim at all is at most {any_at_most}"
+    choice = "- all runs: to report the best run at each radius is to select on these images; say so if you do"
+    return [risk, choice] if shares_images else [risk]
 
 
 def _notes(summary: Summary) -> Iterator[str]:

@@ -12,7 +12,7 @@ from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, marks_of
 from purecert.engine.reports.stopping import Stopping, stopping_of
-from purecert.engine.reports.text import reaches
+from purecert.engine.reports.text import one_line, reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
 
 
@@ -80,7 +80,7 @@ def summarise(
     claims = false_claims(len(rows), record.spec.alpha, rho)
     correct = sum(line.correct for line in rows) if is_labelled else None
     return Summary(
-        run=run.directory.resolve().name,
+        run=one_line(run.directory.resolve().name),
         mode=record.spec.mode,
         purifier=record.purifier,
         data=record.data.name,

@@ -8,6 +8,7 @@ from purecert.engine.records.run import Run
 from purecert.engine.reports.best_sigma import best_sigma, best_sigma_json, best_sigma_text
 from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
 from purecert.engine.reports.notes import joint_notes, notes
+from purecert.engine.reports.shared_images import share_images
 from purecert.engine.reports.summary import Summary, summarise, summary_json
 from purecert.engine.reports.text import UNKNOWN, format_radius, markdown_table, marked_share, share, spread
 from purecert.engine.statistics.false_claims import DEFAULT_RHO
@@ -15,16 +16,19 @@ from purecert.engine.statistics.false_claims import DEFAULT_RHO
 AT_LEAST = "at least"  # in place of the run's name, in the line that subtracts what could be false
 
 
-def table(summaries: Sequence[Summary]) -> str:
+def table(summaries: Sequence[Summary], *, shares_images: bool = True) -> str:
     """Return one table a mode with two lines a run, in Markdown that reads as plain text, then what to know of each.
 
     The second line subtracts the most claims that could be false. Shares are rounded down to 0.1 %, radii to 4
     decimals; bounds on false claims are rounded up. No best of several runs is shown: chosen on these images, its
     accuracy would claim too much (``engine/reports/best_sigma.py`` has it on request).
+
+    Args:
+        summaries: Of each run.
+        shares_images: Whether some runs are of the same images; the safe answer is yes.
     """
-    return "\n\n".join(
-        [*tables(summaries), "\n".join([note for run in summaries for note in notes(run)] + joint_notes(summaries))]
-    )
+    known = [note for run in summaries for note in notes(run)] + joint_notes(summaries, shares_images=shares_images)
+    return "\n\n".join([*tables(summaries), "\n".join(known)])
 
 
 def tables(summaries: Sequence[Summary]) -> list[str]:
@@ -94,26 +98,30 @@ def print_report(
 ) -> None:
     """Print the report of ``runs`` on stdout; as JSON a line a run, then a line for each further thing asked for.
 
+    Nothing is printed before all of it is known.
+
     Raises:
         InputError: A number is out of its range, or the runs have no best one.
     """
-    _print([summarise(run, radii, rho) for run in runs], as_json)
+    shares_images = share_images(runs)
+    texts = _texts([summarise(run, radii, rho) for run in runs], as_json, shares_images)
     if bonferroni:
         if not as_json:
-            click.echo(
-                f"\nBonferroni: alpha divided by the {claims_of(runs)} images of all runs, so that all claims hold "
-                "together with probability 1 - alpha. Recomputed from the counts:\n"
+            texts.append(
+                f"\nBonferroni: alpha divided by the {claims_of(runs)} images of all runs, finished or not, so that "
+                "all claims hold together with probability 1 - alpha. Recomputed from the counts:\n"
             )
         shared = zip(at_shared_alpha(runs), runs, strict=True)
-        _print([summarise(run, radii, rho, drawn=as_drawn.record) for run, as_drawn in shared], as_json)
+        summaries = [summarise(run, radii, rho, drawn=as_drawn.record) for run, as_drawn in shared]
+        texts += _texts(summaries, as_json, shares_images)
     if shows_best:
         best = best_sigma(runs, radii, rho)
-        click.echo(best_sigma_json(best) if as_json else f"\n{best_sigma_text(best)}")
+        texts.append(best_sigma_json(best) if as_json else f"\n{best_sigma_text(best)}")
+    for text in texts:
+        click.echo(text)
 
 
-def _print(summaries: Sequence[Summary], as_json: bool) -> None:
+def _texts(summaries: Sequence[Summary], as_json: bool, shares_images: bool) -> list[str]:
     if as_json:
-        for summary in summaries:
-            click.echo(summary_json(summary))
-    else:
-        click.echo(table(summaries))
+        return [summary_json(summary) for summary in summaries]
+    return [table(summaries, shares_images=shares_images)]

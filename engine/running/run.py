@@ -76,7 +76,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             )
             ledger.begin(record, request.invocation | {"noise": active_path()}, request.images)
             _certify_rest(ledger, backend, dataset, progress)
-            return ledger.run
+            return ledger.finished()
 
 
 def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:

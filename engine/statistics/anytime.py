@@ -139,6 +139,7 @@ def _root(k: _Values, n: _Values, level: _Values) -> _Values:
     low, high = np.zeros_like(n), k / n
     spread = np.sqrt(2 * level * np.maximum(k * (n - k), n) / n**3)
     p = np.clip(high - spread, 0.1 * high * np.exp(-level / k), high * (1 - 1e-9))
+    is_done = np.zeros(np.shape(n), bool)  # such an entry moves no more, so each ends as it would alone
     for _ in range(_NEWTON_STEPS):
         value = log_e(k, n, p)
         is_low = value >= level
@@ -146,8 +147,9 @@ def _root(k: _Values, n: _Values, level: _Values) -> _Values:
         step = (value - level) / _slope(k, n, p, value)
         moved = p - step
         middle = (low + high) / 2
-        p = np.where((moved >= low) & (moved <= high), moved, middle)
-        if np.all(np.abs(step) <= _TOLERANCE * p):
+        p = np.where(is_done, p, np.where((moved >= low) & (moved <= high), moved, middle))
+        is_done = is_done | (np.abs(step) <= _TOLERANCE * p)
+        if np.all(is_done):
             break
     return p
 

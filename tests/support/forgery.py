@@ -25,6 +25,16 @@ def seal(run: Path, rows: Sequence[dict[str, Any]]) -> None:
     (run / "certificates.jsonl").write_text("".join(canonical_json(row) + "\n" for row in sealed))
 
 
+_IN_ORDER = ("index", "label", "outcome", "predicted", "p_lower", "radius", "p_value", "counts", "looks")
+
+
+def reseal_all(run: Path, content: bytes, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``content`` as run.json, and ``rows`` that belong to it, their fields in the order of a line's."""
+    (run / "run.json").write_bytes(content)
+    digest = sha256_hex(content)
+    seal(run, [{name: row[name] for name in _IN_ORDER if name in row} | {"run": digest} for row in rows])
+
+
 def reseal(run: Path, rows: Sequence[dict[str, Any]], **changes: Any) -> None:
     """Write run.json with ``changes`` of its parts or of other fields, and ``rows`` that belong to it."""
     record = json.loads((run / "run.json").read_text())

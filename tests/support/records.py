@@ -10,10 +10,11 @@ from typing import Any
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.files.canonical import canonical_json, sha256_hex
 from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Parity, PlanRecord, SigmaGraph
+from purecert.engine.procedures.conclusions import conclude
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.ledger import Ledger, opened_run
-from purecert.engine.records.lines import INVALID, Line
+from purecert.engine.records.lines import INVALID, Line, dense_counts
 from purecert.engine.records.run_record import RUN_SCHEMA, DataRecord, RunRecord
 
 BACKEND = BackendInfo(
@@ -96,8 +97,27 @@ def certified(index: int, label: int | None = 3) -> Line:
     return Line(index=index, label=label, outcome=outcome, counts=({"3": 99, "1": 1}, {"3": 990, INVALID: 10}))
 
 
+def proven(index: int) -> Line:
+    """Return a row of ``RUN`` that claims class 3 and follows from its counts."""
+    return _concluded(index, ({"3": 99, "1": 1}, {"3": 990 - index % 100, INVALID: 10 + index % 100}))
+
+
+def proven_rows(count: int) -> list[Line]:
+    """Return ``count`` rows of ``RUN`` that follow from their counts: certificates, and every third an abstention."""
+    undecided: tuple[dict[str, int], ...] = ({"3": 51, "1": 49}, {"3": 500, "1": 499, INVALID: 1})
+    return [_concluded(7 * i, undecided) if i % 3 == 1 else proven(7 * i) for i in range(count)]
+
+
+def _concluded(index: int, counts: tuple[dict[str, int], ...]) -> Line:
+    phases = [dense_counts(phase, RUN.classes) for phase in counts]
+    return Line(index=index, label=3, outcome=conclude(RUN.spec, RUN.tv, phases, 3), counts=counts)
+
+
 def mixed_rows(count: int) -> list[Line]:
-    """Return ``count`` rows of every kind of outcome and label, at indices as a sparse slice has them."""
+    """Return ``count`` rows of every kind of outcome and label, at indices as a sparse slice has them.
+
+    Their counts do not lead there, and no one run has them all: for what sees the form of a line only.
+    """
     rows = [certified(7 * i) for i in range(count)]
     for i in range(1, count, 3):
         rows[i] = replace(rows[i], outcome=Abstention(), label=None)

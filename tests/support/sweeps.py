@@ -7,21 +7,21 @@ import os
 from pathlib import Path
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.run import read_run
-from support.records import begun, mixed_rows, write_run
+from purecert.engine.records.run import read_form, read_run
+from support.records import begun, proven_rows, write_run
 
 
 def cut_after_every_byte(run: Path, count: int) -> int:
     """Return how many cuts of a run of ``count`` rows were reopened and continued to the same bytes: all, or fail."""
     os.fsync = lambda fd: None  # how long the disk takes is not the claim
-    rows = mixed_rows(count)
+    rows = proven_rows(count)
     ledger = write_run(run, rows)
     whole, continued = ledger.read_bytes(), set()
     for length in range(len(whole) + 1):
         _cut(ledger, whole[:length])
         complete = whole[: whole.rfind(b"\n", 0, length) + 1]
         lines = complete.count(b"\n")
-        assert read_run(run).lines == tuple(rows[:lines]), f"read when cut after {length} bytes"
+        assert read_form(run).lines == tuple(rows[:lines]), f"read when cut after {length} bytes"
         with begun(run) as opened:
             assert ledger.read_bytes() == complete, f"reopened when cut after {length} bytes"
             # By now nothing tells where the cut was, so each number of whole lines is continued once.

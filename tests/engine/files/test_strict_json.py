@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purecert.engine.errors import InputError
-from purecert.engine.files.strict_json import read_dataclass
+from purecert.engine.files.strict_json import parse_json, read_dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def test_what_was_written_is_read() -> None:
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.lists(st.integers()),
-    st.dictionaries(st.text(), st.text().filter(str.isprintable)),
+    st.dictionaries(st.text().filter(str.isprintable), st.text().filter(str.isprintable)),
 )
 def test_any_values_of_the_right_types_are_read(
     name: str, ready: bool, size: int, share: float, sizes: list[int], versions: dict[str, str]
@@ -155,3 +155,27 @@ def test_values_nested_deeper_than_they_can_be_printed_are_refused(name: str) ->
         value = [value]
     with pytest.raises(InputError, match=f"{name}.*: expected"):
         read_dataclass(Outer, _json(**{name: value}), "file")
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\x1b[2J", "\u2028", "\u202e"])
+def test_a_key_that_is_no_text_on_one_line_is_refused(key: str) -> None:
+    with pytest.raises(InputError, match="file: versions: expected printable keys on one line"):
+        read_dataclass(Outer, _json(versions={key: "1"}), "file")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a": 1, "a": 1}',
+        b'[{"b": {"c": 1, "\\u0063": 2}}]',
+        b'\xef\xbb\xbf{"a": 1}',
+        '{"a": 1}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-16-be"),
+        '{"a": 1}'.encode("utf-32"),
+        b'{"a": "\xff"}',
+    ],
+)
+def test_bytes_that_readers_of_json_take_differently_are_refused(content: bytes) -> None:
+    assert parse_json(b'[{"a": 1}, {"a": 1}]') == [{"a": 1}, {"a": 1}]
+    with pytest.raises(ValueError, match=r"twice in one object|BOM|decode|Expecting"):
+        parse_json(content)

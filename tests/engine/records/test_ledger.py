@@ -5,15 +5,16 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from purecert.engine.errors import InputError
-from purecert.engine.records.lines import Line
+from purecert.engine.records.ledger import read_usage
 from purecert.engine.records.run import read_run
-from support.records import RUN, begun, certified, mixed_rows, replace_run, with_spec, write_run
+from support.records import RUN, begun, proven, proven_rows, replace_run, with_spec, write_run
 
 _HERE: dict[str, object] = {"plan": "/plan", "data": "digits:test", "data_dir": None}
 
@@ -28,7 +29,7 @@ def _python(program: str, *arguments: str | Path) -> str:
 
 
 def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    rows = mixed_rows(7)
+    rows = proven_rows(7)
     write_run(tmp_path / "some" / "run", rows)
     run = read_run(tmp_path / "some" / "run")
     assert (run.record, run.lines) == (RUN, tuple(rows))
@@ -50,7 +51,7 @@ def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypa
 
     with begun(tmp_path, RUN, _HERE) as ledger:
         monkeypatch.setattr(os, "fsync", spy)
-        for count, row in enumerate(mixed_rows(4), 1):
+        for count, row in enumerate(proven_rows(4), 1):
             ledger.append(row, seconds=1.0)
             file = (tmp_path / "certificates.jsonl").stat()
             assert synced[-1] == (file.st_ino, file.st_size)
@@ -60,7 +61,7 @@ def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypa
 def test_seconds_stay_out_of_the_certificates(tmp_path: Path) -> None:
     for name, seconds in (("fast", 0.001), ("slow", 1000.0)):
         with begun(tmp_path / name, RUN, {"name": name}) as ledger:
-            ledger.append(certified(0), seconds)
+            ledger.append(proven(0), seconds)
     assert _result(tmp_path / "fast") == _result(tmp_path / "slow")
     assert json.loads((tmp_path / "slow" / "timings.jsonl").read_text()) == {"index": 0, "seconds": 1000.0}
 
@@ -76,16 +77,16 @@ def test_a_run_cut_after_any_byte_is_continued_to_the_same_bytes(tmp_path: Path,
 
 
 def test_torn_timings_are_dropped_and_never_stop_a_resume(tmp_path: Path) -> None:
-    write_run(tmp_path, mixed_rows(2))
+    write_run(tmp_path, proven_rows(2))
     timings = tmp_path / "timings.jsonl"
     timings.write_bytes(timings.read_bytes() + b'{"index":14,"sec')
-    write_run(tmp_path, mixed_rows(3)[2:])
+    write_run(tmp_path, proven_rows(3)[2:])
     assert [json.loads(line)["index"] for line in timings.read_text().splitlines()] == [0, 7, 14]
 
 
 @pytest.mark.parametrize(("name", "rows"), [("certificates.jsonl", 3), ("run.json", 1)])
 def test_every_changed_bit_is_found(tmp_path: Path, name: str, rows: int) -> None:
-    write_run(tmp_path, mixed_rows(rows))
+    write_run(tmp_path, proven_rows(rows))
     before = (tmp_path / name).read_bytes()
     changes = _python(
         "from support.sweeps import *; print(change_every_bit(Path(sys.argv[1]), sys.argv[2]))", tmp_path, name
@@ -95,16 +96,16 @@ def test_every_changed_bit_is_found(tmp_path: Path, name: str, rows: int) -> Non
 
 
 def test_a_changed_line_stops_a_resume_and_nothing_is_touched(tmp_path: Path) -> None:
-    path = write_run(tmp_path, mixed_rows(3))
+    path = write_run(tmp_path, proven_rows(3))
     damaged = path.read_bytes().replace(b'"index":7', b'"index":8') + b'{"index":'
     path.write_bytes(damaged)
     with pytest.raises(InputError, match=r"certificates.jsonl:2: line of image 8: .* it was changed"):
-        write_run(tmp_path, mixed_rows(4)[3:])
+        write_run(tmp_path, proven_rows(4)[3:])
     assert path.read_bytes() == damaged
 
 
 def test_lines_in_another_runs_ledger_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "one", mixed_rows(2))
+    write_run(tmp_path / "one", proven_rows(2))
     write_run(tmp_path / "two", [], with_spec(RUN, alpha=0.01))
     (tmp_path / "two" / "certificates.jsonl").write_bytes((tmp_path / "one" / "certificates.jsonl").read_bytes())
     with pytest.raises(InputError, match="its run"):
@@ -115,18 +116,60 @@ def test_rows_follow_run_json_as_it_lies_there(tmp_path: Path) -> None:
     """The digest in a line is of the file's bytes, also where an editor or another version spaced them otherwise."""
     write_run(tmp_path, [])
     (tmp_path / "run.json").write_text(json.dumps(asdict(RUN)))
-    write_run(tmp_path, mixed_rows(2))
+    write_run(tmp_path, proven_rows(2))
     assert len(read_run(tmp_path).lines) == 2
 
 
 def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
-    path = write_run(tmp_path, mixed_rows(2))
+    path = write_run(tmp_path, proven_rows(2))
     before = path.read_bytes()
     (tmp_path / "run.json").unlink()
     with pytest.raises(InputError, match=r"found 'certificates.jsonl' in it and no run.json"):
-        write_run(tmp_path, mixed_rows(1))
+        write_run(tmp_path, proven_rows(1))
     assert path.read_bytes() == before
     assert not (tmp_path / "run.json").exists()
+
+
+def _replace_record(run: Path) -> None:
+    (run / "run.json").write_text(json.dumps(asdict(RUN) | {"seed": 6}))
+
+
+def _replace_lines(run: Path) -> None:
+    (run / "certificates.jsonl").rename(run / "old")
+    (run / "certificates.jsonl").write_bytes((run / "old").read_bytes().splitlines(keepends=True)[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _replace_record,
+        _replace_lines,
+        lambda run: (run / "run.json").unlink(),
+        lambda run: (run / "certificates.jsonl").unlink(),
+        lambda run: write_run(run / "other", proven_rows(1)) and (run / "other" / "run.json").rename(run / "run.json"),
+    ],
+    ids=["record", "lines", "no record", "no lines", "same record, once more"],
+)
+def test_files_that_were_replaced_during_a_run_are_an_error_at_its_end(
+    tmp_path: Path, change: Callable[[Path], object], request: pytest.FixtureRequest
+) -> None:
+    with begun(tmp_path, RUN) as ledger:
+        for row in proven_rows(2):
+            ledger.append(row, 1.0)
+        assert ledger.finished().lines == tuple(proven_rows(2))
+        change(tmp_path)
+        if "once more" in request.node.name:  # byte for byte what was there
+            assert ledger.finished().lines == tuple(proven_rows(2))
+            return
+        with pytest.raises(InputError, match=r"replaced while it went on|found none|it was changed"):
+            ledger.finished()
+
+
+@pytest.mark.parametrize("line", ["{}", '{"rows":1,"rows":2,"padding":0,"in_vain":0}', "[]", "1", "[" * 100_000])
+def test_a_line_of_usage_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "usage.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match=r"usage.jsonl: expected a line of counts a session"):
+        read_usage(tmp_path)
 
 
 # --- one writer at a time
@@ -134,22 +177,22 @@ def test_rows_without_their_run_json_are_not_added_to(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
     with begun(tmp_path, RUN) as ledger:
-        ledger.append(certified(0), 1.0)
+        ledger.append(proven(0), 1.0)
         with pytest.raises(InputError, match="another process is writing"):
-            write_run(tmp_path, [certified(1)])
+            write_run(tmp_path, [proven(1)])
         with pytest.raises(InputError, match="another process is writing"):
             replace_run(tmp_path)
-        ledger.append(certified(1), 1.0)
+        ledger.append(proven(1), 1.0)
     assert [row.index for row in read_run(tmp_path).lines] == [0, 1]
-    write_run(tmp_path, [certified(2)])
+    write_run(tmp_path, [proven(2)])
 
 
 _SECOND_WRITER = """
 from pathlib import Path
 from purecert.engine.errors import InputError
-from support.records import certified, write_run
+from support.records import proven, write_run
 try:
-    write_run(Path(sys.argv[1]), [certified(9)])
+    write_run(Path(sys.argv[1]), [proven(9)])
 except InputError as error:
     print(error)
 """
@@ -164,8 +207,8 @@ def test_a_writer_in_another_process_is_refused_until_the_first_ends(tmp_path: P
 
 def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
     with begun(tmp_path, RUN) as ledger:
-        ledger.append(certified(0), 1.0)
-        assert read_run(tmp_path).lines == (certified(0),)
+        ledger.append(proven(0), 1.0)
+        assert read_run(tmp_path).lines == (proven(0),)
 
 
 # --- a full disk
@@ -173,9 +216,9 @@ def test_a_run_being_written_can_be_read(tmp_path: Path) -> None:
 _FULL_DISK = """
 import json, resource
 from pathlib import Path
-from support.records import RUN, begun, mixed_rows
+from support.records import RUN, begun, proven_rows
 
-directory, rows = Path(sys.argv[1]), mixed_rows(4)
+directory, rows = Path(sys.argv[1]), proven_rows(4)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 ends = {}
 for limit in range(0, int(sys.argv[2]), 41):
@@ -194,7 +237,7 @@ print(json.dumps(ends))
 
 
 def test_a_failing_write_ends_the_run_and_leaves_a_prefix_that_resume_completes(tmp_path: Path) -> None:
-    rows = mixed_rows(4)
+    rows = proven_rows(4)
     whole = write_run(tmp_path / "whole", rows).read_bytes()
     ends = json.loads(_python(_FULL_DISK, tmp_path, str(len(whole) + 41)))
     assert len(ends) > 10
@@ -210,7 +253,7 @@ def test_a_failing_write_ends_the_run_and_leaves_a_prefix_that_resume_completes(
 
 
 def test_a_run_directory_is_made_of_ordinary_files(tmp_path: Path) -> None:
-    write_run(tmp_path, mixed_rows(1))
+    write_run(tmp_path, proven_rows(1))
     assert all(stat.S_ISREG(path.lstat().st_mode) for path in tmp_path.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {
         "run.json",
@@ -221,8 +264,6 @@ def test_a_run_directory_is_made_of_ordinary_files(tmp_path: Path) -> None:
     }
 
 
-def test_rows_of_every_kind_are_among_the_test_rows() -> None:
-    """What the tests above claim of rows, they claim of every kind."""
-    rows: list[Line] = mixed_rows(20)
-    assert {type(row.outcome).__name__ for row in rows} == {"Certificate", "Abstention", "Prediction"}
-    assert {row.label is None for row in rows} == {True, False}
+def test_both_ends_of_an_image_are_among_the_test_rows() -> None:
+    """What the tests above claim of rows, they claim of both; tests/engine/records/test_lines.py has every form."""
+    assert {type(row.outcome).__name__ for row in proven_rows(20)} == {"Certificate", "Abstention"}

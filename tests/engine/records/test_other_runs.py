@@ -8,7 +8,7 @@ import pytest
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.run_record import RunRecord
-from support.records import BACKEND, DATA, RUN, mixed_rows, with_spec, write_run
+from support.records import BACKEND, DATA, RUN, proven_rows, with_spec, write_run
 
 _OTHER = {
     "schema": "purecert.run/0",
@@ -76,18 +76,18 @@ def test_the_changes_below_are_of_every_field() -> None:
 def test_a_resume_as_another_run_is_refused_and_the_difference_named(tmp_path: Path) -> None:
     for change, (name, inner, value) in list(_CHANGES.items())[1:]:  # the first is the schema, which is no choice
         asked = replace(RUN, **{name: value if inner is None else replace(getattr(RUN, name), **{inner: value})})  # type: ignore[arg-type]  # by name
-        path = write_run(tmp_path / change, mixed_rows(2))
+        path = write_run(tmp_path / change, proven_rows(2))
         before = path.read_bytes()
         words = rf"begun with {change} = .*, asked to resume with .*; resume with the same"
         with pytest.raises(InputError, match=words):
-            write_run(tmp_path / change, mixed_rows(3)[2:], asked)
+            write_run(tmp_path / change, proven_rows(3)[2:], asked)
         assert path.read_bytes() == before, change
 
 
 def test_a_resume_that_stops_otherwise_is_refused_whichever_of_the_two_has_a_rule(tmp_path: Path) -> None:
     early = with_spec(RUN, stop=StopSpec(rule="radii", radii=(0.5,)))
     longer = with_spec(RUN, stop=StopSpec(rule="radii", radii=(0.5, 1.0)))
-    write_run(tmp_path, mixed_rows(2), early)
+    write_run(tmp_path, [], early)
     with pytest.raises(InputError, match=r"begun with spec.stop = StopSpec.*, asked to resume with None"):
         write_run(tmp_path, [], RUN)
     with pytest.raises(InputError, match=r"begun with spec.stop.radii = \(0.5,\), asked to resume with \(0.5, 1.0\)"):

@@ -14,7 +14,7 @@ from purecert.engine.records.ledger import opened_run
 from purecert.engine.records.run import read_run
 from purecert.engine.records.run_directory import check_output, clear_run
 from purecert.engine.records.run_record import RunRecord
-from support.records import RUN, mixed_rows, write_run
+from support.records import RUN, proven_rows, write_run
 
 # --- what may be overwritten
 
@@ -33,7 +33,7 @@ def test_a_free_directory_is_free(tmp_path: Path) -> None:
 
 
 def test_a_run_is_replaced_only_with_force_and_continued_only_with_resume(tmp_path: Path) -> None:
-    write_run(tmp_path, mixed_rows(2))
+    write_run(tmp_path, proven_rows(2))
     before = _snapshot(tmp_path)
     with pytest.raises(InputError, match=r"a run is there; continue it with --resume, or replace it with --force"):
         check_output(tmp_path, resume=False, force=False)
@@ -70,7 +70,7 @@ def test_a_published_log_of_the_name_that_we_use_is_no_run(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["notes.txt", "film.partial", "deeper"])
 def test_force_refuses_a_run_with_a_foreign_file_and_resume_does_not_mind(tmp_path: Path, name: str) -> None:
-    write_run(tmp_path, mixed_rows(1))
+    write_run(tmp_path, proven_rows(1))
     (tmp_path / name).mkdir() if name == "deeper" else (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"nothing else, found '{name}' in it; choose"):
         check_output(tmp_path, resume=False, force=True)
@@ -78,7 +78,7 @@ def test_force_refuses_a_run_with_a_foreign_file_and_resume_does_not_mind(tmp_pa
 
 
 def test_clearing_deletes_the_run_and_what_came_in_the_meantime_stays(tmp_path: Path) -> None:
-    write_run(tmp_path, mixed_rows(2))
+    write_run(tmp_path, proven_rows(2))
     (tmp_path / "cohen.tsv").write_text("idx\n")
     (tmp_path / "run.json.partial").write_text("{")
     with opened_run(tmp_path, force=True) as ledger:
@@ -90,10 +90,24 @@ def test_clearing_deletes_the_run_and_what_came_in_the_meantime_stays(tmp_path: 
 
 
 def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) -> None:
-    write_run(tmp_path / "disk", mixed_rows(2))
+    write_run(tmp_path / "disk", proven_rows(2))
     (tmp_path / "run").symlink_to(tmp_path / "disk")
     clear_run(tmp_path / "run")
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["lock"]
+
+
+@pytest.mark.parametrize("name", ["cohen.tsv", "timings.jsonl", "images.npz.partial"])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_deleted(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, proven_rows(2))
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    before = _snapshot(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(InputError, match=f"{name}: expected a file of a run, found something else; move it away"):
+            check_output(tmp_path, resume=resume, force=not resume)
+    with pytest.raises(InputError, match=name):  # also where it came after the directory was looked at
+        clear_run(tmp_path)
+    assert _snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("left", ["lock", "invocation.json", "invocation.json.partial", "run.json.partial"])
@@ -102,7 +116,7 @@ def test_a_run_cut_before_its_run_json_can_be_begun_again(tmp_path: Path, left: 
     check_output(tmp_path, resume=True, force=False)
     check_output(tmp_path, resume=False, force=True)
     clear_run(tmp_path)
-    write_run(tmp_path, mixed_rows(2))
+    write_run(tmp_path, proven_rows(2))
     assert len(read_run(tmp_path).lines) == 2
 
 
@@ -118,7 +132,7 @@ def test_a_clearing_cut_anywhere_leaves_what_can_be_cleared_again(
         unlink(path, missing_ok)
 
     for allowed in range(10):
-        write_run(tmp_path, mixed_rows(2))
+        write_run(tmp_path, proven_rows(2))
         monkeypatch.setattr(Path, "unlink", failing)
         left[0] = allowed
         with pytest.raises(OSError, match="power cut"):
@@ -190,7 +204,7 @@ def test_a_missing_run_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"\r", b"null", b"[" * 100_000, b"{}", b"\x00" * 200, b"\xff" * 200])
 def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: bytes) -> None:
-    path = write_run(tmp_path, mixed_rows(1))
+    path = write_run(tmp_path, proven_rows(1))
     path.write_bytes(path.read_bytes() + line + b"\n")
     with pytest.raises(InputError, match=r"certificates.jsonl:2: expected a certificate line") as refusal:
         read_run(tmp_path)

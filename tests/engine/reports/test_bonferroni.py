@@ -9,7 +9,7 @@ from purecert.engine.procedures.outcomes import Abstention, Certificate, Predict
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
-from purecert.engine.reports.bonferroni import at_shared_alpha
+from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
 from support.records import with_spec
 from support.written_runs import outcome_row, written_record, written_run
 
@@ -30,6 +30,12 @@ def test_unanimous_draws_have_a_closed_form(images: int) -> None:
 def test_alpha_is_shared_by_all_runs() -> None:
     shared = at_shared_alpha([_run(3, 1000, 1000), _run(5, 990, 1000)])
     assert [run.record.spec.alpha for run in shared] == [1e-3 / 8] * 2
+
+
+def test_a_run_that_was_interrupted_shares_alpha_among_the_images_it_set_out_for() -> None:
+    cut = _run(2, 1000, 1000, written_record(500, n=1000))
+    assert claims_of([cut, _run(3, 1000, 1000)]) == 503
+    assert at_shared_alpha([cut])[0].record.spec.alpha == 1e-3 / 500
 
 
 def test_stopped_certificate_gets_the_bound_that_holds_at_every_look() -> None:

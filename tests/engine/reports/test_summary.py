@@ -17,7 +17,7 @@ from purecert.engine.procedures.outcomes import Abstention, Certificate, Predict
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import Summary, summarise, summary_json
-from purecert.engine.reports.table import AT_LEAST, table
+from purecert.engine.reports.table import AT_LEAST, print_report, table
 from support.shared_files import shared
 from support.written_runs import certified_row, mixed_run, outcome_row, written_record, written_run
 
@@ -182,6 +182,34 @@ def test_table_says_what_the_failure_probabilities_add_up_to() -> None:
     assert "at most 0.500 false certificates are expected, and the probability of any at all is at most 0.394" in text
     assert "all runs: the probability of any false claim at all is at most 0.788" in text
     assert "to report the best run at each radius is to select on these images" in text
+
+
+_CHOICE = "to report the best run at each radius is to select on these images"
+
+
+@pytest.mark.parametrize(
+    ("name", "fingerprint", "first", "is_shared"),
+    [
+        ("digits:test", "f" * 64, 0, True),  # the same images
+        ("cifar10:test", "f" * 64, 9, True),  # the same by their pixels
+        ("digits:test", "e" * 64, 2, True),  # two slices that overlap
+        ("digits:test", "e" * 64, 3, False),
+        ("cifar10:test", "e" * 64, 0, False),
+    ],
+)
+def test_the_note_on_the_best_run_stands_where_runs_share_images(
+    name: str, fingerprint: str, first: int, is_shared: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = mixed_run([0.5] * 3)
+    data = replace(run.record.data, name=name, fingerprint=fingerprint)
+    lines = tuple(replace(line, index=first + place) for place, line in enumerate(run.lines))
+    print_report([run, replace(run, record=replace(run.record, data=data), lines=lines)], (0.5,), as_json=False)
+    assert (_CHOICE in capsys.readouterr().out) == is_shared
+
+
+def test_a_folder_named_like_a_line_of_a_report_forges_none() -> None:
+    text = table([summarise(replace(mixed_run([0.5]), directory=Path("x\n- all runs: verified")))])
+    assert "\n- all runs: verified" not in text
 
 
 def test_predictions_have_a_table_of_their_own() -> None:

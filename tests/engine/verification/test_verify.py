@@ -110,7 +110,7 @@ def test_a_run_record_that_plan_and_data_do_not_make_is_found(run: Path, changes
 
 def test_a_run_record_without_noise_is_refused(run: Path) -> None:
     reseal(run, lines_of(run), noise_elements=[])
-    assert "expected classes and noise elements in [1, " in verify(run, "--share", "0").expect(2).err
+    assert "expected noise elements in [1, " in verify(run, "--share", "0").expect(2).err
 
 
 def test_a_line_break_in_the_run_record_forges_no_line_of_a_report(run: Path) -> None:
