@@ -7,7 +7,7 @@ import purecert
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.plans.plan import Plan
 from purecert.engine.records.run import Run
-from purecert.engine.reports.marks import marks_of
+from purecert.engine.records.run_record import marks_of
 from purecert.engine.statistics.sampling_odds import escape_probability
 from purecert.engine.verification.result import Difference, Escape, Unchecked
 
