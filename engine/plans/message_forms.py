@@ -127,7 +127,8 @@ class FormReader:
 def _problem(form: Form, number: int, *, twice: bool) -> str:
     if twice:
         return f"field {number} of a {form.name} comes twice"
-    return f"a {form.name} holds {form.refused.get(number, f'the unknown field {number}')}"
+    article = "an" if form.name[0] in "aeiou" else "a"
+    return f"{article} {form.name} holds {form.refused.get(number, f'the unknown field {number}')}"
 
 
 def _signed(value: int) -> int:

@@ -135,7 +135,8 @@ def _node(reader: FormReader, content: memoryview) -> StrictNode:
     try:
         attributes = _named("attribute", (_attribute(reader, entry) for entry in contents(node, 5)))
     except ValueError as error:
-        raise ValueError(f"node {name!r} ({kind}) with {error}") from error
+        shown = name or "of " + ", ".join(texts(node, 2)[:2])
+        raise ValueError(f"node {shown[:200]!r} ({kind[:80]}): {error}") from error
     return StrictNode(name=name, kind=kind, inputs=texts(node, 1), outputs=texts(node, 2), attributes=attributes)
 
 

@@ -23,7 +23,8 @@ from purecert.engine.plans.plan import Plan, ends_of, read_plan
 from purecert.engine.plans.protocol_buffers import field
 from purecert.engine.plans.shapes.extents import BATCH, Extent, number
 from purecert.engine.plans.shapes.rules import rule_of
-from support.hostile_graphs import ENDS, FILES, MODELS, model
+from support.hostile_files import FILES
+from support.hostile_graphs import ENDS, MODELS, model
 from support.plans import linear_plan
 
 _GIB = 2**30

@@ -132,14 +132,18 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
         write_run(tmp_path / "run", [], with_spec(whole.record, alpha=0.01))
 
 
-def test_a_run_of_schema_4_is_read_without_its_slice(tmp_path: Path) -> None:
-    written = json.loads(json.dumps(asdict(RUN)))
-    del written["data"]["slice"]
-    (tmp_path / "run.json").write_text(json.dumps(written | {"schema": "purecert.run/4"}))
+def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path) -> None:
+    written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/4"}
+    added = {"slice": written["data"].pop("slice"), "step": written["spec"].pop("step")}
+    added["row_check"] = written.pop("row_check")
+    (tmp_path / "run.json").write_text(json.dumps(written))
     assert read_run(tmp_path).record == replace(RUN, data=replace(DATA, slice=None))
-    (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/4"}))
-    with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/4, found the slice"):
-        read_run(tmp_path)
+    for name, place in (("slice", "data"), ("step", "spec"), ("row_check", None)):
+        mixed = json.loads(json.dumps(written))
+        (mixed if place is None else mixed[place])[name] = added[name]
+        (tmp_path / "run.json").write_text(json.dumps(mixed))
+        with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/4, found those of a later"):
+            read_run(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])
