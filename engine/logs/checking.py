@@ -15,9 +15,9 @@ from purecert.engine.logs.explaining import (
     CANDIDATE_ALPHA,
     CANDIDATE_N,
     CANDIDATE_SIGMA,
-    TELLING_ODDS,
     Explanation,
     explanations,
+    possible_settings,
 )
 from purecert.engine.logs.fingerprint import Sampling
 from purecert.engine.logs.printing import candidate_readings
@@ -78,6 +78,12 @@ class LogCheck:
         """Return the one setting that explains the log, if there is one."""
         return self.settings[0] if len(self.settings) == 1 else None
 
+    @property
+    def refuted_defence(self) -> Explanation | None:
+        """Return the likeliest setting that explains every row of a log whose own settings do not, if there is one."""
+        whole = (each for each in self.less_likely if each.explains_every_row)
+        return next(whole, None) if self.unexplained else None
+
 
 def check_log(log: PublicLog, question: Question, position: int = 0) -> LogCheck:
     """Return what ``log`` tells; ``position`` sets the random choices of several logs apart."""
@@ -87,16 +93,19 @@ def check_log(log: PublicLog, question: Question, position: int = 0) -> LogCheck
         alpha=CANDIDATE_ALPHA if question.alpha is None else (question.alpha,),
         sigma=_sigmas(log, question),
     )
-    best = [each for each in ranked if each.log_likelihood >= ranked[0].log_likelihood - math.log(TELLING_ODDS)]
-    named = [each for each in best if each.sampling.sigma == log.sigma_hint]
-    settings = tuple(named or best)
+    possible = possible_settings(ranked)
+    settings = _with_named_sigma(possible, log)
     told = settings[0] if len(settings) == 1 else None
     second = _second_sampling(log, told, question)
     return LogCheck(
         log=log,
         settings=settings,
-        told_by_name=len(settings) < len(best),
-        less_likely=tuple(each for each in ranked[len(best) :] if each.rows_explained >= best[0].rows_explained),
+        told_by_name=len(settings) < len(possible),
+        less_likely=tuple(
+            each
+            for each in ranked
+            if each.rows_explained >= ranked[0].rows_explained and not any(each is other for other in possible)
+        ),
         unexplained=_unexplained(log, settings),
         contradictions=tuple(contradictions(log)),
         accuracies=tuple(_accuracies(log, told, second, question, position)),
@@ -114,6 +123,13 @@ def counted_rows(log: PublicLog, question: Question) -> list[CohenRow]:
     if not rows:
         raise InputError(f"--every: {log.path} has no image whose index is a multiple of {question.every}")
     return rows
+
+
+def _with_named_sigma(possible: Sequence[Explanation], log: PublicLog) -> tuple[Explanation, ...]:
+    """Return those of the sigma in the path's name, unless a name alone would leave rows unexplained."""
+    named = [each for each in possible if each.sampling.sigma == log.sigma_hint]
+    is_whole = [any(each.explains_every_row for each in some) for some in (named, possible)]
+    return tuple(named if named and is_whole[0] == is_whole[1] else possible)
 
 
 def _sigmas(log: PublicLog, question: Question) -> tuple[float, ...]:
