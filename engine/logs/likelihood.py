@@ -11,7 +11,7 @@ from purecert.engine.logs.fingerprint import TOLERANCE
 from purecert.engine.logs.printing import PrintedRadii, Rounding
 
 # Of rows that no count explains (a forgery, a slip of the hand), before the log has been looked at.
-_FLAWED = 1e-3
+FLAWED = 1e-3
 # Of a radius, to either side: rows are taken to be spread evenly over no more than this. A setting then gains by gaps
 # beside the log's rows, where others could have stood as well, and not by gaps where a classifier has no rows.
 _NEAR = 0.03
@@ -40,8 +40,10 @@ class Neighbourhoods:
 def neighbourhoods(reading: PrintedRadii) -> Neighbourhoods:
     """Return what is near each text of ``reading``: itself, and all within a few per cent."""
     values = np.array([float(text) for text in reading.texts], np.float64)
-    narrowest = np.nanmin(reading.highs - reading.lows)
-    reach = np.maximum(_NEAR * values, np.fmax(reading.highs - reading.lows, narrowest))
+    spans = reading.highs - reading.lows
+    # Unrounded texts, and the radius zero, have no length; near them is still more than nothing.
+    narrowest = float(np.min(spans[spans > 0], initial=np.inf))
+    reach = np.maximum(_NEAR * values, np.fmax(spans, TOLERANCE if math.isinf(narrowest) else narrowest))
     order = np.argsort(values, kind="stable")
     lows, highs = values - reach, values + reach
     return Neighbourhoods(
@@ -81,8 +83,8 @@ def log_likelihood(
     density = np.log(np.maximum(near.rows_near(~at_ceiling), 1) * widths / rows.sum())
     share = np.clip(_printable_share(near, printable), widths / length, 1.0)
     piled = int(rows[at_ceiling].sum())
-    of_text = density - np.log(length) + np.where(explained, math.log1p(-_FLAWED) - np.log(share), math.log(_FLAWED))
-    of_text[at_ceiling] = math.log1p(-_FLAWED) + (math.log(piled / rows.sum()) if piled else 0.0)
+    of_text = density - np.log(length) + np.where(explained, math.log1p(-FLAWED) - np.log(share), math.log(FLAWED))
+    of_text[at_ceiling] = math.log1p(-FLAWED) + (math.log(piled / rows.sum()) if piled else 0.0)
     return float((rows * of_text).sum()) + math.log(_PRIOR[near.reading.formats[0].rounding])
 
 
