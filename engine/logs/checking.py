@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from purecert.engine.errors import InputError
 from purecert.engine.logs.accuracy import CertifiedAccuracy, certified_accuracy
 from purecert.engine.logs.cohen_tsv import CohenRow
+from purecert.engine.logs.counted import against_counts, scales
 from purecert.engine.logs.explaining import (
     CANDIDATE_ALPHA,
     CANDIDATE_N,
@@ -20,7 +21,7 @@ from purecert.engine.logs.explaining import (
     possible_settings,
 )
 from purecert.engine.logs.fingerprint import Sampling
-from purecert.engine.logs.printing import candidate_readings
+from purecert.engine.logs.printing import PrintedRadii, candidate_readings
 from purecert.engine.logs.reading import PublicLog, contradictions
 from purecert.engine.logs.thinning import radii_of_counts, revival_probability, thinned
 from purecert.engine.statistics.bounds import MIN_ALPHA
@@ -87,12 +88,14 @@ class LogCheck:
 
 def check_log(log: PublicLog, question: Question, position: int = 0) -> LogCheck:
     """Return what ``log`` tells; ``position`` sets the random choices of several logs apart."""
+    readings = candidate_readings(log.texts)
     ranked = explanations(
-        candidate_readings(log.texts),
+        readings,
         n=CANDIDATE_N if question.n is None else (question.n,),
         alpha=CANDIDATE_ALPHA if question.alpha is None else (question.alpha,),
-        sigma=_sigmas(log, question),
+        sigma=_sigmas(log, readings, question),
     )
+    ranked = against_counts(ranked, log)
     possible = possible_settings(ranked)
     settings = _with_named_sigma(possible, log)
     told = settings[0] if len(settings) == 1 else None
@@ -132,11 +135,11 @@ def _with_named_sigma(possible: Sequence[Explanation], log: PublicLog) -> tuple[
     return tuple(named if named and is_whole[0] == is_whole[1] else possible)
 
 
-def _sigmas(log: PublicLog, question: Question) -> tuple[float, ...]:
+def _sigmas(log: PublicLog, readings: Sequence[PrintedRadii], question: Question) -> tuple[float, ...]:
     if question.sigma is not None:
         return (question.sigma,)
     hint = {log.sigma_hint} if log.sigma_hint is not None else set()
-    return tuple(sorted({*CANDIDATE_SIGMA, *hint}))
+    return tuple(sorted({*CANDIDATE_SIGMA, *hint, *scales(log, readings)}))
 
 
 def _second_sampling(log: PublicLog, told: Explanation | None, question: Question) -> Sampling | None:
@@ -162,7 +165,9 @@ def _accuracies(
     log: PublicLog, told: Explanation | None, second: Sampling | None, question: Question, position: int
 ) -> list[CertifiedAccuracy]:
     rows = counted_rows(log, question)
-    correct = np.array([row.correct and row.predicted is not None for row in rows], np.bool_)
+    if any(row.correct is None for row in rows):
+        return []
+    correct = np.array([bool(row.correct) and row.predicted is not None for row in rows], np.bool_)
     printed = np.array([[-1.0 if row.predicted is None else row.radius for row in rows]], np.float64)
     sampling = told.sampling if told else None
     found = [certified_accuracy(log.path, "as printed", sampling, question.radii, correct, printed)]

@@ -24,9 +24,9 @@ def text_report(checks: Sequence[LogCheck], question: Question) -> str:
     findings = [f"{check.log.path}\n" + "\n".join(f"- {line}" for line in _findings(check)) for check in checks]
     lines = [accuracy for check in checks for accuracy in check.accuracies]
     best = best_lines(checks, question)
-    table = markdown_table([_header(question), *(_cells(each) for each in [*lines, *best])])
+    table = markdown_table([_header(question), *(_cells(each) for each in [*lines, *best])]) if lines else []
     notes = [f"- {note}" for note in _notes(checks, question, bool(best))]
-    return "\n\n".join([*findings, "\n".join(table), "\n".join(notes)])
+    return "\n\n".join([*findings, *(["\n".join(table)] if table else []), "\n".join(notes)])
 
 
 def json_report(checks: Sequence[LogCheck], question: Question) -> list[str]:
@@ -50,6 +50,8 @@ def best_lines(checks: Sequence[LogCheck], question: Question) -> list[Certified
 def _findings(check: LogCheck) -> Iterator[str]:
     certified = len(check.log.certified)
     yield f"{len(check.log.rows)} rows, {len(check.log.rows) - certified} of them abstain"
+    if any(row.correct is None for row in check.log.rows):
+        yield "it has neither labels nor a column correct, so its accuracy is left out"
     if check.log.cut_short:
         yield "the last line broke off and is left out"
     if not certified:
