@@ -71,14 +71,16 @@ def verify_logs(radii: tuple[float, ...], *, as_json: bool, **options: Any) -> N
 
 def _judge(checks: list[Any], *, certifies_anew: bool) -> None:
     from purecert.engine.errors import CheckError, InputError
+    from purecert.engine.logs.log_report import refuted_defence
 
     for check in checks:
         where = check.log.path
         if check.unexplained:
             first, count = check.unexplained[0], len(check.unexplained)
+            defence = f"; all would follow from {refuted_defence(check)}" if check.refuted_defence else ""
             raise CheckError(
                 f"{where}: {count} of {len(check.log.certified)} radii follow from no count, the first: "
-                f"image {first.index}, {first.printed}; were n, alpha or sigma others, name them"
+                f"image {first.index}, {first.printed}{defence}; were n, alpha or sigma others, name them"
             )
         if check.contradictions:
             raise CheckError(

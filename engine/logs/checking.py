@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from purecert.engine.errors import InputError
 from purecert.engine.logs.accuracy import CertifiedAccuracy, certified_accuracy
 from purecert.engine.logs.cohen_tsv import CohenRow
+from purecert.engine.logs.counted import against_counts, scales
 from purecert.engine.logs.explaining import (
     CANDIDATE_ALPHA,
     CANDIDATE_N,
     CANDIDATE_SIGMA,
-    TELLING_ODDS,
     Explanation,
     explanations,
+    possible_settings,
 )
 from purecert.engine.logs.fingerprint import Sampling
-from purecert.engine.logs.printing import candidate_readings
+from purecert.engine.logs.printing import PrintedRadii, candidate_readings
 from purecert.engine.logs.reading import PublicLog, contradictions
 from purecert.engine.logs.thinning import radii_of_counts, revival_probability, thinned
 from purecert.engine.statistics.bounds import MIN_ALPHA
@@ -78,25 +79,36 @@ class LogCheck:
         """Return the one setting that explains the log, if there is one."""
         return self.settings[0] if len(self.settings) == 1 else None
 
+    @property
+    def refuted_defence(self) -> Explanation | None:
+        """Return the likeliest setting that explains every row of a log whose own settings do not, if there is one."""
+        whole = (each for each in self.less_likely if each.explains_every_row)
+        return next(whole, None) if self.unexplained else None
+
 
 def check_log(log: PublicLog, question: Question, position: int = 0) -> LogCheck:
     """Return what ``log`` tells; ``position`` sets the random choices of several logs apart."""
+    readings = candidate_readings(log.texts)
     ranked = explanations(
-        candidate_readings(log.texts),
+        readings,
         n=CANDIDATE_N if question.n is None else (question.n,),
         alpha=CANDIDATE_ALPHA if question.alpha is None else (question.alpha,),
-        sigma=_sigmas(log, question),
+        sigma=_sigmas(log, readings, question),
     )
-    best = [each for each in ranked if each.log_likelihood >= ranked[0].log_likelihood - math.log(TELLING_ODDS)]
-    named = [each for each in best if each.sampling.sigma == log.sigma_hint]
-    settings = tuple(named or best)
+    ranked = against_counts(ranked, log)
+    possible = possible_settings(ranked)
+    settings = _with_named_sigma(possible, log)
     told = settings[0] if len(settings) == 1 else None
     second = _second_sampling(log, told, question)
     return LogCheck(
         log=log,
         settings=settings,
-        told_by_name=len(settings) < len(best),
-        less_likely=tuple(each for each in ranked[len(best) :] if each.rows_explained >= best[0].rows_explained),
+        told_by_name=len(settings) < len(possible),
+        less_likely=tuple(
+            each
+            for each in ranked
+            if each.rows_explained >= ranked[0].rows_explained and not any(each is other for other in possible)
+        ),
         unexplained=_unexplained(log, settings),
         contradictions=tuple(contradictions(log)),
         accuracies=tuple(_accuracies(log, told, second, question, position)),
@@ -116,11 +128,18 @@ def counted_rows(log: PublicLog, question: Question) -> list[CohenRow]:
     return rows
 
 
-def _sigmas(log: PublicLog, question: Question) -> tuple[float, ...]:
+def _with_named_sigma(possible: Sequence[Explanation], log: PublicLog) -> tuple[Explanation, ...]:
+    """Return those of the sigma in the path's name, unless a name alone would leave rows unexplained."""
+    named = [each for each in possible if each.sampling.sigma == log.sigma_hint]
+    is_whole = [any(each.explains_every_row for each in some) for some in (named, possible)]
+    return tuple(named if named and is_whole[0] == is_whole[1] else possible)
+
+
+def _sigmas(log: PublicLog, readings: Sequence[PrintedRadii], question: Question) -> tuple[float, ...]:
     if question.sigma is not None:
         return (question.sigma,)
     hint = {log.sigma_hint} if log.sigma_hint is not None else set()
-    return tuple(sorted({*CANDIDATE_SIGMA, *hint}))
+    return tuple(sorted({*CANDIDATE_SIGMA, *hint, *scales(log, readings)}))
 
 
 def _second_sampling(log: PublicLog, told: Explanation | None, question: Question) -> Sampling | None:
@@ -146,7 +165,9 @@ def _accuracies(
     log: PublicLog, told: Explanation | None, second: Sampling | None, question: Question, position: int
 ) -> list[CertifiedAccuracy]:
     rows = counted_rows(log, question)
-    correct = np.array([row.correct and row.predicted is not None for row in rows], np.bool_)
+    if any(row.correct is None for row in rows):
+        return []
+    correct = np.array([bool(row.correct) and row.predicted is not None for row in rows], np.bool_)
     printed = np.array([[-1.0 if row.predicted is None else row.radius for row in rows]], np.float64)
     sampling = told.sampling if told else None
     found = [certified_accuracy(log.path, "as printed", sampling, question.radii, correct, printed)]

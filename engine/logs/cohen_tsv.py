@@ -25,8 +25,13 @@ _LARGEST_RADIUS = 1e6  # also of images in [0, 255]; far beyond, sums over a log
 _CERTIFY_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _PREDICT_COLUMNS = ("idx", "label", "predict", "correct", "time")
 _UNNAMED_COLUMNS = {5: ("label", "predict", "radius", "correct", "time"), 6: _CERTIFY_COLUMNS}  # rRCM writes five
-_REQUIRED = frozenset({"label", "predict", "correct"})
+# What certificates are judged by may be missing, and predictions are nothing else.
+_REQUIRED_WITHOUT_RADII = frozenset({"label", "correct"})
+# A radius of another norm can be checked where the bound that it comes from stands beside it.
+_RADII_OF_BOUNDS = ("l2_radius", "linf_radius")
 _CORRECT = {"0": False, "1": True, "False": False, "True": True}
+# PyTorch's text of one number.
+_TENSOR = re.compile(r"tensor\(\[?([^][(),\s]+)\]?(?:, *(?:device|dtype)=[^(),\t]*)*\)")
 _CLOCK = re.compile(r"(?:(?P<days>\d+) days?, )?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d(?:\.\d*)?)")
 
 
@@ -35,12 +40,14 @@ class CohenRow:
     """One line of a log."""
 
     index: int  # as written, else the line's number from 0
-    label: int
+    label: int | None  # None where the log has none
     predicted: int | None  # None where it abstained
     radius: float | None  # in [0, 1] pixel units, as printed; None in a log of predictions
     printed: str | None  # the text of that radius: how it was rounded shows in it
-    correct: bool
+    correct: bool | None  # None where the log has neither this nor labels
     seconds: float | None  # None where the log has no time
+    count: int | None = None  # successes among the draws that estimate, where the log has them beside the exact radius
+    p_lower: float | None = None  # bound that the radius comes from, in [0, 1], where the log has it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +109,9 @@ def parse_cohen_tsv(text: str, where: str) -> CohenLog:
     """Return the log in ``text``.
 
     Read are: a header or none, ``idx`` or none, further columns, times as h:mm:ss.ffffff or as seconds, 0 and 1 or
-    False and True, tabs padded with spaces or spaces alone, no line at all, and a last line that broke off.
+    False and True, tensor([7]) for 7, tabs padded with spaces or spaces alone, no line at all, and a last line that
+    broke off. Labels or ``correct`` may be missing. ``exact_radius`` is the radius where ``count`` stands beside it,
+    and ``l2_radius`` or ``linf_radius`` where ``prob_lb`` does.
 
     Raises:
         InputError: A line is not one of a log; the message begins with ``where`` and the line's number.
@@ -161,20 +170,34 @@ def _read_timings(path: Path) -> dict[int, float]:
 
 
 def _split(line: str) -> list[str]:
-    fields = line.rstrip("\n").split("\t") if "\t" in line else line.split()
+    line = _TENSOR.sub(r"\1", line.rstrip("\n"))
+    fields = line.split("\t") if "\t" in line else line.split()
     return [field.strip() for field in fields]
 
 
 def _columns(lines: list[tuple[int, list[str]]], where: str) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
     number, first = lines[0]
     if "predict" in first:
-        if missing := sorted(_REQUIRED - set(first)):
+        columns = _with_radius(first)
+        if "radius" not in columns and (missing := sorted(_REQUIRED_WITHOUT_RADII - set(columns))):
             _refuse(f"{where}:{number}", "a header with idx, label, predict, radius, correct, time", f"no {missing[0]}")
-        return tuple(first), lines[1:]
+        return columns, lines[1:]
     if len(first) not in _UNNAMED_COLUMNS:
         expected = "a header, or lines of 5 or 6 columns (idx, label, predict, radius, correct, time)"
         _refuse(f"{where}:{number}", expected, f"{len(first)} columns")
     return _UNNAMED_COLUMNS[len(first)], lines
+
+
+def _with_radius(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns with the one that holds radii named ``radius``, and its counts ``successes``."""
+    if "radius" in columns:
+        return tuple(columns)
+    names = {}
+    if {"count", "exact_radius"} <= set(columns):
+        names = {"count": "successes", "exact_radius": "radius"}
+    elif "prob_lb" in columns:
+        names = dict.fromkeys(_RADII_OF_BOUNDS, "radius")
+    return tuple(names.get(column, column) for column in columns)
 
 
 def _named(columns: tuple[str, ...], fields: list[str], where: str) -> dict[str, str]:
@@ -187,15 +210,36 @@ def _row(fields: Mapping[str, str], position: int, where: str) -> CohenRow:
     predicted = _integer(fields, "predict", where)
     if predicted < _ABSTAINED:
         _refuse(where, "a class or -1 under predict", str(predicted))
+    label = _integer(fields, "label", where) if "label" in fields else None
+    p_lower = _probability(fields["prob_lb"], where) if "prob_lb" in fields else None
+    abstains = predicted == _ABSTAINED
+    # Where a bound below one half stands beside it, an abstention has the negative radius that follows.
+    is_negative = abstains and p_lower is not None and p_lower < 0.5 and fields.get("radius", "").startswith("-")
+    radius = "0.0" if is_negative else fields.get("radius")
     return CohenRow(
         index=_integer(fields, "idx", where) if "idx" in fields else position,
-        label=_integer(fields, "label", where),
-        predicted=None if predicted == _ABSTAINED else predicted,
-        radius=_radius(fields["radius"], where) if "radius" in fields else None,
-        printed=fields.get("radius"),
-        correct=_correct(fields.get("correct", ""), where),
+        label=label,
+        predicted=None if abstains else predicted,
+        radius=None if radius is None else _radius(radius, where),
+        printed=radius,
+        correct=_is_correct(fields, label, predicted, where),
         seconds=_seconds(fields.get("time", ""), where),
+        count=_integer(fields, "successes", where) if "successes" in fields else None,
+        p_lower=p_lower,
     )
+
+
+def _is_correct(fields: Mapping[str, str], label: int | None, predicted: int, where: str) -> bool | None:
+    if "correct" in fields:
+        return _correct(fields["correct"], where)
+    return None if label is None else label == predicted
+
+
+def _probability(text: str, where: str) -> float:
+    p_lower = _number(text)
+    if p_lower is None or not 0 <= p_lower <= 1:
+        _refuse(where, "a probability under prob_lb", repr(text))
+    return p_lower
 
 
 def _integer(fields: Mapping[str, str], column: str, where: str) -> int:

@@ -1,7 +1,7 @@
 """The settings that explain a log: draws, alpha, sigma and print format, recovered from the radii it shows."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from purecert.engine.logs.fingerprint import TOLERANCE, Fingerprint, Sampling, fingerprint, top_of_fingerprint
+from purecert.engine.logs.fingerprint import TOLERANCE, Sampling, fingerprint, top_of_fingerprint
+from purecert.engine.logs.likelihood import Neighbourhoods, log_likelihood, neighbourhoods
 from purecert.engine.logs.printing import PrintedRadii, PrintFormat
 
 CANDIDATE_N = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
@@ -18,11 +19,12 @@ CANDIDATE_SIGMA = (0.12, 0.25, 0.5, 1.0)
 
 # Explanations whose odds against the likeliest are below this cannot be told from it.
 TELLING_ODDS = 1000.0
-# Of rows that no count explains (a forgery, a slip of the hand), before the log has been looked at.
-_FLAWED = 1e-3
+# Saying that rows follow from no count accuses somebody. A setting that explains all must be this much less likely.
+ACCUSING_ODDS = 1e6
 # A first look takes the largest counts only: their radii are far apart, so they refute most settings at once.
 _TOP_COUNTS = 256
-_TOP_FLAWED = 0.1
+# A setting that explains fewer rows is no explanation.
+_MOST_FLAWED = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,15 +52,19 @@ class Explanation:
         """Return how many rows some count gives."""
         return int(self.rows[self.explained].sum())
 
+    @property
+    def explains_every_row(self) -> bool:
+        """Return whether some count gives every row."""
+        return bool(self.explained.all())
+
 
 def explanations(
     readings: Sequence[PrintedRadii], n: Sequence[int], alpha: Sequence[float], sigma: Sequence[float]
 ) -> list[Explanation]:
-    """Return every setting that could explain most rows of a log, the likeliest first, each ``Sampling`` once.
+    """Return every setting that explains most rows of a log, the likeliest first, each ``Sampling`` once.
 
-    Likelihoods take radii to be spread evenly over what a setting can print up to the log's largest radius. Only rows
-    whose draws all succeeded pile up at the ceiling of the right setting, and one row in a thousand may be anything. So
-    a setting gains by leaving no room for texts that are not there, and by a ceiling that rows stand at.
+    Twice, where the likeliest formats of a sampling leave rows unexplained that a much less likely one explains. What
+    makes a setting likely is in ``log_likelihood``.
 
     Args:
         readings: The log's texts, as each candidate format reads them.
@@ -67,31 +73,61 @@ def explanations(
         sigma: In [0, 1] pixel units.
     """
     found = [
-        _explain(reading, sampling, fingerprint(sampling.n, sampling.alpha))
-        for reading in readings
+        explanation
+        for near in map(neighbourhoods, readings)
         for sampling in (Sampling(n=each[0], alpha=each[1], sigma=each[2]) for each in product(n, alpha, sigma))
-        if _is_possible(reading, sampling)
+        if _is_possible(near.reading, sampling) and (explanation := _explain(near, sampling))
     ]
-    return list(_merged(sorted(found, key=lambda each: -each.log_likelihood)))
+    return _ranked(_merged(_ranked(found)))
+
+
+def possible_settings(ranked: Sequence[Explanation]) -> list[Explanation]:
+    """Return those of ``ranked`` that the log leaves open.
+
+    They are the likeliest, and where these leave rows unexplained also those that explain every row, unless these are
+    far less likely.
+    """
+    likely = _within(ranked, TELLING_ODDS)
+    if any(each.explains_every_row for each in likely):
+        return likely
+    return likely + [each for each in _within(ranked, ACCUSING_ODDS)[len(likely) :] if each.explains_every_row]
+
+
+def _ranked(found: Iterable[Explanation]) -> list[Explanation]:
+    return sorted(found, key=lambda each: -each.log_likelihood)
+
+
+def _within(ranked: Sequence[Explanation], odds: float) -> list[Explanation]:
+    """Return those of ``ranked`` whose odds against the first are not below 1 to ``odds``."""
+    return [each for each in ranked if each.log_likelihood >= ranked[0].log_likelihood - math.log(odds)]
 
 
 def _is_possible(reading: PrintedRadii, sampling: Sampling) -> bool:
-    """Return whether the largest counts contradict no more than a tenth of the rows (two, in a short log)."""
+    """Return whether the largest counts, those that are the furthest apart, refute few rows."""
     top = top_of_fingerprint(sampling.n, sampling.alpha, _TOP_COUNTS)
     if not top.quantiles.size:
         return False
-    least, most = top.counts_between(sampling.sigma, reading.lows, reading.highs)
     judged = reading.lows > top.quantiles[0] * sampling.sigma
-    refuted = reading.rows[judged & (least > most)].sum()
-    return bool(refuted <= max(2, _TOP_FLAWED * reading.rows.sum()))
+    least, most = top.counts_between(sampling.sigma, reading.lows[judged], reading.highs[judged])
+    return _are_few(int(reading.rows[judged][least > most].sum()), reading)
 
 
-def _explain(reading: PrintedRadii, sampling: Sampling, marks: Fingerprint) -> Explanation:
+def _are_few(refuted: int, reading: PrintedRadii) -> bool:
+    """Return whether no more than a tenth of the rows are refuted (two, in a short log)."""
+    return refuted <= max(2, _MOST_FLAWED * int(reading.rows.sum()))
+
+
+def _explain(near: Neighbourhoods, sampling: Sampling) -> Explanation | None:
+    """Return how a setting accounts for a log; None where it does not for too many rows."""
+    reading, marks = near.reading, fingerprint(sampling.n, sampling.alpha)
     least, most = marks.counts_between(sampling.sigma, reading.lows, reading.highs)
-    at_ceiling = (least <= most) & (most == sampling.n)
-    radii, blur = marks.radii(sampling.sigma), TOLERANCE * sampling.sigma
-    width = reading.formats[0].possible_width(radii, blur)
-    explanation = Explanation(
+    explained = least <= most
+    if not _are_few(int(reading.rows[~explained].sum()), reading):
+        return None
+    radii = marks.radii(sampling.sigma)
+    at_ceiling = explained & (most == sampling.n)
+    printable = reading.formats[0].possible_texts(radii, TOLERANCE * sampling.sigma)
+    return Explanation(
         sampling=sampling,
         formats=reading.formats,
         texts=reading.texts,
@@ -100,30 +136,9 @@ def _explain(reading: PrintedRadii, sampling: Sampling, marks: Fingerprint) -> E
         most=most,
         rows_at_ceiling=int(reading.rows[at_ceiling].sum()),
         ceiling=float(radii[-1]),
-        coverage=min(1.0, width / float(radii[-1])),
-        log_likelihood=0.0,
+        coverage=min(1.0, float(printable[1].sum()) / float(radii[-1])),
+        log_likelihood=log_likelihood(near, explained, at_ceiling, sampling.sigma, printable),
     )
-    return replace(explanation, log_likelihood=_log_likelihood(explanation, reading, radii, at_ceiling))
-
-
-def _log_likelihood(
-    explanation: Explanation, reading: PrintedRadii, radii: NDArray[np.float64], at_ceiling: NDArray[np.bool_]
-) -> float:
-    rows = explanation.rows
-    blur = TOLERANCE * explanation.sampling.sigma
-    is_spread = explanation.explained & ~at_ceiling
-    piled, spread = explanation.rows_at_ceiling, int(rows[is_spread].sum())
-    largest = float(np.nanmax(reading.highs)) + blur
-    room = explanation.formats[0].possible_width(radii[radii <= largest], blur)
-    widths = np.fmax(reading.highs - reading.lows, 2 * blur)
-    result = float((rows[is_spread] * np.log(widths[is_spread])).sum())
-    result += (piled + spread) * math.log1p(-_FLAWED)
-    result += sum(part * math.log(part / (piled + spread)) for part in (piled, spread) if part)
-    result -= spread * math.log(room) if spread else 0.0
-    # A flawed row may be any text up to the largest; one that the format does not print is as narrow as the narrowest.
-    flawed = ~explanation.explained
-    narrow = np.where(np.isnan(widths), np.nanmin(widths), widths)
-    return result + float((rows[flawed] * (np.log(narrow[flawed]) + math.log(_FLAWED / largest))).sum())
 
 
 def _merged(ranked: Sequence[Explanation]) -> Iterator[Explanation]:
@@ -135,10 +150,13 @@ def _merged(ranked: Sequence[Explanation]) -> Iterator[Explanation]:
     for explanation in ranked:
         by_sampling.setdefault(explanation.sampling, []).append(explanation)
     for group in by_sampling.values():
-        equal = [each for each in group if each.log_likelihood >= group[0].log_likelihood - math.log(TELLING_ODDS)]
-        yield replace(
+        equal = _within(group, TELLING_ODDS)
+        merged = replace(
             group[0],
             formats=tuple(form for each in equal for form in each.formats),
             least=np.min([np.where(each.explained, each.least, each.sampling.n + 1) for each in equal], axis=0),
             most=np.max([np.where(each.explained, each.most, -1) for each in equal], axis=0),
         )
+        yield merged
+        if not merged.explains_every_row:
+            yield from [each for each in group[len(equal) :] if each.explains_every_row][:1]

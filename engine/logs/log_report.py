@@ -9,7 +9,7 @@ import numpy as np
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.logs.accuracy import CertifiedAccuracy, best_at_each_radius
 from purecert.engine.logs.checking import REPEATS, LogCheck, Question, counted_rows
-from purecert.engine.logs.explaining import CANDIDATE_ALPHA, CANDIDATE_N, TELLING_ODDS, Explanation
+from purecert.engine.logs.explaining import ACCUSING_ODDS, CANDIDATE_ALPHA, CANDIDATE_N, TELLING_ODDS, Explanation
 from purecert.engine.logs.fingerprint import TOLERANCE, Sampling
 from purecert.engine.reports.text import format_radius, markdown_table
 
@@ -24,9 +24,9 @@ def text_report(checks: Sequence[LogCheck], question: Question) -> str:
     findings = [f"{check.log.path}\n" + "\n".join(f"- {line}" for line in _findings(check)) for check in checks]
     lines = [accuracy for check in checks for accuracy in check.accuracies]
     best = best_lines(checks, question)
-    table = markdown_table([_header(question), *(_cells(each) for each in [*lines, *best])])
+    table = markdown_table([_header(question), *(_cells(each) for each in [*lines, *best])]) if lines else []
     notes = [f"- {note}" for note in _notes(checks, question, bool(best))]
-    return "\n\n".join([*findings, "\n".join(table), "\n".join(notes)])
+    return "\n\n".join([*findings, *(["\n".join(table)] if table else []), "\n".join(notes)])
 
 
 def json_report(checks: Sequence[LogCheck], question: Question) -> list[str]:
@@ -50,6 +50,8 @@ def best_lines(checks: Sequence[LogCheck], question: Question) -> list[Certified
 def _findings(check: LogCheck) -> Iterator[str]:
     certified = len(check.log.certified)
     yield f"{len(check.log.rows)} rows, {len(check.log.rows) - certified} of them abstain"
+    if any(row.correct is None for row in check.log.rows):
+        yield "it has neither labels nor a column correct, so its accuracy is left out"
     if check.log.cut_short:
         yield "the last line broke off and is left out"
     if not certified:
@@ -62,6 +64,8 @@ def _findings(check: LogCheck) -> Iterator[str]:
     if check.told_by_name:
         yield f"sigma comes from the file's name alone: others explain the log as well as {check.log.sigma_hint} does"
     yield from _less_likely(check)
+    if check.refuted_defence:
+        yield f"every row would follow from {refuted_defence(check)}"
     for row in check.unexplained[:_SHOWN_ROWS]:
         yield f"image {row.index}: radius {row.printed} follows from no count"
     if len(check.unexplained) > _SHOWN_ROWS:
@@ -90,6 +94,19 @@ def _less_likely(check: LogCheck) -> Iterator[str]:
         )
         more = f"; and {len(others) - _SHOWN_SETTINGS} more" if len(others) > _SHOWN_SETTINGS else ""
         yield f"{len(others)} others explain as many rows but are 10^{odds:.0f} times less likely: {shown}{more}"
+
+
+def refuted_defence(check: LogCheck) -> str:
+    """Return in words which setting explains every row, though it is too unlikely to be taken; "" for none."""
+    other = check.refuted_defence
+    if other is None:
+        return ""
+    sampling = other.sampling
+    odds = (check.settings[0].log_likelihood - other.log_likelihood) / math.log(10)
+    return (
+        f"n = {sampling.n}, alpha = {sampling.alpha:g}, sigma = {sampling.sigma:g}, printed "
+        f"{' or '.join(map(str, other.formats))}, which is 10^{odds:.0f} times less likely"
+    )
 
 
 def _header(question: Question) -> list[str]:
@@ -156,7 +173,9 @@ def _check_fields(check: LogCheck, question: Question) -> dict[str, object]:
         "told_by_name": check.told_by_name,
         "settings": [_setting_fields(each) for each in check.settings],
         "less_likely": [_setting_fields(each) for each in check.less_likely],
+        "every_row_would_follow_from": _setting_fields(check.refuted_defence) if check.refuted_defence else None,
         "telling_odds": TELLING_ODDS,
+        "accusing_odds": ACCUSING_ODDS,
         "tolerance": TOLERANCE,
         "unexplained": [{"index": row.index, "radius": row.printed} for row in check.unexplained],
         "contradictions": list(check.contradictions),

@@ -18,8 +18,11 @@ _ROUNDINGS: tuple[Rounding, ...] = ("nearest", "down", "up")
 _PLAIN = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?(e[+-]?[0-9]{1,3})?")
 # From here on, digits are all that a double has: nothing was rounded.
 _FULL_DIGITS = 12
-# Of the rows, that a format must be able to write to be looked at.
+# Counts of which one stands for all where their radii are close; any number will do.
+_BLOCK = 16
+# Of the rows, that a format must be able to write to be looked at, and how many fewer than the best format does.
 _LEAST_SHARE = 0.5
+_WORSE_SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,21 +71,37 @@ class PrintFormat:
             case "up":
                 return float(value - below), float(value)
 
-    def possible_width(self, radii: Float64[np.ndarray, " counts"], blur: float) -> float:
-        """Return the total length of the intervals of all texts that ``radii``, increasing and positive, give.
+    def possible_texts(
+        self, radii: Float64[np.ndarray, " counts"], blur: float
+    ) -> tuple[Float64[np.ndarray, " texts"], Float64[np.ndarray, " texts"]]:
+        """Return the texts that ``radii``, increasing and positive, give: their values, and their intervals' lengths.
 
         Where nothing was rounded, the interval of a text is ``blur`` to either side.
         """
         if self.kind == "full":
-            return 2 * blur * len(radii)
-        exponent = np.floor(np.log10(radii)) - self.digits + 1 if self.kind == "significant" else -float(self.digits)
-        quantum = np.broadcast_to(10.0**exponent, radii.shape)
+            return radii, np.full(radii.shape, 2 * blur)
+        radii = self._telling(radii)
+        quantum = self._quanta(radii)
         steps = {"nearest": np.rint, "down": np.floor, "up": np.ceil}[self.rounding](radii / quantum)
         texts = steps * quantum
         # Equal texts are neighbours, and their values the same up to the error of a product. The one that is a power of
         # ten counts by the decimals below it or above it, as the first radius has them.
         is_new = np.diff(texts, prepend=-1.0) > quantum * 1e-6
-        return float(quantum[is_new].sum())
+        return texts[is_new], quantum[is_new]
+
+    def _telling(self, radii: Float64[np.ndarray, " counts"]) -> Float64[np.ndarray, " fewer"]:
+        """Return radii that give the same texts, with one of _BLOCK where these are less than a text apart."""
+        starts = radii[::_BLOCK]
+        # Rounded values of radii that are less than one text apart are at most one apart, so none is passed over.
+        is_dense = np.diff(starts, append=np.inf) < 0.99 * self._quanta(starts)
+        kept = np.repeat(~is_dense, _BLOCK)[: len(radii)]
+        kept[::_BLOCK] = True
+        return radii[kept]
+
+    def _quanta(self, radii: Float64[np.ndarray, " counts"]) -> Float64[np.ndarray, " counts"]:
+        """Return the lengths of the intervals of the texts that ``radii`` give."""
+        exponent = np.floor(np.log10(radii)) - self.digits + 1 if self.kind == "significant" else -float(self.digits)
+        return np.broadcast_to(10.0**exponent, radii.shape)
 
     def _quantum(self, value: Decimal) -> Decimal:
         if self.kind == "full" or (self.kind == "significant" and not value):
@@ -129,8 +148,10 @@ def _formats(texts: Mapping[str, int]) -> list[PrintFormat]:
     if 0 <= decimals <= _FULL_DIGITS:
         found += [PrintFormat(kind="fixed", digits=decimals, rounding=rounding) for rounding in _ROUNDINGS]
         found += [PrintFormat(kind="shortened", digits=decimals, rounding=rounding) for rounding in _ROUNDINGS]
-    least = _LEAST_SHARE * sum(texts.values())
-    return [each for each in found if sum(texts[text] for text in texts if each.prints(text)) >= least]
+    written = [sum(texts[text] for text in texts if each.prints(text)) for each in found]
+    rows = sum(texts.values())
+    least = max(_LEAST_SHARE * rows, max(written) - max(2, _WORSE_SHARE * rows))
+    return [each for each, number in zip(found, written, strict=True) if number >= least]
 
 
 def _most(digits: Mapping[str, int], texts: Mapping[str, int]) -> int:

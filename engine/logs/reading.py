@@ -52,10 +52,12 @@ def contradictions(log: PublicLog) -> Iterator[str]:
     for row in log.rows:
         if images[row.index] > 1:
             yield f"image {row.index}: {images[row.index]} rows, where an image has one"
-        if row.correct != (row.predicted == row.label):
-            yield f"image {row.index}: label {row.label}, predict {row.predicted}, correct {int(row.correct)}"
+        if row.label is not None and row.correct != (row.predicted == row.label):
+            yield f"image {row.index}: label {row.label}, predict {row.predicted}, correct {int(bool(row.correct))}"
         if row.predicted is None and row.radius != 0:
             yield f"image {row.index}: it abstains with the radius {row.printed}"
+        if row.predicted is not None and row.p_lower is not None and row.p_lower <= 0.5:
+            yield f"image {row.index}: it is certified with the bound {row.p_lower}, which is not above one half"
 
 
 def _sigma_hint(path: Path) -> float | None:

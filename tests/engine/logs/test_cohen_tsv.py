@@ -169,7 +169,7 @@ def test_line_of_another_form_is_refused_with_its_number(line: str, words: str) 
     ("text", "words"),
     [
         ("just some words\n", "log:1: expected a header, or lines of 5 or 6 columns"),
-        ("idx\tlabel\tpredict\tradius\n", "log:1: expected a header with idx, label, predict, radius, correct, time"),
+        ("idx\tlabel\tpredict\ttime\n", "log:1: expected a header with idx, label, predict, radius, correct, time"),
     ],
 )
 def test_text_that_is_no_log_is_refused(text: str, words: str) -> None:

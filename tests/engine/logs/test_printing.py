@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from purecert.engine.logs.fingerprint import fingerprint
 from purecert.engine.logs.printing import PrintFormat, Rounding, candidate_readings
 
 
@@ -62,7 +63,23 @@ def test_room_of_possible_texts_is_that_of_the_set_of_texts(kind: str, rounding:
         decimals = 3 - 1 - math.floor(math.log10(radius)) if kind == "significant" else 3
         quantum = 10.0**-decimals
         room.setdefault(round(_rounded(float(radius), quantum, rounding), 9), quantum)
-    assert form.possible_width(radii, 0.0) == pytest.approx(sum(room.values()), rel=1e-9)
+    values, widths = form.possible_texts(radii, 0.0)
+    assert values == pytest.approx(sorted(room), rel=1e-9)
+    assert widths == pytest.approx([room[value] for value in sorted(room)], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["significant", "fixed"])
+@pytest.mark.parametrize("rounding", ["nearest", "down", "up"])
+def test_no_text_of_counts_that_are_close_is_passed_over(kind: str, rounding: Rounding) -> None:
+    radii = fingerprint(10_000, 1e-3).radii(0.25)[20:]
+    form = PrintFormat(kind=kind, digits=3, rounding=rounding)  # type: ignore[arg-type]  # a parameter is a str
+    values = form.possible_texts(radii, 0.0)[0]
+    decimals = [3 - 1 - math.floor(math.log10(radius)) if kind == "significant" else 3 for radius in radii]
+    one_by_one = {
+        round(_rounded(float(radius), 10.0**-places, rounding), 9)
+        for radius, places in zip(radii, decimals, strict=True)
+    }
+    assert values == pytest.approx(sorted(one_by_one), rel=1e-9)
 
 
 @pytest.mark.parametrize(
