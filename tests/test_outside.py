@@ -110,7 +110,16 @@ def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:
 
             out.mkdir()
             network = write_vit(folder / "vit", small_vit().state_dict())
-            return ["--purifier", "identity", "--classifier", f"hf-vit={network}", "-o", out / "model.pt"]
+            return [
+                "--purifier",
+                "identity",
+                "--classifier",
+                f"hf-vit={network}",
+                "--image-size",
+                "20",
+                "-o",
+                out / "model.pt",
+            ]
         case "train":
             return ["--help"]
         case _:
