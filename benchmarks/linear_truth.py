@@ -10,10 +10,9 @@ import json
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-
-import onnxruntime
 
 import purecert
 from purecert.engine.hardware import describe_cpu
@@ -46,7 +45,7 @@ def main() -> None:
     for r in results:
         print(f"| {r.seed} | {r.cases} | {r.n} | {r.false_certificates} | {r.median_ratio:.4f} | {r.seconds:.0f} |")
     if len(sys.argv) > 1:
-        versions = {"purecert": purecert.__version__, "onnxruntime": onnxruntime.__version__}
+        versions = {"purecert": purecert.__version__, "onnxruntime": version("onnxruntime")}
         record = {
             "command": _COMMAND,
             "hardware": describe_cpu(),

@@ -94,7 +94,7 @@ def test_a_program_that_imports_purecert_sends_and_leaves_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["export", "bench", "doctor", "import", "train"])
 def test_no_other_command_sends_or_leaves_anything(watched: Watch, demo_plan: Path, tmp_path: Path, name: str) -> None:
-    _nothing_outside(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path / "out")
+    _nothing_outside(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path)
 
 
 def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:
@@ -110,7 +110,16 @@ def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:
 
             out.mkdir()
             network = write_vit(folder / "vit", small_vit().state_dict())
-            return ["--purifier", "identity", "--classifier", f"vit={network}", "-o", out / "model.pt"]
+            return [
+                "--purifier",
+                "identity",
+                "--classifier",
+                f"hf-vit={network}",
+                "--image-size",
+                "20",
+                "-o",
+                out / "model.pt",
+            ]
         case "train":
             return ["--help"]
         case _:
