@@ -54,7 +54,10 @@ class HostGraph(LoadedGraph):
 
     @abstractmethod
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        """Run a probe of the graph and return its logits, or None where the graph names none."""
+        """Return the logits of the rows that ``labels`` was last run on, or None where the graph names none.
+
+        A runtime that gives both at once has them already; others run a probe of the graph.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

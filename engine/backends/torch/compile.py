@@ -27,7 +27,8 @@ from purecert.engine.backends.torch.cpp_compiler import find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
-from purecert.engine.errors import BackendError, InputError, Problem
+from purecert.engine.backends.torch.state import refuse_state
+from purecert.engine.errors import BackendError, CheckError, InputError, Problem
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
@@ -60,6 +61,7 @@ def open_torch_device(plan: Plan, sigma: float, noise: Sequence[InputNoise], opt
     Raises:
         InputError: The program is absent or not this machine's.
         BackendError: There is no such device, or the program cannot run there.
+        CheckError: The program keeps something from batch to batch.
         OutOfMemoryError: The batch is too large for the device.
     """
     queue = CudaQueue() if options.name == "torch-cuda" else HostQueue(options.threads)
@@ -146,13 +148,17 @@ def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -
     try:
         # The compiler's usual cache lies in a shared folder for temporary files and would be run unchecked.
         with fresh_cache(), _quiet():
-            program = _at_fixed_batch(torch.export.load(io.BytesIO(content)), inputs, device)
+            exported = torch.export.load(io.BytesIO(content))
+            refuse_state(exported)
+            program = _at_fixed_batch(exported, inputs, device)
             with tempfile.TemporaryDirectory() as folder:
                 target = Path(folder) / "program.pt2"
                 aoti_compile_and_package(program, package_path=str(target), inductor_configs=OPTIONS[device.type])
                 return target.read_bytes()
     except torch.OutOfMemoryError as error:
         raise batch_failure("PyTorch", error) from error
+    except CheckError:
+        raise
     except Exception as error:  # the compiler's errors share no base class
         raise BackendError(f"PyTorch {torch.__version__} cannot compile the program: {_first_line(error)}") from error
 

@@ -13,6 +13,7 @@ from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import pytorch_failures
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
+from purecert.engine.backends.torch.state import refuse_state
 from purecert.engine.errors import BackendError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
@@ -39,13 +40,16 @@ class TorchGraph(HostGraph):
         Raises:
             InputError: The program is absent or not this machine's.
             BackendError: PyTorch cannot load the program.
+            CheckError: The program keeps something from batch to batch.
         """
         content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
         torch.set_num_threads(threads)
         try:
-            self._program = torch.export.load(io.BytesIO(content)).module()
+            exported = torch.export.load(io.BytesIO(content))
+            self._program = exported.module()
         except Exception as error:  # loading may raise anything that the file's content provokes
             raise BackendError(f"PyTorch {torch.__version__} cannot load the program: {error}; export again") from error
+        refuse_state(exported)
         self._precision, self._digest = plan.record.precision, sha256_hex(content)
         self._inputs = input_buffers(plan.record.inputs, batch)
         self._tensors = tuple(torch.from_numpy(buffer) for buffer in self._inputs)
@@ -55,10 +59,11 @@ class TorchGraph(HostGraph):
         return self._inputs
 
     def labels(self) -> Int32[np.ndarray, " batch"]:
-        return np.asarray(self._run()[0].numpy())
+        label, self._logits = self._run()
+        return np.asarray(label.numpy())
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        return np.asarray(self._run()[1].numpy())
+        return np.asarray(self._logits.numpy())
 
     @property
     def digest(self) -> str:
