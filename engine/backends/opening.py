@@ -1,5 +1,6 @@
 """Opening a backend by name: its graph, its noise, and the row check before anything is counted."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 
 _SEED_RANGE = 2**64
+_log = logging.getLogger("purecert")
 
 
 def open_backend(
@@ -80,7 +82,9 @@ def checked_backend(
             result = check_rows(graph, rows, plan.record.classes, permutations)
             cache.write(result)
         backend = opened.backend(replace(unchecked, placement=result.placement, probed=result.probed))
-        backend.row_check = "run" if known is None else "cached"
+        if known is not None:
+            backend.row_check = "cached"
+            _log.info("row check: this machine's earlier result for these images (--repeat-check does it anew)")
         return backend
 
 

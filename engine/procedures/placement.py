@@ -6,7 +6,7 @@ is then the uniform mixture over places, and its bounds hold at whole batches on
 
 from dataclasses import replace
 
-from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.spec import MAX_PLACED_ALPHA, SmoothingSpec
 
 
 def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:
@@ -37,6 +37,15 @@ def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
         return None
     placement = f"static placement in batches of {batch}" if is_static else "row-invariant placement"
     return f"expected draws and looks at multiples of {step} under {placement}, found multiples of {spec.step}"
+
+
+def is_sound(spec: SmoothingSpec, *, is_static: bool, batch: int) -> bool:
+    """Return whether the claims of ``spec`` hold under a placement that it may not fit (docs/placement.md).
+
+    A fixed n that ends inside a batch bounds the mixture of the places that its draws met; looks there bound nothing.
+    """
+    is_fixed = spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA
+    return misfit(spec, is_static=is_static, batch=batch) is None or (is_static and is_fixed)
 
 
 def _whole(draws: int, batch: int) -> int:

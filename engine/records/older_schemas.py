@@ -24,14 +24,12 @@ def from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
 
 def from_schema_4(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of schema 4 as schema 5: any draw may be looked at, the slice is unknown."""
-    if "row_check" in value:
-        raise _mixed(_SCHEMA_4)
     added: dict[str, dict[str, int | None]] = {"spec": {_SINCE_5: 1}, "data": {"slice": None}}
     known = {name: value[name] for name in added if isinstance(value.get(name), dict)}
     if any(added[name].keys() & fields.keys() for name, fields in known.items()):
         raise _mixed(_SCHEMA_4)
     whole = {name: fields | added[name] for name, fields in known.items()}
-    return value | whole | {"schema": "purecert.run/5", "row_check": "run"}
+    return value | whole | {"schema": "purecert.run/5"}
 
 
 def _mixed(schema: str) -> InputError:

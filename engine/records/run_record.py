@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import purecert
-from purecert.engine.backends.base import BackendInfo, BackendOptions, RowCheck
+from purecert.engine.backends.base import BackendInfo, BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.drawing import top_class
+from purecert.engine.procedures.placement import is_sound, misfit
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, dense_counts
 
@@ -58,7 +59,6 @@ class RunRecord:
     data: DataRecord
     backend: BackendInfo  # the engine that classified the rows; another one is another classifier
     gated: bool  # the export gate measured this backend at this precision
-    row_check: RowCheck  # whether the rows were checked for this run, or this machine's earlier result was taken
 
     def __post_init__(self) -> None:
         elements = self.noise_elements
@@ -73,6 +73,14 @@ class RunRecord:
     def tv(self) -> float:
         """Return the total variation, at most, of one draw's noise from the ideal Gaussian."""
         return total_variation(self.noise_elements, self.spec.sigma)
+
+    @property
+    def placement_problem(self) -> str | None:
+        """Return why the bounds of this run do not hold where its rows lay; None where they do (docs/placement.md)."""
+        is_static, batch = self.backend.placement == "static", self.backend.batch
+        if is_sound(self.spec, is_static=is_static, batch=batch):
+            return None
+        return misfit(self.spec, is_static=is_static, batch=batch)
 
 
 def _check_backend(info: BackendInfo) -> None:
@@ -90,14 +98,7 @@ def _require(condition: bool, expected: str, came: object) -> None:
 
 
 def make_record(
-    plan: Plan,
-    dataset: Dataset,
-    spec: SmoothingSpec,
-    info: BackendInfo,
-    *,
-    seed: int,
-    seed_given: bool,
-    row_check: RowCheck = "run",
+    plan: Plan, dataset: Dataset, spec: SmoothingSpec, info: BackendInfo, *, seed: int, seed_given: bool
 ) -> RunRecord:
     """Return the record of a run of ``plan`` on ``dataset``.
 
@@ -128,7 +129,6 @@ def make_record(
         ),
         backend=info,
         gated=_is_gated(plan, info),
-        row_check=row_check,
     )
 
 
@@ -170,6 +170,8 @@ def _backend_marks(record: RunRecord) -> Iterator[str]:
         yield f"not gated: no export gate measured {backend.name} in {backend.executed_precision}"
     if backend.executed_precision != record.precision:
         yield f"executed precision: {backend.executed_precision}, where the plan says {record.precision}"
+    if record.placement_problem is not None:
+        yield f"not covered: {record.placement_problem}; run it again with this version"
     if backend.placement != "row_invariant":
         yield f"not row-invariant: certified image after image, in batches of {backend.batch} at fixed places"
     if backend.probed != "logits":

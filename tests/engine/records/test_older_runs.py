@@ -99,7 +99,6 @@ def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
     stop = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)
     assert record.spec == SmoothingSpec(mode="certify", sigma=0.25, n_select=20, n_estimate=4000, stop=stop)
     flat = json.loads(json.dumps(asdict(record)))
-    assert flat.pop("row_check") == "run"
     assert flat["spec"].pop("step") == 1
     flat |= flat.pop("spec")
     flat["backend"]["gated"] = flat.pop("gated")
@@ -135,12 +134,11 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
 def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path) -> None:
     written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/4"}
     added = {"slice": written["data"].pop("slice"), "step": written["spec"].pop("step")}
-    added["row_check"] = written.pop("row_check")
     (tmp_path / "run.json").write_text(json.dumps(written))
     assert read_run(tmp_path).record == replace(RUN, data=replace(DATA, slice=None))
-    for name, place in (("slice", "data"), ("step", "spec"), ("row_check", None)):
+    for name, place in (("slice", "data"), ("step", "spec")):
         mixed = json.loads(json.dumps(written))
-        (mixed if place is None else mixed[place])[name] = added[name]
+        mixed[place][name] = added[name]
         (tmp_path / "run.json").write_text(json.dumps(mixed))
         with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/4, found those of a later"):
             read_run(tmp_path)
