@@ -270,7 +270,7 @@ _RECORD = (
     _set("extra", 1),
     *(_set("classes", value) for value in (-1, 0, 1, 5, 2**31 - 1, HUGE)),
     _own("classes", 11, _PLAN_TOLD),
-    *(_set("noise_elements", value) for value in ([], [0], [2**31], [HUGE], [-1])),
+    *(_set("noise_elements", value) for value in ([], [0], [2**31], [HUGE], [-1], [64] * 1001)),
     _own("noise_elements", [63], _PLAN_TOLD),
     *(_set("seed", value) for value in (-1, 2**64, HUGE)),
     _own("seed", 6, _VOTES_TOLD),
