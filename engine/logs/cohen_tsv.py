@@ -21,6 +21,7 @@ from purecert.engine.reports.text import format_radius
 COHEN_FILE = "cohen.tsv"
 _ABSTAINED = -1  # Cohen's mark of an abstention, whose radius is 0.0
 
+_LONGEST_SECONDS = 1e9  # of an image: more is no time
 _LARGEST_RADIUS = 1e6  # also of images in [0, 255]; far beyond, sums over a log are no longer finite
 _CERTIFY_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _PREDICT_COLUMNS = ("idx", "label", "predict", "correct", "time")
@@ -160,12 +161,14 @@ def _clock(seconds: float | None) -> str:
 def _read_timings(path: Path) -> dict[int, float]:
     """Return image index -> seconds. Timings fix nothing and are not synced, so a line that a crash tore is no time."""
     seconds: dict[int, float] = {}
-    for line in path.read_text("ascii", "replace").splitlines() if path.exists() else ():
+    for line in path.read_text("ascii", "replace").splitlines() if path.is_file() else ():
         try:
             timing = json.loads(line)
-            seconds[int(timing["index"])] = float(timing["seconds"])
-        except (ValueError, KeyError, TypeError):
+            index, taken = int(timing["index"]), float(timing["seconds"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
+        if 0 <= taken <= _LONGEST_SECONDS:
+            seconds[index] = taken
     return seconds
 
 

@@ -17,6 +17,9 @@ MAX_PLACED_ALPHA = 0.25
 # Bounds are exact down to 1e-100 (engine/statistics/bounds.py); parts of this still are.
 MIN_SPEC_ALPHA = 1e-90
 
+# To stop at: each is tested at every look of every image.
+_MOST_RADII = 1000
+
 # Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
 DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -50,7 +53,8 @@ class StopSpec:
         if self.rule == "radii":
             is_increasing = all(low < high for low, high in zip(self.radii, self.radii[1:], strict=False))
             is_valid = bool(self.radii) and is_increasing and all(0 <= r < math.inf for r in self.radii)
-            _require(is_valid, "increasing radii of at least 0 to stop at", list(self.radii))
+            _require(is_valid, "increasing radii of at least 0 to stop at", reprlib.repr(list(self.radii)))
+            _require(len(self.radii) <= _MOST_RADII, f"at most {_MOST_RADII} radii to stop at", len(self.radii))
         if self.rule == "tolerance":
             eta = self.tolerance
             _require(eta is not None and 0 < eta < 1, "a tolerance in (0, 1)", eta)

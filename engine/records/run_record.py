@@ -20,6 +20,7 @@ RUN_SCHEMA = "purecert.run/5"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 _MOST_CLASSES = 1_000_000  # as of a plan
 _MOST_IMAGES = 2**32  # a draw is addressed by 32 bits of its image (kernels/README.md)
+_MOST_INPUTS = 1000  # of a graph: so many leave the noise's deviation far below 1
 _SEEDS = 2**64
 
 
@@ -64,9 +65,10 @@ class RunRecord:
         elements = self.noise_elements
         is_noise = bool(elements) and all(1 <= size <= _LARGEST_SIZE for size in elements)
         _require(is_noise, f"noise elements in [1, {_LARGEST_SIZE}]", elements)
+        _require(len(elements) <= _MOST_INPUTS, f"noise of at most {_MOST_INPUTS} inputs", len(elements))
         _require(2 <= self.classes <= _MOST_CLASSES, f"classes in [2, {_MOST_CLASSES}]", self.classes)
         _require(0 <= self.seed < _SEEDS, "a seed in [0, 2^64)", self.seed)
-        _require(self.tv < 1, "noise nearer to the ideal one than any", self.tv)
+        _ = self.tv  # refuses a sigma whose noise cannot be drawn
         _check_backend(self.backend)
 
     @property

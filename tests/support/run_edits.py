@@ -160,7 +160,7 @@ _VOTES_TOLD = "engine-verify replays a share of the images"
 _DATA_TOLD = "engine-verify compares it with the data"
 _PLAN_TOLD = "engine-verify compares it with the plan"
 _HERE_TOLD = "engine-verify compares it with the engine that replays"
-_NO_ONE = "nobody but whoever ran it"
+_NO_ONE = "only who ran it knows"
 
 _CLAIMS = (
     _line("radius 50", lambda line: line.update(radius=50.0), CERTIFY),
@@ -257,6 +257,7 @@ _SPEC = (
     _set("spec.stop.tolerance", 2.0, of=("tolerance",)),
     _set("spec.stop.radii", [0.25], of=("tolerance", "answer")),
     *(_set("spec.stop.radii", radii, of=("radii",)) for radii in ([], [0.5, 0.25], [-1.0], [50.0], [1e308], [HUGE])),
+    _set("spec.stop.radii", [radius / 1000 for radius in range(1001)], of=("radii",)),
     _set("spec.stop.alpha_final", 5e-4, of=("answer",)),
     _set("spec.stop.alpha_final", 9e-4, of=("radii", "tolerance")),
     _set("spec.stop.alpha_final", 0.5, of=EARLY),
@@ -269,7 +270,7 @@ _RECORD = (
     _set("extra", 1),
     *(_set("classes", value) for value in (-1, 0, 1, 5, 2**31 - 1, HUGE)),
     _own("classes", 11, _PLAN_TOLD),
-    *(_set("noise_elements", value) for value in ([], [0], [2**31], [HUGE], [-1])),
+    *(_set("noise_elements", value) for value in ([], [0], [2**31], [HUGE], [-1], [64] * 1001)),
     _own("noise_elements", [63], _PLAN_TOLD),
     *(_set("seed", value) for value in (-1, 2**64, HUGE)),
     _own("seed", 6, _VOTES_TOLD),

@@ -16,7 +16,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.logs.cohen_tsv import CohenRow, format_cohen_tsv, parse_cohen_tsv, read_cohen_tsv, write_cohen_tsv
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
 from purecert.engine.records.lines import Line
-from purecert.engine.records.run import read_run
+from purecert.engine.records.run import read_form
 from support.records import begun
 from support.shared_files import shared
 from support.written_runs import written_record, written_run
@@ -85,7 +85,10 @@ def test_log_of_a_run_directory_takes_its_times(tmp_path: Path) -> None:
     timings = tmp_path / "timings.jsonl"
     torn = timings.read_text().splitlines(keepends=True)
     timings.write_text(torn[0] + torn[1][:9] + torn[2])  # as a crash and a resume leave it
-    log = read_cohen_tsv(write_cohen_tsv(read_run(tmp_path)))
+    for nonsense in ('{"index":0,"seconds":Infinity}', '{"index":0,"seconds":1e999}', "[" * 100_000):
+        timings.write_text(timings.read_text() + nonsense + "\n")
+    timings.write_text(timings.read_text() + f'{{"index":0,"seconds":{10**400}}}\n')
+    log = read_cohen_tsv(write_cohen_tsv(read_form(tmp_path)))
     assert [row.seconds for row in log.rows] == [1.5, None, None]
     assert [row.index for row in log.rows] == [0, 20, 40]
 

@@ -108,3 +108,8 @@ def test_draws_that_all_agree_end_where_their_rule_ends(draws: int) -> None:
 def test_counts_that_no_procedure_ends_with_are_refused(mode: str, phases: Any) -> None:
     with pytest.raises(InputError, match="draws per phase"):
         conclude(_SPECS[mode], _TV, [np.array(counts) for counts in phases], 0)
+
+
+def test_more_radii_than_can_be_tested_at_every_look_are_refused() -> None:
+    with pytest.raises(InputError, match="expected at most 1000 radii to stop at, got 1001"):
+        StopSpec(rule="radii", radii=tuple(radius / 1000 for radius in range(1001)))

@@ -21,11 +21,12 @@ from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import read_plan
 from purecert.engine.procedures.outcomes import Abstention
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.records.run import read_run
+from purecert.engine.records.run import read_form, read_run
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
 from purecert.engine.verification import verify
 from support.commands import engine
+from support.forgery import lines_of, seal
 from support.records import DATA, RUN, begun, with_spec, write_run
 from support.simulated_graph import SimulatedGraph
 
@@ -75,6 +76,16 @@ def test_an_older_run_verifies_by_its_replay_under_the_identity_that_it_recorded
     _replaying(monkeypatch, _laws(), run.record.backend)
     found = verify.verify_run(run, read_plan(_RUNS / "plan"), load_dataset(_DATA), share=1.0, threads=1)
     assert (found.verified, found.exact, found.replayed, found.differing_labels) == (True, True, 6, 0)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 10**9])
+def test_looks_that_no_draws_had_are_named_without_a_replay(tmp_path: Path, looks: int) -> None:
+    shutil.copytree(_RUNS / "radii", tmp_path / "run")
+    first, *others = lines_of(tmp_path / "run")
+    seal(tmp_path / "run", [first | {"looks": looks}, *others])
+    run = read_form(tmp_path / "run")
+    found = verify.verify_run(run, read_plan(_RUNS / "plan"), load_dataset(_DATA), share=0.0, threads=1)
+    assert [f"found 742 draws and {looks} looks" in problem for problem in found.problems] == [True]
 
 
 def test_its_replay_finds_votes_that_another_classifier_gives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_a_symbolic_link_to_a_run_directory_is_cleared_like_one(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["lock"]
 
 
-@pytest.mark.parametrize("name", ["cohen.tsv", "timings.jsonl", "images.npz.partial"])
+@pytest.mark.parametrize("name", ["cohen.tsv", "certificates.jsonl", "images.npz.partial"])
 def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_deleted(tmp_path: Path, name: str) -> None:
     write_run(tmp_path, proven_rows(2))
     (tmp_path / name).unlink(missing_ok=True)
@@ -108,6 +108,9 @@ def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_deleted(tmp_p
     with pytest.raises(InputError, match=name):  # also where it came after the directory was looked at
         clear_run(tmp_path)
     assert _snapshot(tmp_path) == before
+    if name == "certificates.jsonl":
+        with pytest.raises(InputError, match="expected a file of certificates, found none"):
+            read_run(tmp_path)
 
 
 @pytest.mark.parametrize("left", ["lock", "invocation.json", "invocation.json.partial", "run.json.partial"])
