@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import BackendInfo, BackendOptions
+from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
+from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.registry import backend_kind
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import noise_of_inputs
@@ -22,10 +23,28 @@ FOUND = ("executed_precision", "nodes", "placement", "probed", "probe_rows")
 
 
 def options_of(record: RunRecord, *, threads: int, trust: bool) -> BackendOptions:
-    """Return what to ask a backend for so that it is the run's, as far as one can ask."""
+    """Return what to ask a backend for so that it is the run's, as far as one can ask; its rows are checked anew."""
     backend = record.backend
     return BackendOptions(
-        name=backend.name, batch=backend.batch, threads=threads, probe_rows=backend.probe_rows, trust=trust
+        name=backend.name,
+        batch=backend.batch,
+        threads=threads,
+        probe_rows=backend.probe_rows,
+        trust=trust,
+        repeat_check=True,
+    )
+
+
+def open_again(plan: Plan, dataset: Dataset, record: RunRecord, seed: int, options: BackendOptions) -> Backend:
+    """Return the backend of ``options`` after a row check of as many permutations as the run's own had.
+
+    Raises:
+        BackendError: The backend is missing here, or fails.
+        CheckError: Rows influence each other, or their place in the batch does.
+    """
+    return open_backend(
+        *(plan, record.spec.sigma, seed, options, dataset.images, dataset.indices),
+        expected_rows=record.spec.max_rows * len(dataset),
     )
 
 

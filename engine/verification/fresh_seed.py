@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from purecert.engine.backends.base import BackendInfo, BackendOptions
-from purecert.engine.backends.opening import open_backend
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.certify import certify
@@ -35,6 +34,7 @@ from purecert.engine.statistics.vote_tests import (
     stratified_p_value,
 )
 from purecert.engine.verification.elsewhere import OTHER_PRECISION
+from purecert.engine.verification.engines import open_again
 from purecert.engine.verification.result import FreshSeed
 
 _SEED_BITS = 64
@@ -65,7 +65,7 @@ def certify_afresh(
     """
     seed, record = secrets.randbits(_SEED_BITS), run.record
     lines = _chosen(run, share)
-    with closing(open_backend(plan, record.spec.sigma, seed, options, dataset.images, dataset.indices)) as backend:
+    with closing(open_again(plan, dataset, record, seed, options)) as backend:
         info = backend.info
         jobs = _jobs(record, dataset, lines)
         fresh = [finished.counts[max(finished.counts)] for finished in Scheduler(backend).run(jobs)]

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from purecert.engine.backends.base import BackendInfo, BackendOptions
-from purecert.engine.backends.opening import open_backend
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
@@ -17,6 +16,7 @@ from purecert.engine.verification.elsewhere import MOST_DIFFERING, compare_elsew
 from purecert.engine.verification.engines import (
     engine_differences,
     found_problems,
+    open_again,
     options_of,
     threads_are_one_engine,
 )
@@ -81,7 +81,7 @@ def _replay(
     found: _Found, run: Run, plan: Plan, dataset: Dataset, options: BackendOptions, share: float, *, strict: bool
 ) -> None:
     record, chosen = run.record, _choose(run.lines, share)
-    backend = open_backend(plan, record.spec.sigma, record.seed, options, dataset.images, dataset.indices)
+    backend = open_again(plan, dataset, record, record.seed, options)
     with closing(backend):
         found.here = backend.info
         found.differences = engine_differences(record.backend, found.here)
