@@ -116,7 +116,9 @@ def test_an_honest_run_passes_and_one_fitted_to_its_draws_fails_though_its_repla
     assert "verified" not in ended.out
 
 
-@pytest.mark.parametrize(("moved", "allowance", "is_found"), [(0, 0.0, False), (99, 0.0, True), (9, 1e-3, False)])
+@pytest.mark.parametrize(
+    ("moved", "allowance", "is_found"), [(0, 0.0, False), (99, 0.0, True), (35, 0.0, True), (35, 1e-3, False)]
+)
 def test_just_under_one_per_cent_of_votes_moved_is_found_by_the_fresh_seed_alone(
     moved: int, allowance: float, is_found: bool
 ) -> None:

@@ -181,10 +181,10 @@ def test_a_claim_shrinks_by_every_draw_that_differs_also_where_its_class_keeps_i
     line = Line(
         index=0,
         label=3,
-        outcome=certificate(RUN.spec, RUN.tv, 3, dense_counts({"3": 992, "0": 8}, 10)),
-        counts=({"3": 100}, {"3": 992, "0": 8}),
+        outcome=certificate(RUN.spec, RUN.tv, 3, dense_counts({"3": 995, "0": 5}, 10)),
+        counts=({"3": 100}, {"3": 995, "0": 5}),
     )
-    here = Replayed(line=line, counts=({"3": 100}, {"3": 992, "1": 8}), looks=1)
+    here = Replayed(line=line, counts=({"3": 100}, {"3": 995, "1": 5}), looks=1)
     found = compare_elsewhere(RUN, [here], same_precision=True)
     assert (found.toward, found.away, found.p_value) == (0, 0, 1.0)
     assert found.claims.as_written == found.claims.replayed == (1, 1, 1, 1, 1)
