@@ -13,8 +13,9 @@ import purecert
 from purecert.engine.commands.report import report_command
 from purecert.engine.errors import InputError
 from purecert.engine.records.ledger import opened_run
+from support.edit_forms import Edit, Named, Refused
 from support.forgery import lines_of, reseal_all
-from support.run_edits import BYTE_EDITS, EDITS, Edit, Named, Refused
+from support.run_edits import BYTE_EDITS, EDITS
 from support.simulated_runs import SPECS, record_of, write_simulated_run
 
 _MODES = tuple(SPECS)
