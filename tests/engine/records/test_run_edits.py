@@ -13,8 +13,9 @@ import purecert
 from purecert.engine.commands.report import report_command
 from purecert.engine.errors import InputError
 from purecert.engine.records.ledger import opened_run
+from support.edit_forms import Edit, Named, Refused
 from support.forgery import lines_of, reseal_all
-from support.run_edits import BYTE_EDITS, EDITS, Edit, Named, Refused
+from support.run_edits import BYTE_EDITS, EDITS
 from support.simulated_runs import SPECS, record_of, write_simulated_run
 
 _MODES = tuple(SPECS)
@@ -93,6 +94,16 @@ def test_every_reader_of_a_run_refuses_a_resealed_line(honest: dict[str, Path], 
     with pytest.raises(InputError, match="image 0: expected"), opened_run(run, resume=True):
         pass
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize(("mode", "name", "larger"), [("radii", "p_lower", 1 + 2e-12), ("answer", "p_value", 1 - 1e-9)])
+def test_of_claims_that_differ_in_the_last_digits_the_smaller_is_taken(
+    mode: str, name: str, larger: float, honest: dict[str, Path], tmp_path: Path
+) -> None:
+    """As another version of SciPy may write them: no run is refused for that, and none claims more for it."""
+    edit = Edit(name="", mutate=lambda _, lines: lines[1].update({name: lines[1][name] * larger}), seen=Refused())
+    run = _edited(honest[mode], edit, tmp_path / "run")
+    assert purecert.read_run(run).outcomes == purecert.read_run(honest[mode]).outcomes
 
 
 @pytest.mark.parametrize("mode", SPECS)
