@@ -13,7 +13,7 @@ from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
 from purecert.engine.records.run_record import RUN_SCHEMA, RunRecord
 
 _FLAT_SCHEMA = "purecert.run/3"  # as /4, with the fields of spec beside the others and gated in backend
-_STEPLESS_SCHEMA = "purecert.run/4"  # as RUN_SCHEMA, without the step of spec, and its row check was always run
+_STEPLESS_SCHEMA = "purecert.run/4"  # as RUN_SCHEMA, without the step of spec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,10 +87,10 @@ def _from_flat(value: dict[str, Any]) -> dict[str, Any]:
 def _from_stepless(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of schema purecert.run/4 as today's; as ``_from_flat``."""
     spec = value.get("spec")
-    if "row_check" in value or (isinstance(spec, dict) and "step" in spec):
+    if isinstance(spec, dict) and "step" in spec:
         raise InputError(f"expected the fields of schema {_STEPLESS_SCHEMA}, found those of {RUN_SCHEMA} among them")
     stepped = spec | {"step": 1} if isinstance(spec, dict) else spec
-    return value | {"schema": RUN_SCHEMA, "row_check": "run"} | ({"spec": stepped} if "spec" in value else {})
+    return value | {"schema": RUN_SCHEMA} | ({"spec": stepped} if "spec" in value else {})
 
 
 def _is_line(line: bytes, digest: str) -> bool:

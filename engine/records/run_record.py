@@ -4,7 +4,7 @@ import reprlib
 from dataclasses import dataclass
 
 import purecert
-from purecert.engine.backends.base import BackendInfo, RowCheck
+from purecert.engine.backends.base import BackendInfo
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import total_variation
@@ -48,7 +48,6 @@ class RunRecord:
     data: DataRecord
     backend: BackendInfo  # the engine that classified the rows; another one is another classifier
     gated: bool  # the export gate measured this backend at this precision
-    row_check: RowCheck  # whether the rows were checked for this run, or this machine's earlier result was taken
 
     def __post_init__(self) -> None:
         sizes = (self.classes, *self.noise_elements)
@@ -62,14 +61,7 @@ class RunRecord:
 
 
 def make_record(
-    plan: Plan,
-    dataset: Dataset,
-    spec: SmoothingSpec,
-    info: BackendInfo,
-    *,
-    seed: int,
-    seed_given: bool,
-    row_check: RowCheck = "run",
+    plan: Plan, dataset: Dataset, spec: SmoothingSpec, info: BackendInfo, *, seed: int, seed_given: bool
 ) -> RunRecord:
     """Return the record of a run of ``plan`` on ``dataset``.
 
@@ -99,7 +91,6 @@ def make_record(
         ),
         backend=info,
         gated=_is_gated(plan, info),
-        row_check=row_check,
     )
 
 

@@ -70,11 +70,10 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         with closing(backend):
             spec = _placed(spec, backend.info, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
-            row_check = backend.row_check if ledger.stored is None else ledger.stored.row_check
-            record = make_record(
-                plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given, row_check=row_check
-            )
-            ledger.begin(record, request.invocation | {"noise": active_path()}, request.images)
+            record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
+            # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
+            beside = {"noise": active_path(), "row_check": backend.row_check}
+            ledger.begin(record, request.invocation | beside, request.images)
             _certify_rest(ledger, backend, dataset, progress)
             return ledger.run
 

@@ -112,7 +112,7 @@ def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
     """Return how run.json differs from what the plan and the data make it; the host's own facts are taken from it."""
     seed, seed_given = run.record.seed, run.record.seed_given
     made = make_record(plan, dataset, run.record.spec, run.record.backend, seed=seed, seed_given=seed_given)
-    expected = replace(made, purecert=run.record.purecert, row_check=run.record.row_check)
+    expected = replace(made, purecert=run.record.purecert)
     return [
         f"run.json states {field.name} = {getattr(run.record, field.name)}, "
         f"plan and data make it {getattr(expected, field.name)}"

@@ -48,7 +48,6 @@ RUN = RunRecord(
     data=DATA,
     backend=BACKEND,
     gated=True,
-    row_check="run",
 )
 PLAN = PlanRecord(
     schema=PLAN_SCHEMA,

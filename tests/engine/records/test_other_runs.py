@@ -55,7 +55,6 @@ _OTHER = {
         "probe_rows": 1025,
     },
     "gated": False,
-    "row_check": "cached",
 }
 _CHANGES = {
     f"{name}.{inner}" if isinstance(value, dict) else name: (name, inner, inner_value)
