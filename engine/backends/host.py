@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, Segment
 from purecert.engine.backends.graph import HostGraph, Opened
-from purecert.engine.backends.packing import PADDING, Piece, filled, packed_batches, static_batches
+from purecert.engine.backends.packing import Piece, filled, packed_batches, static_batches
 from purecert.engine.errors import BackendError
 from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise
@@ -90,15 +90,13 @@ class HostBackend(Backend):
 
 
 def add_votes(counts: NDArray[np.int64], pieces: Sequence[Piece], labels: NDArray[np.int32]) -> None:
-    """Add the labels of ``pieces``, but PADDING, to ``counts`` [segments, classes + 1]; label -1 is the last column.
+    """Add the labels of ``pieces`` to ``counts`` [segments, classes + 1]; label -1 goes to the last column.
 
     Raises:
         BackendError: A label is neither -1 nor a class, or there is not one integer a row.
     """
     classes = counts.shape[1] - 1
     for piece in pieces:
-        if piece.segment == PADDING:
-            continue
         found = labels[piece.row : piece.row + piece.count]
         # A graph is free to return another shape than it should; votes must not vanish in a slice that is too short.
         if found.shape != (piece.count,) or found.dtype.kind != "i":

@@ -71,8 +71,9 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             spec = _placed(spec, backend.info, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
-            how = {"noise": active_path(), "row_check": backend.row_check}
-            ledger.begin(record, request.invocation | how, request.images)
+            # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
+            beside = {"noise": active_path(), "row_check": backend.row_check}
+            ledger.begin(record, request.invocation | beside, request.images)
             _certify_rest(ledger, backend, dataset, progress)
             return ledger.finished()
 
