@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from purecert.engine.records.invalid_rows import InvalidRows
 from purecert.engine.reports.stopping import Stopping
 from purecert.engine.reports.summary import Summary
 from purecert.engine.reports.text import NOT_SETTLED_NOTE, rounded_up, spread
@@ -47,6 +48,8 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield from _stopping_notes(summary, summary.stopping)
     if summary.invalid_draws:
         yield f"{summary.invalid_draws} of {summary.draws} draws were invalid (a logit was not finite)"
+        if problem := InvalidRows(invalid=summary.invalid_draws, rows=summary.draws).problem():
+            yield f"too many: {problem}, and engine-certify ends such a run"
     yield from summary.marks
 
 

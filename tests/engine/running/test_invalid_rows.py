@@ -10,8 +10,11 @@ from onnx import helper
 
 import purecert
 from purecert.engine.errors import CheckError
+from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import Plan
 from purecert.engine.records.invalid_rows import InvalidRows
+from purecert.engine.records.run import read_run
+from purecert.engine.verification.verify import verify_run
 from support.plans import LABEL_CONSTANTS, label_nodes, write_test_plan
 
 _SHAPE = (1, 2, 3)
@@ -47,6 +50,16 @@ def test_a_run_of_invalid_rows_ends_and_says_so_again_when_it_is_resumed(
         with pytest.raises(CheckError, match=words):
             answer(plan, _IMAGES, out=tmp_path / "run", resume=resume, **_ASKED)
         assert len(_lines(tmp_path / "run")) == finished
+    assert "too many: " in str(purecert.read_run(tmp_path / "run"))
+
+
+def test_a_whole_run_of_invalid_rows_is_not_verified(tmp_path: Path) -> None:
+    plan = _half_invalid(tmp_path / "plan", 0.0)
+    with pytest.raises(CheckError):
+        purecert.certify(plan, _IMAGES[:1], out=tmp_path / "run", **_ASKED)
+    data = load_dataset(f"npz:{tmp_path / 'run' / 'images.npz'}", None)
+    verified = verify_run(read_run(tmp_path / "run"), plan, data, share=1.0, threads=1)
+    assert any("rows have logits that are not finite" in problem for problem in verified.problems)
 
 
 @pytest.mark.parametrize(
