@@ -87,7 +87,9 @@ def test_a_program_that_imports_purecert_sends_and_leaves_nothing(
     watched: Watch, demo_plan: Path, tmp_path: Path
 ) -> None:
     _nothing_outside(
-        watched, [sys.executable, "-c", _FROM_PYTHON, os.fspath(demo_plan), os.fspath(tmp_path / "curve")], tmp_path
+        watched,
+        [sys.executable, "-c", _FROM_PYTHON, os.fspath(demo_plan), os.fspath(tmp_path / "curve")],
+        *(tmp_path, demo_plan / "cache"),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import purecert
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.plans.plan import Plan
+from purecert.engine.records.invalid_rows import invalid_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import marks_of
 from purecert.engine.statistics.sampling_odds import escape_probability
@@ -40,11 +41,17 @@ def unchecked(
     rows = sorted({min(images, max(1, math.ceil(share * images))) for share in (0.0, *_SHARES)}) if images else []
     ground = f"{_GROUND}, where the fresh seed's test does not see it" if is_fresh else _GROUND
     return Unchecked(
-        marks=marks_of(run.record, images),
+        marks=(*marks_of(run.record, images), *_invalid_mark(run)),
         own_word=tuple(_own_word(run, plan, here, differences, replayed)),
         escapes=tuple(Escape(rows=wrong, probability=escape_probability(images, wrong, replayed)) for wrong in rows),
         never_seen=(ground, _BEST_OF_SEVERAL, _PLAN_FIGURES),
     )
+
+
+def _invalid_mark(run: Run) -> Iterator[str]:
+    """Yield that too many rows are invalid: today's version ends such a run, older ones went on."""
+    if problem := invalid_of(run.lines).problem():
+        yield f"too many invalid rows: {problem}"
 
 
 def _own_word(

@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
-from purecert.engine.records.invalid_rows import invalid_of
 from purecert.engine.records.line_checks import line_problems
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
@@ -39,5 +38,3 @@ def _line_problems(run: Run, dataset: Dataset) -> Iterator[str]:
         if line.index != index or line.label != dataset.label(position):
             yield f"image {line.index} with label {line.label}: expected image {index} with the data's label"
     yield from line_problems(run.record, run.lines)
-    if problem := invalid_of(run.lines).problem():
-        yield problem

@@ -161,7 +161,7 @@ def test_a_plan_that_cannot_be_written_to_is_checked_each_time(plan: Plan, monke
 
 
 def test_an_interrupted_check_ends_at_the_next_batch_and_keeps_nothing(plan: Plan) -> None:
-    runs = []
+    before, runs = signal.signal(signal.SIGINT, signal.default_int_handler), []  # a job in the background ignores it
 
     def interrupting(rows: NDArray[np.float32], logits: NDArray[np.float32], number: int) -> NDArray[np.float32]:
         runs.append(number)
@@ -170,8 +170,11 @@ def test_an_interrupted_check_ends_at_the_next_batch_and_keeps_nothing(plan: Pla
         return logits
 
     graph = OddGraph(interrupting, 16)
-    with pytest.raises(KeyboardInterrupt):
-        _open(plan, graph)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _open(plan, graph)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert graph.is_closed
     assert max(runs) == 5
     assert not (plan.directory / "cache").exists()

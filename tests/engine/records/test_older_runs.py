@@ -24,7 +24,7 @@ from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.records.run import read_form, read_run
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
-from purecert.engine.verification import verify
+from purecert.engine.verification import engines, verify
 from support.commands import engine
 from support.forgery import lines_of, seal
 from support.records import DATA, RUN, begun, with_spec, write_run
@@ -60,12 +60,12 @@ class _Recorded(SimulatedGraph):
 
 
 def _replaying(monkeypatch: pytest.MonkeyPatch, laws: NDArray[np.float64], identity: BackendInfo) -> None:
-    def open_backend(*_: object) -> SimulatedGraph:
+    def open_backend(*_: object, **__: object) -> SimulatedGraph:
         backend = _Recorded(laws, seed=11, batch=identity.batch)
         backend.identity = identity
         return backend
 
-    monkeypatch.setattr(verify, "open_backend", open_backend)
+    monkeypatch.setattr(engines, "open_backend", open_backend)
 
 
 @pytest.mark.parametrize("name", _NAMES)

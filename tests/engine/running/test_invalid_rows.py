@@ -53,13 +53,13 @@ def test_a_run_of_invalid_rows_ends_and_says_so_again_when_it_is_resumed(
     assert "too many: " in str(purecert.read_run(tmp_path / "run"))
 
 
-def test_a_whole_run_of_invalid_rows_is_not_verified(tmp_path: Path) -> None:
+def test_a_whole_run_of_invalid_rows_is_marked_where_it_is_verified(tmp_path: Path) -> None:
     plan = _half_invalid(tmp_path / "plan", 0.0)
     with pytest.raises(CheckError):
         purecert.certify(plan, _IMAGES[:1], out=tmp_path / "run", **_ASKED)
     data = load_dataset(f"npz:{tmp_path / 'run' / 'images.npz'}", None)
     verified = verify_run(read_run(tmp_path / "run"), plan, data, share=1.0, threads=1)
-    assert any("rows have logits that are not finite" in problem for problem in verified.problems)
+    assert any("rows have logits that are not finite" in mark for mark in verified.unchecked.marks)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ class _Meddling(Progress):
 def test_a_run_whose_record_is_replaced_ends_with_an_error(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    laws = np.full((3, 11), 1 / 11)
-    monkeypatch.setattr(running, "open_backend", lambda *_: SimulatedGraph(laws, seed=1, batch=64))
+    laws = np.tile([0.1] * 10 + [0.0], (3, 1))
+    monkeypatch.setattr(running, "open_backend", lambda *_, **__: SimulatedGraph(laws, seed=1, batch=64))
     record = tmp_path / "run" / "run.json"
     changes: dict[str, Callable[[], object]] = {
         "delete": record.unlink,
