@@ -11,7 +11,7 @@ from purecert.engine.errors import CheckError
 from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run_record import RunRecord
 
-MOST_INVALID = 1e-3  # of a run's rows
+ROWS_PER_INVALID = 1000  # of a run's rows at most one in so many may be invalid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +32,11 @@ class InvalidRows:
         """
         whole = self.rows if of is None else max(of, self.rows)
         is_chance = self.invalid == 1 and whole > 1
-        if self.invalid <= MOST_INVALID * whole or is_chance:
+        if self.invalid * ROWS_PER_INVALID <= whole or is_chance:
             return None
         return (
-            f"{self.invalid} of {self.rows} rows have logits that are not finite, where at most {MOST_INVALID:.1%} of "
-            f"a run's may"
+            f"{self.invalid} of {self.rows} rows have logits that are not finite, where at most "
+            f"{1 / ROWS_PER_INVALID:.1%} of a run's may"
         )
 
 
@@ -54,7 +54,7 @@ def check_invalid(found: InvalidRows, record: RunRecord, images: int) -> None:
     at the end, against those that it drew.
 
     Raises:
-        CheckError: More than ``MOST_INVALID`` of the run's rows are invalid.
+        CheckError: More than one in ``ROWS_PER_INVALID`` of the run's rows are invalid.
     """
     is_whole = images >= record.data.images
     problem = found.problem(of=None if is_whole else record.spec.max_rows * record.data.images)

@@ -69,6 +69,8 @@ def _own_word(
         yield "trusted = false: that no compiled file was loaded unchecked"
     if record.purecert != purecert.__version__:
         yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
+    if not record.spec.selects:
+        yield f"spec.n_select = {record.spec.n_select}: no draws of their own pick the class here"
     if record.data.slice is None:
         yield "data.slice: not recorded"
     unseen = len(run.lines) - (0 if differences or here is None else replayed)
