@@ -1,6 +1,7 @@
 """Opening a backend by name: its graph, its noise, and the row check before anything is counted."""
 
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.graph import HostGraph, Opened
 from purecert.engine.backends.registry import backend_kind
-from purecert.engine.backends.row_check import check_rows, permutations_for
+from purecert.engine.backends.row_check import check_images, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_check_cache import RowCheckCache
 from purecert.engine.backends.row_layouts import probe_addresses, row_count
 from purecert.engine.errors import BackendError, InputError, PurecertError
@@ -19,6 +20,7 @@ from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 
 _SEED_RANGE = 2**64
+_IMAGES_AT_ONCE = 8  # whose batches are compared: as many rows as the row check holds by default, or a few times that
 _log = logging.getLogger("purecert")
 
 
@@ -31,10 +33,12 @@ def open_backend(
     indices: NDArray[np.int64],
     *,
     expected_rows: int = 0,
+    keeps_check: bool = False,
 ) -> Backend:
     """Return a backend that passed its row check on noisy rows of ``images`` [n, C, H, W].
 
     The check takes at least three permutations, and more where ``expected_rows``, those that will be drawn, are many.
+    ``keeps_check`` puts its result into the plan's cache: only where nobody chose ``seed``, which a graph could know.
 
     Raises:
         InputError: There is no such backend, or the plan does not fit ``sigma`` or the images.
@@ -50,7 +54,8 @@ def open_backend(
             f"backend {options.name} needs the package {error.name}, which is not installed; "
             f"run: pip install 'purecert[{kind.extra}]'"
         ) from error
-    return checked_backend(opened, plan, sigma, seed, options, images, indices, expected_rows=expected_rows)
+    given = (opened, plan, sigma, seed, options, images, indices)
+    return checked_backend(*given, expected_rows=expected_rows, keeps_check=keeps_check)
 
 
 def checked_backend(
@@ -63,6 +68,7 @@ def checked_backend(
     indices: NDArray[np.int64],
     *,
     expected_rows: int = 0,
+    keeps_check: bool = False,
 ) -> Backend:
     """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
     graph = opened.graph
@@ -72,20 +78,41 @@ def checked_backend(
             raise InputError(f"expected images of shape {expected} (the plan's), got {found}")
         addresses = probe_addresses(row_count(options.probe_rows, options.batch), options.batch, indices)
         unchecked = _unchecked_info(opened, options, len(addresses))
-        cache = RowCheckCache(plan, sigma, unchecked, images[: int(addresses[:, 0].max()) + 1])
+        has_logits = plan.record.logits is not None
+        permutations = permutations_for(expected_rows, len(addresses), has_logits=has_logits)
+        checked = images_to_check(expected_rows, len(images), options.batch, has_logits=has_logits)
+        cache = RowCheckCache(plan, sigma, unchecked, images, (permutations, checked))
         known = None if options.repeat_check else cache.read()
         result = known
         if result is None:
-            rows = _probe_rows(plan, sigma, seed, options, images, addresses)
-            has_logits = plan.record.logits is not None
-            permutations = permutations_for(expected_rows, len(addresses), has_logits=has_logits)
+            rows = _probe_rows(plan, sigma, (seed + 1) % _SEED_RANGE, options, images, addresses)
             result = check_rows(graph, rows, plan.record.classes, permutations)
-            cache.write(result)
+            _check_images(graph, plan, sigma, options, images, indices, checked)
+            if keeps_check:
+                cache.write(result)
         backend = opened.backend(replace(unchecked, placement=result.placement, probed=result.probed))
         if known is not None:
             backend.row_check = "cached"
             _log.info("row check: this machine's earlier result for these images (--repeat-check does it anew)")
         return backend
+
+
+def _check_images(
+    graph: HostGraph,
+    plan: Plan,
+    sigma: float,
+    options: BackendOptions,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    checked: int,
+) -> None:
+    """Check a batch of each of ``checked`` images, chosen and drawn at random so that a plan's maker could not know."""
+    chosen = secrets.SystemRandom().sample(range(len(images)), checked)
+    for first in range(0, checked, _IMAGES_AT_ONCE):
+        used = np.repeat(np.array(chosen[first : first + _IMAGES_AT_ONCE], np.int64), options.batch)
+        draws = np.tile(np.arange(options.batch), len(used) // options.batch)
+        addresses = np.stack([used, indices[used], 0 * used, draws, np.ones_like(used)], axis=1)
+        check_images(graph, _probe_rows(plan, sigma, secrets.randbits(64), options, images, addresses))
 
 
 def _unchecked_info(opened: Opened, options: BackendOptions, probe_rows: int) -> BackendInfo:
@@ -124,10 +151,10 @@ def _probe_rows(
     images: NDArray[np.uint8],
     addresses: NDArray[np.int64],
 ) -> list[NDArray[np.generic]]:
-    """Return real noisy rows for the row check, drawn under another key than the run's."""
+    """Return real noisy rows for the row check, drawn under ``seed``, which is not the run's."""
     rows: list[NDArray[np.generic]] = []
     for noise, entry in zip(
-        noise_of_inputs(len(plan.record.inputs), sigma, (seed + 1) % _SEED_RANGE, options.threads),
+        noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads),
         plan.record.inputs,
         strict=True,
     ):

@@ -17,6 +17,7 @@ from purecert.engine.backends.row_layouts import (
     EXTREME_ROW,
     ZERO_ROW,
     Layout,
+    among_others,
     in_order,
     other_neighbours,
     other_places,
@@ -28,6 +29,7 @@ from purecert.engine.noise.contract import HIGHEST_PIXEL
 LEAST_PERMUTATIONS, MOST_PERMUTATIONS = 3, 20
 # Permutations beyond the least may take this share of the rows that the run itself is expected to draw.
 _SHARE_OF_RUN = 0.05
+_LEAST_IMAGES = 8  # whose batches are checked, whatever that costs
 _LEAST_AGREEMENT = 0.99
 # Labels that may depend on the place: rounding moves one in a hundred thousand, a graph that looks at the place more.
 MOST_PLACED = 1e-3
@@ -69,6 +71,28 @@ def check_rows(graph: HostGraph, rows: Rows, classes: int, permutations: int = L
         is_placed.append(check.is_placed(layout))
     check.refuse_places()
     return FoundRows(placement="static" if probed == "labels" or any(is_placed) else "row_invariant", probed=probed)
+
+
+def images_to_check(expected_rows: int, images: int, batch: int, *, has_logits: bool) -> int:
+    """Return of how many of a run's images a batch each is checked before ``expected_rows`` are drawn."""
+    each = 2 * batch * (1 + has_logits)
+    return min(images, max(_LEAST_IMAGES, int(_SHARE_OF_RUN * expected_rows / each)))
+
+
+def check_images(graph: HostGraph, rows: Rows) -> None:
+    """Refuse a graph that treats a batch of one image otherwise than rows of many.
+
+    Most batches of a run hold draws of one image alone, and a graph can tell. ``rows`` are a batch of draws of each of
+    several images; they are run so, and each row at its place among draws of the others.
+
+    Raises:
+        CheckError: A row's result depends on the rows beside it.
+    """
+    batch = len(graph.inputs[0])
+    images = len(rows[0]) // batch
+    if images > 1:
+        check = _Check(graph, rows, CheckProgress(2 * images, batch))
+        check.refuse_neighbours(among_others(images, batch))
 
 
 @final

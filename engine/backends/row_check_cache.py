@@ -3,13 +3,13 @@
 Rounding does not look at the images, but a graph made to deceive could: one that minds the place only where a certain
 image is in the batch would be checked on other images and then used on these. So the key holds what was checked (the
 images that the rows are draws of, sigma, how many rows) beside what computes (graph, backend, versions, hardware, batch
-and threads). It leaves out the seed: under any, the rows are as many fresh draws of the same law.
+and threads). It leaves out the seed: under any that nobody chose, the rows are as many fresh draws of the same law. A
+check under a seed that was given, or of somebody else's run, is not kept: its rows could have been known.
 """
 
 import json
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import is_of_this_machine, read_trusted, write_trusted
 
-_SCHEMA = "purecert.row-check/1"  # of the check itself too: another one finds other things
+_SCHEMA = "purecert.row-check/2"  # of the check itself too: another one finds other things
 _FOUND_BY_CHECK = ("placement", "probed")
 _log = logging.getLogger("purecert")
 
@@ -31,16 +31,22 @@ _log = logging.getLogger("purecert")
 class RowCheckCache:
     """Where the result of one check is kept."""
 
-    def __init__(self, plan: Plan, sigma: float, info: BackendInfo, images: NDArray[np.uint8]) -> None:
-        """Prepare for the check of ``info``, whose findings are not read, on draws of ``images`` [n, C, H, W]."""
-        computes = {name: value for name, value in asdict(info).items() if name not in _FOUND_BY_CHECK}
-        checked: dict[str, Any] = {"sigma": sigma, "shape": list(images.shape), "pixels": sha256_hex(images.tobytes())}
-        self._path, self._origin = compiled_file(plan, sigma, "rows", ".json", _SCHEMA, computes | checked)
+    def __init__(
+        self, plan: Plan, sigma: float, info: BackendInfo, images: NDArray[np.uint8], effort: tuple[int, int]
+    ) -> None:
+        """Prepare for the check of ``info``, whose findings are not read, on draws of ``images`` [n, C, H, W].
 
-    @property
-    def path(self) -> Path:
-        """Return the file that holds the result, where there is one."""
-        return self._path
+        ``effort`` is how many permutations it takes, and of how many images a batch.
+        """
+        computes = {name: value for name, value in asdict(info).items() if name not in _FOUND_BY_CHECK}
+        checked: dict[str, Any] = {
+            "effort": list(effort),
+            "sigma": sigma,
+            "shape": list(images.shape),
+            "pixels": sha256_hex(images.tobytes()),
+        }
+        made_from = computes | checked
+        self._path, self._origin = compiled_file(plan, sigma, "rows", ".json", _SCHEMA, made_from)
 
     def read(self) -> FoundRows | None:
         """Return what this machine found before; None where there is nothing, or nothing that it wrote itself."""

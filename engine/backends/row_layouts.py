@@ -59,6 +59,15 @@ def other_neighbours(count: int, batch: int) -> list[Layout]:
     ]
 
 
+def among_others(images: int, batch: int) -> Layout:
+    """Return rows that lie image after image, a batch of each, so that every batch holds all images.
+
+    Each row keeps its place in the batch; only the rows beside it are others.
+    """
+    mixed, place = np.divmod(np.arange(images * batch), batch)
+    return Layout(order=(mixed + place) % images * batch + place, compared=np.ones(images * batch, bool))
+
+
 def other_places(count: int, batch: int, permutations: int) -> Iterator[Layout]:
     """Yield layouts of all rows at other places: first every batch turned by half, then ``permutations`` of all."""
     everything = np.ones(count, bool)

@@ -72,7 +72,7 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         InputError: The spec names no images, or what it names is absent, damaged or of another form.
     """
     match = _TRAILING_SLICE.fullmatch(spec)
-    source = _open_source(match["source"] if match else spec, data_dir)
+    source = _open_source(without_slice(spec), data_dir)
     positions = _positions(match["slice"] if match else ":", len(source.indices), spec)
     return Dataset(
         name=source.name,
@@ -85,6 +85,12 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         moved=None if source.moved is None else source.moved(positions),
         slice=slice_text(positions, len(source.indices)),
     )
+
+
+def without_slice(spec: str) -> str:
+    """Return ``spec`` without the slice at its end, if there is one."""
+    match = _TRAILING_SLICE.fullmatch(spec)
+    return match["source"] if match else spec
 
 
 def slice_text(positions: Integers, length: int) -> str:

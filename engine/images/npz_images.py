@@ -1,7 +1,5 @@
 """Images of the user's own in one NumPy archive."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +53,18 @@ def _read_arrays(path: Path) -> Arrays:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: expected an .npz archive, found one array; save it with numpy.savez(x=...)")
             keys = [key for key in archive.files if key in _IMAGE_KEYS + _LABEL_KEYS + _INDEX_KEYS]
-            return {key: archive[key] for key in keys}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0]
+            return {key: _array(archive[key], key) for key in keys}
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # zip, its compressions and NumPy's headers each fail by errors of their own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: expected an .npz archive without pickles, found {reason}; save it again") from error
+
+
+def _array(value: object, key: str) -> NDArray[np.generic]:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key!r} that is no array")
+    return value
 
 
 def _only(arrays: Arrays, keys: tuple[str, ...], path: Path) -> NDArray[np.generic] | None:

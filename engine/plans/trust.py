@@ -30,6 +30,8 @@ def write_trusted(path: Path, content: bytes, bound_to: str) -> None:
         content: Its bytes.
         bound_to: What the file was made from (the digest of the graph); another origin makes the tag invalid.
     """
+    if path.parent.is_symlink():
+        raise InputError(f"{path.parent}: expected the plan's own cache, found a link; remove it")
     path.parent.mkdir(exist_ok=True)
     # The tag first: a crash in between leaves no file, rather than one of this machine that looks foreign.
     write_atomically(tag_path(path), (_tag_line(path.name, content, bound_to) + "\n").encode())

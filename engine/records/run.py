@@ -5,7 +5,7 @@ from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
-from purecert.engine.files.strict_json import read_document
+from purecert.engine.files.strict_json import parse_json, read_document
 from purecert.engine.records.line_checks import checked_lines
 from purecert.engine.records.lines import Line, decode_line
 from purecert.engine.records.older_schemas import from_schema_3, from_schema_4
@@ -73,7 +73,7 @@ def record_of(path: Path, content: bytes) -> RunRecord:
     Raises:
         InputError: It is not what this version or an older one wrote.
     """
-    return read_document(
+    record = read_document(
         RunRecord,
         path,
         content,
@@ -82,6 +82,9 @@ def record_of(path: Path, content: bytes) -> RunRecord:
         other_version="use the version that made it",
         older={"purecert.run/4": from_schema_4, "purecert.run/3": from_schema_3},
     )
+    if parse_json(content)["schema"] == RUN_SCHEMA and record.step_problem is not None:
+        raise InputError(f"{path}: {record.step_problem}")
+    return record
 
 
 def _is_line(line: bytes, digest: str) -> bool:

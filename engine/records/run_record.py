@@ -80,9 +80,12 @@ class RunRecord:
     def placement_problem(self) -> str | None:
         """Return why the bounds of this run do not hold where its rows lay; None where they do (docs/placement.md)."""
         is_static, batch = self.backend.placement == "static", self.backend.batch
-        if is_sound(self.spec, is_static=is_static, batch=batch):
-            return None
-        return misfit(self.spec, is_static=is_static, batch=batch)
+        return None if is_sound(self.spec, is_static=is_static, batch=batch) else self.step_problem
+
+    @property
+    def step_problem(self) -> str | None:
+        """Return why no run of today's version has such draws where its rows lay; None where one may."""
+        return misfit(self.spec, is_static=self.backend.placement == "static", batch=self.backend.batch)
 
 
 def _check_backend(info: BackendInfo) -> None:

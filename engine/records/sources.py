@@ -49,6 +49,8 @@ def read_sources(directory: Path) -> Sources:
         InputError: The file that says so is absent or not ours.
     """
     path = directory / INVOCATION_FILE
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise InputError(f"{path}: expected where plan and data lie, found no file; restore the file")
     try:
         value = parse_json(path.read_bytes())
         if "\0" in f"{value['plan']}{value['data']}{value['data_dir']}":

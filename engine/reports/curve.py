@@ -56,6 +56,8 @@ def plot(runs: Sequence[Run], directory: Path, *, force: bool = False) -> tuple[
     curves = [curve_of(run) for run in runs]
     paths = directory / PNG_FILE, directory / SVG_FILE
     for path in paths:
+        if path.is_symlink():
+            raise InputError(f"{path}: expected a file of a plot or none, found a link; writing would follow it")
         if path.exists() and not force:
             raise InputError(f"{path}: a plot is there; choose another --out, or replace it with --force")
     style = chart_style()

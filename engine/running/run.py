@@ -11,7 +11,7 @@ from time import perf_counter
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.errors import InputError
-from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.datasets import Dataset, without_slice
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
@@ -66,6 +66,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         backend = open_backend(
             *(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices),
             expected_rows=spec.max_rows * len(dataset),
+            keeps_check=not seed_given,
         )
         with closing(backend):
             spec = _placed(spec, backend.info, ledger.stored)
@@ -171,6 +172,7 @@ def _check_labels(request: RunRequest) -> None:
 def _check_place(request: RunRequest) -> None:
     """Refuse to delete the images that the run is of."""
     _, _, path = str(request.invocation.get("data", "")).partition(":")
+    path = without_slice(path)
     lies_in_run = path and request.output.resolve() in Path(path).resolve().parents
     if request.force and request.images is None and lies_in_run:
         raise InputError(f"{request.output}: the images lie in the run that --force would delete; copy them first")

@@ -256,7 +256,7 @@ _RECORD = (
     own_word("backend.hardware", "another processor", _HERE_TOLD),
     own_word("backend.graph", "b" * 64, _HERE_TOLD),
     named("backend.trusted", True, "not checked: cached programs"),
-    named("backend.placement", "static", "not row-invariant"),
+    set_field("backend.placement", "static"),  # whose draws would come in whole batches
     named("backend.probed", "labels", "rows checked by labels only"),
     named("backend.probe_rows", 64, "row check reduced: 64 rows"),
     *(

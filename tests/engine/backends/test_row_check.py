@@ -1,5 +1,6 @@
 """A graph that minds its neighbours, its place or the number of the batch is refused, before a draw is counted."""
 
+import random
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purecert.engine.backends import row_progress
+from purecert.engine.backends import opening, row_progress
 from purecert.engine.backends.base import Backend, BackendOptions
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
-from purecert.engine.backends.row_check import check_rows, permutations_for
+from purecert.engine.backends.row_check import check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_layouts import other_neighbours, other_places, probe_addresses, row_count
 from purecert.engine.errors import CheckError
 from purecert.engine.noise.inputs import noise_of_inputs
@@ -109,16 +110,20 @@ def plan(tmp_path: Path) -> Plan:
     return linear_plan(tmp_path / "plan", np.arange(6, dtype=np.float32), 0.5, SHAPE)
 
 
-def _open(plan: Plan, graph: OddGraph, images: NDArray[np.uint8] = _IMAGES, **options: bool) -> Backend:
+def _open(
+    plan: Plan, graph: OddGraph, images: NDArray[np.uint8] = _IMAGES, *, keeps: bool = True, **options: bool
+) -> Backend:
     def backend(info: object) -> HostBackend:
         return HostBackend(graph, noise_of_inputs(1, 0.5, 1, 1), info, 2, 4)  # type: ignore[arg-type]  # BackendInfo
 
     opened = Opened(graph=graph, hardware="a processor", backend=backend)
     chosen = BackendOptions(batch=16, probe_rows=64, **options)
-    return checked_backend(opened, plan, 0.5, 1, chosen, images, np.arange(len(images)))
+    return checked_backend(opened, plan, 0.5, 1, chosen, images, np.arange(len(images)), keeps_check=keeps)
 
 
 def test_a_result_is_cached_for_the_same_engine_and_images_only(plan: Plan) -> None:
+    for _ in range(2):  # of a seed that somebody chose nothing is kept
+        assert _open(plan, OddGraph(minds_its_row, 16), keeps=False).row_check == "run"
     assert _open(plan, OddGraph(minds_its_row, 16)).row_check == "run"
     graph = OddGraph(minds_its_row, 16)
     again = _open(plan, graph)
@@ -128,6 +133,28 @@ def test_a_result_is_cached_for_the_same_engine_and_images_only(plan: Plan) -> N
     assert _open(plan, OddGraph(minds_its_row, 16), repeat_check=True).row_check == "run"
     with pytest.raises(CheckError):  # asked again, the graph is looked at again
         _open(plan, OddGraph(RULES["first row"], 16), repeat_check=True)
+
+
+def test_a_graph_that_minds_batches_of_one_image_alone_is_refused_whichever_image_it_spares(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It spares the two images that the row check shows in batches of their own, and all batches of several."""
+    bright = np.array([image > 1 and image % 2 == 0 for image in range(30)])
+    images = np.where(bright[:, None, None, None], 255, 0).astype(np.uint8) * np.ones((1, *SHAPE), np.uint8)
+
+    def minds_a_bright_batch(rows: NDArray[np.float32], logits: NDArray[np.float32], _: int) -> NDArray[np.float32]:
+        return logits + (rows.mean() > 200) * np.array([1, 0], np.float32)
+
+    monkeypatch.setattr(opening.secrets, "SystemRandom", lambda: random.Random(1))
+    for keeps in (True, False):
+        with pytest.raises(CheckError, match="changes with the rows beside it"):
+            _open(plan, OddGraph(minds_a_bright_batch, 16), images, keeps=keeps)
+
+
+@pytest.mark.parametrize(("expected", "checked"), [(0, 8), (1_010_000, 49), (10**9, 100)])
+def test_batches_of_images_alone_stay_within_a_twentieth_of_the_run(expected: int, checked: int) -> None:
+    assert images_to_check(expected, 100, 256, has_logits=True) == checked
+    assert images_to_check(expected, 5, 256, has_logits=True) == 5
 
 
 @pytest.mark.parametrize("forgery", ["content", "tag", "other file", "another machine"])
