@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from purecert.engine.records.run import Run
 
-_TIME = re.compile(r"|\d+:\d\d:\d\d\.\d{6}", re.ASCII)  # as purecert writes it; an image whose timing was lost has none
+_TIME = re.compile(r"|\d+:\d\d:\d\d(\.\d+)?|\d+(\.\d+)?", re.ASCII)  # an image whose timing was lost has none
 _MOST_BYTES_PER_ROW = 400  # of eight short columns
 
 
@@ -36,7 +36,7 @@ def cohen_problems(run: Run) -> list[str]:
         if _timeless(ours) != _timeless(theirs):
             return [f"{COHEN_FILE}:{number}: expected {_timeless(ours)!r} by the ledger, found {_timeless(theirs)!r}"]
         if number > 1 and theirs and not _TIME.fullmatch(theirs.rpartition("\t")[2]):
-            return [f"{COHEN_FILE}:{number}: expected a time as h:mm:ss.ffffff, or none, at the end"]
+            return [f"{COHEN_FILE}:{number}: expected a time as h:mm:ss.ffffff or in seconds, or none, at the end"]
     rows = expected.count("\n")
     if len(found) != rows + 1 or found[-1]:
         return [f"{COHEN_FILE}: expected {rows} lines by the ledger, each with its end, found others"]

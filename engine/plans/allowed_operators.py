@@ -73,6 +73,9 @@ TYPE_BYTES: Mapping[int, int] = {
 }
 
 MAX_FILE_BYTES = 2**31 - 1  # what one Protocol Buffers message holds
+# Fields of a model: so many, and one more for so many bytes, which for the most part are weights; a flood of empty
+# fields is not read to its end.
+LEAST_FIELDS, BYTES_A_FIELD = 100_000, 64
 MAX_FIELDS = 2_000_000  # an exported node takes about 40, its shapes counted; reading as many takes some 5 s
 MAX_NODES = 50_000  # thirty evaluations of a U-Net for ImageNet in a row
 MAX_NAME_BYTES = 4096
@@ -87,6 +90,6 @@ MAX_ALIVE = 2**30
 MAX_WORK = 2**50
 # Elements that are computed from weights alone, which a runtime does when it opens the graph: so many, and so many
 # for each element that the file holds. The work for them may be so many times that.
-MAX_FOLDED = 2**28
+MAX_FOLDED = 2**26
 FOLDED_PER_STORED = 16
 FOLDED_WORK = 64

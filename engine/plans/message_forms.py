@@ -7,7 +7,7 @@ of these are refused, so that a runtime reads what was checked.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from purecert.engine.plans.allowed_operators import MAX_FIELDS, MAX_NAME_BYTES
+from purecert.engine.plans.allowed_operators import BYTES_A_FIELD, LEAST_FIELDS, MAX_FIELDS, MAX_NAME_BYTES
 from purecert.engine.plans.protocol_buffers import FIXED32, LENGTH_DELIMITED, VARINT, numbers, typed_fields
 
 Message = dict[int, list[int | memoryview]]
@@ -76,10 +76,10 @@ OPSET = Form(name="opset", once={1: _L, 2: _V})
 
 
 class FormReader:
-    """Reads messages by their forms, at most ``MAX_FIELDS`` fields in all."""
+    """Reads messages by their forms, as many fields in all as a model of its size may have."""
 
-    def __init__(self) -> None:
-        self._limit = self._left = MAX_FIELDS
+    def __init__(self, size: int) -> None:
+        self._limit = self._left = min(MAX_FIELDS, LEAST_FIELDS + size // BYTES_A_FIELD)
 
     def read(self, content: memoryview, form: Form) -> Message:
         """Return the values of a message's fields by their numbers; integers are signed, of 64 bits.

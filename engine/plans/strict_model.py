@@ -89,7 +89,7 @@ def read_strictly(content: bytes) -> StrictModel:
         ValueError: It is no model, or one with a part that no plan may have; the message says which.
         IndexError: The bytes end within a number.
     """
-    reader = FormReader()
+    reader = FormReader(len(content))
     model = reader.read(memoryview(content), forms.MODEL)
     _check_versions(reader, model)
     if 7 not in model:

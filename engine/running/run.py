@@ -65,7 +65,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         seed, seed_given = _seed(request, ledger.seed)
         backend = open_backend(
             *(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices),
-            expected_rows=spec.max_rows * len(dataset),
+            expected_rows=spec.expected_rows * len(dataset),
             keeps_check=not seed_given,
         )
         with closing(backend):

@@ -18,6 +18,7 @@ from purecert.engine.verification.engines import (
     found_problems,
     open_again,
     options_of,
+    placement_differences,
     threads_are_one_engine,
 )
 from purecert.engine.verification.fresh_seed import certify_afresh, fresh_problems
@@ -74,6 +75,7 @@ def verify_run(
         if fresh_seed:
             found.fresh, info = certify_afresh(run, plan, dataset, options, share)
             found.problems += fresh_problems(found.fresh) + found_problems(run.record, plan, info)
+            found.differences = found.differences or placement_differences(run.record.backend, info)
     return _result(run, plan, found)
 
 

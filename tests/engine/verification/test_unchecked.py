@@ -51,7 +51,7 @@ def test_marks_odds_and_what_no_verification_sees_are_printed(run: Path) -> None
         ({"purecert": "9.9"}, 0, "purecert = 9.9, which is"),
         ({"data": {"slice": "[0:24] of 25"}}, 4, "[0:24] of 25"),
         ({"data": {"slice": None}}, 0, "data.slice: not recorded"),
-        ({"backend": {"placement": "static"}}, 4, "the same engine opened here makes it row_invariant"),
+        ({"backend": {"placement": "static"}}, 2, "at multiples of 128 under static placement"),
         ({"backend": {"probed": "labels"}}, 4, "backend.probed = labels, the same engine opened here makes it logits"),
         ({"backend": {"executed_precision": "fp16"}}, 4, "run.json states"),
         ({"backend": {"nodes": {}}}, 4, "run.json states backend.nodes.CPUExecutionProvider = none"),
@@ -59,7 +59,7 @@ def test_marks_odds_and_what_no_verification_sees_are_printed(run: Path) -> None
         ({"backend": {"graph": "a" * 64}}, 4, "onnxruntime runs the plan's own"),
         ({"backend": {"trusted": True}}, 0, "mark: not checked: cached programs"),
         ({"backend": {"versions": {"onnxruntime": "0.1"}}}, 6, "versions.onnxruntime is "),
-        ({"backend": {"hardware": "another", "placement": "static"}}, 6, "placement is row_invariant here, static"),
+        ({"backend": {"hardware": "another", "placement": "static"}}, 2, "at multiples of 128 under static placement"),
         ({"backend": {"hardware": "another"}}, 6, "hardware, nodes, placement, probed} of another engine"),
     ],
 )
@@ -67,7 +67,8 @@ def test_every_field_that_is_changed_is_found_or_named(
     run: Path, changes: dict[str, Any], code: int, words: str
 ) -> None:
     rewrite(run, unchanged, **changes)
-    assert words in verify(run, "--share", "0.1").expect(code).out
+    ended = verify(run, "--share", "0.1").expect(code)
+    assert words in ended.out + ended.err
 
 
 def _of_row(number: int, column: int, value: str) -> Callable[[list[str]], list[str]]:
@@ -87,7 +88,8 @@ def _of_row(number: int, column: int, value: str) -> Callable[[list[str]], list[
         (_of_row(0, 3, "radii"), "cohen.tsv:1: expected"),
         (lambda rows: rows[:-1], f"cohen.tsv:{IMAGES + 1}: expected"),
         (lambda rows: [*rows, rows[-1]], f"cohen.tsv:{IMAGES + 2}: expected"),
-        (lambda rows: [*rows, ""], f"cohen.tsv: expected {IMAGES + 1} lines by the ledger, found"),
+        (lambda rows: [*rows, ""], f"cohen.tsv: expected {IMAGES + 1} lines by the ledger, each with its end"),
+        (_of_row(2, 5, "1\r9"), "cohen.tsv:3: expected a time"),
         (lambda rows: rows * 99, "found more than they can take"),
     ],
 )

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from purecert.engine.backends.torch.state import refuse_state
 from purecert.engine.errors import CheckError
 
+_WAYS = ("in place", "through a view", "copied into", "assigned", "into its input")
+
 
 class _Counting(nn.Module):
     def __init__(self, way: str) -> None:
@@ -28,11 +30,15 @@ class _Counting(nn.Module):
             self.kept = self.kept + 1
         elif self.way == "into its input":
             rows.mul_(2)
+        elif self.way == "as an output":
+            torch.add(self.kept, self.kept + 1, out=self.kept)
+        elif self.way == "in a list":
+            torch._foreach_add_([self.kept], 1)
         return found + (self.kept > 1e6)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # PyTorch's own, of its decompositions
-@pytest.mark.parametrize("way", ["in place", "through a view", "copied into", "assigned", "into its input"])
+@pytest.mark.parametrize("way", [*_WAYS, "as an output", "in a list"])
 @pytest.mark.parametrize("is_functional", [False, True])
 def test_a_program_that_writes_to_what_outlives_a_batch_is_refused(way: str, is_functional: bool) -> None:
     program = torch.export.export(_Counting(way).eval(), (torch.zeros(4, 3),))
@@ -42,3 +48,31 @@ def test_a_program_that_writes_to_what_outlives_a_batch_is_refused(way: str, is_
 
 def test_a_program_that_writes_in_place_to_what_it_made_is_taken() -> None:
     refuse_state(torch.export.export(_Counting("nowhere").eval(), (torch.zeros(4, 3),)))
+
+
+class _Drawing(nn.Module):
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.dropout = way, nn.Dropout(0.5)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.way == "rand_like":
+            return rows + torch.rand_like(rows)
+        if self.way == "attention":
+            query = rows[None, None]
+            return nn.functional.scaled_dot_product_attention(query, query, query, dropout_p=0.5)
+        found: Tensor = self.dropout(rows)
+        return found
+
+
+@pytest.mark.parametrize("way", ["rand_like", "attention", "dropout"])
+def test_a_program_that_draws_numbers_is_refused(way: str) -> None:
+    program = torch.export.export(_Drawing(way), (torch.zeros(4, 3),))
+    with pytest.raises(CheckError, match="draws random numbers"):
+        refuse_state(program)
+
+
+def test_layers_that_draw_nothing_in_eval_mode_are_taken() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    refuse_state(torch.export.export(layer, (torch.zeros(2, 3, 8),)))
+    refuse_state(torch.export.export(_Drawing("dropout").eval(), (torch.zeros(4, 3),)))
