@@ -30,8 +30,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_machine_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests away from the user's key, and the user's plans away from the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_CONFIG_HOME", os.fspath(_of_all_processes(tmp_path_factory) / "config"))
         yield
+
+
+def _of_all_processes(factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder of this run of tests, the same in each of its processes."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(params=PATHS)
@@ -58,9 +64,7 @@ def demo_plan_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _exported_once(factory: pytest.TempPathFactory, precision: str) -> Path:
     """Return a plan that the first test process which needs it exports, and all others share."""
-    folder = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # of this run of all processes
+    folder = _of_all_processes(factory)
     plan = folder / f"demo-{precision}"
     with (folder / f"demo-{precision}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
