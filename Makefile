@@ -1,5 +1,5 @@
 # make demo   environment, install, export, certify, verify and report on real images
-# make test   environment, install, the tests; make test-all: those that are marked slow too
+# make test   environment, install, the tests; make test-all: those that are marked slow or nightly too
 # make audit  the full audit of noise and procedures; make nightly: test batteries on the random words
 #
 # On a machine without a GPU, save the download:
@@ -20,7 +20,7 @@ SIZE := $(if $(TORCH_INDEX),under 1 GB,several GB unless your package index offe
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt \
   $(wildcard kernels/*.cmake kernels/src/* kernels/include/purecert/*)
 
-.PHONY: demo test test-slow test-all audit nightly lint check-machine clean
+.PHONY: demo test test-slow test-nightly test-all audit nightly lint check-machine clean
 
 demo: $(VENV)/installed
 	$(BIN)/engine-export demo -o $(DEMO)/plan-fp32 --precision fp32 $(SIGMAS:%=--sigma %) --force
@@ -39,9 +39,12 @@ test: $(VENV)/installed
 	$(PYTEST) -m 'not slow'
 
 test-slow: $(VENV)/installed
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow and not nightly'
 
-test-all: test test-slow
+test-nightly: $(VENV)/installed
+	$(PYTEST) -m nightly
+
+test-all: test test-slow test-nightly
 
 # What the tests sample, in full, with the reports that are committed: noise, planted faults, procedures.
 AUDIT := benchmarks/results/audit

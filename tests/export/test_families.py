@@ -1,6 +1,7 @@
 """The parity gate passes in FP16 for every family, with weights that make labels mean something."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from purecert.engine.images.datasets import load_dataset
 from purecert.export.fusing.fuse import fuse
 from purecert.export.pipeline import ExportSpec, export_plan
 from purecert.train.models.checkpoints import Model
-from support.small_models import CLASSIFIERS, PURIFIERS, trained_model
+from support.small_models import CLASSIFIERS, every_purifier, trained_model
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +32,12 @@ def _accuracy(model: Model) -> float:
     return float((labels.numpy() == data.labels).mean())
 
 
-def _families() -> list[tuple[str, str]]:
+def _families() -> list[Any]:
+    """Return every purifier before one classifier, and every other classifier alone: a few, and the others nightly."""
+    purifiers = [pytest.param(*name.values, "ResNet A", marks=name.marks) for name in every_purifier()]
     others = [name for name in CLASSIFIERS if name != "ResNet A"]
-    return [*((name, "ResNet A") for name in PURIFIERS), *(("identity", name) for name in others)]
+    alone = [pytest.param("identity", name, marks=[] if name == "ViT" else [pytest.mark.nightly]) for name in others]
+    return [*purifiers, *alone]
 
 
 @pytest.mark.parametrize(("purifier", "classifier"), _families())

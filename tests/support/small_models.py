@@ -1,8 +1,9 @@
 """Small models of every family for 8x8 digits, with random weights or shortly trained."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
@@ -137,6 +138,15 @@ CLASSIFIERS: Mapping[str, Callable[[], nn.Module]] = {
     ),
     "ViT": _vit,
 }
+
+# One of each kind that export treats in its own way; tests of all purifiers try the others nightly.
+_SAMPLE = ("identity", "consistency, NCSN++", "two steps", "DDPM, ADM with variance", "FFDNet")
+
+
+def every_purifier() -> list[Any]:
+    """Return the names of ``PURIFIERS`` as a test's parameters, those beyond a sample marked nightly."""
+    return [pytest.param(name, marks=[] if name in _SAMPLE else [pytest.mark.nightly]) for name in PURIFIERS]
+
 
 _SIZES = {"ViT": 24}
 _STEPS = 200

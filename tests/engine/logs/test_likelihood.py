@@ -44,6 +44,7 @@ def test_a_genuine_log_with_few_high_rows_is_told_or_left_open(tmp_path: Path, a
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("at_ceiling", [False, True])
 def test_all_genuine_logs_with_few_high_rows_are_told_or_left_open(tmp_path: Path, at_ceiling: bool) -> None:
     for seed in range(3, 50):

@@ -44,8 +44,10 @@ def _rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in ("run", "check")} for row in rows]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param(mode, marks=[] if mode in ("radii", "predict early") else [pytest.mark.nightly]) for mode in _MODES],
+)
 def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
     demo_plan: Path, tmp_path: Path, mode: str
 ) -> None:

@@ -14,7 +14,7 @@ from purecert.export.graph.program import export_program, onnx_bytes
 from purecert.train.models.checkpoints import Model
 from purecert.train.networks.plain_denoisers import Ffdnet, PlainDenoiserConfig
 from purecert.train.purifiers.gaussian import GaussianConfig, GaussianPurifier
-from support.small_models import CLASSIFIERS, PURIFIERS, preprocessing, small_model
+from support.small_models import CLASSIFIERS, PURIFIERS, every_purifier, preprocessing, small_model
 
 _SIGMA = 0.25
 
@@ -77,7 +77,7 @@ def test_folding_leaves_the_model_as_it_was(purifier: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("purifier", PURIFIERS)
+@pytest.mark.parametrize("purifier", every_purifier())
 def test_nothing_in_the_graph_depends_on_sigma_alone_and_every_weight_is_used(purifier: str) -> None:
     model = small_model(purifier)
     inputs = graph_inputs(model, [_SIGMA], "fp32")
