@@ -94,7 +94,9 @@ def test_a_program_that_imports_purecert_sends_and_leaves_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["export", "bench", "doctor", "import", "train"])
+@pytest.mark.parametrize(
+    "name", ["export", pytest.param("bench", marks=pytest.mark.nightly), "doctor", "import", "train"]
+)
 def test_no_other_command_sends_or_leaves_anything(watched: Watch, demo_plan: Path, tmp_path: Path, name: str) -> None:
     _nothing_outside(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path)
 

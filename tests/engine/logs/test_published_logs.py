@@ -24,6 +24,7 @@ def _checked(path: Path, question: Question) -> LogCheck:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_every_published_row_is_explained_by_a_hundred_thousand_draws() -> None:
     logs = shared("data/logs")
     paths = sorted([*logs.glob("catrs/**/*.tsv"), *logs.glob("consistency/imagenet/noise_*")])
@@ -42,6 +43,7 @@ def test_every_published_row_is_explained_by_a_hundred_thousand_draws() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_table_of_the_paper_comes_out_of_thinned_logs() -> None:
     question = Question(radii=_RADII, thin=10_000, every=20)
     logs = shared("data/logs/catrs/cifar10")

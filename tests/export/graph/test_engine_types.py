@@ -23,7 +23,7 @@ from purecert.engine.plans.plan import Plan, Precision
 from purecert.export.fusing.fuse import FusedModel
 from support.rtx_build import build_for_sm89
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 MakePlan = Callable[..., Plan]
 

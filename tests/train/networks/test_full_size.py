@@ -14,7 +14,7 @@ from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from support.checkpoint_files import write_safetensors
 from support.golden import shared
 
-pytestmark = [pytest.mark.shared, pytest.mark.slow]
+pytestmark = [pytest.mark.shared, pytest.mark.slow, pytest.mark.nightly]
 
 _PUBLISHED: dict[str, tuple[AdmUNetConfig | SongUNetConfig, float]] = {  # millions of elements, as their papers say
     "cm_cd_imagenet64_cond": (adm_presets.CONSISTENCY_IMAGENET64, 295.9),
