@@ -33,7 +33,9 @@ def check_output(output: Path, *, force: bool) -> None:
 
 
 def _belongs_to_plan(path: Path) -> bool:
-    return path.name in (PLAN_FILE, CACHE_DIRECTORY) or path.suffix == ".onnx"
+    if path.name == CACHE_DIRECTORY:  # of files alone: a folder in it is somebody's own
+        return path.is_dir() and not path.is_symlink() and all(entry.is_file() for entry in path.iterdir())
+    return path.is_file() and not path.is_symlink() and (path.name == PLAN_FILE or path.suffix == ".onnx")
 
 
 @contextmanager

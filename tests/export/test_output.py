@@ -61,6 +61,13 @@ def test_force_replaces_nothing_but_a_plan(tmp_path: Path, kind: str) -> None:
         check_output(output, force=True)
 
 
+@pytest.mark.parametrize("name", ["thesis.onnx", "cache/thesis"])
+def test_a_folder_within_a_plan_is_nobodys_to_delete(tmp_path: Path, name: str) -> None:
+    (_old_plan(tmp_path / "plan") / name).mkdir()
+    with pytest.raises(InputError, match="--force would delete"):
+        check_output(tmp_path / "plan", force=True)
+
+
 def test_what_was_saved_into_the_old_plan_meanwhile_is_kept(tmp_path: Path) -> None:
     plan = _old_plan(tmp_path / "plan")
 
