@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import GraphInput
 
 
@@ -67,6 +68,19 @@ class Opened:
     graph: HostGraph
     hardware: str
     backend: Callable[[BackendInfo], Backend]
+
+
+def filled_inputs(
+    inputs: Sequence[GraphInput],
+    noise: Sequence[InputNoise],
+    addresses: Int64[np.ndarray, "rows 5"],
+    images: UInt8[np.ndarray, "images channels height width"],
+) -> list[NDArray[np.generic]]:
+    """Return the graph's inputs [rows, ...], in their order, with the noise of each row's address."""
+    rows = input_buffers(inputs, len(addresses))
+    for source, out in zip(noise, rows, strict=True):
+        source.fill(out, addresses, images)
+    return rows
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

@@ -1,7 +1,6 @@
 """Opening a backend by name: its graph, its noise, and the row check before anything is counted."""
 
 import logging
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,13 +13,12 @@ from purecert.engine.backends.graph import HostGraph, Opened
 from purecert.engine.backends.registry import backend_kind
 from purecert.engine.backends.row_check import check_images, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_check_cache import RowCheckCache
-from purecert.engine.backends.row_layouts import probe_addresses, row_count
+from purecert.engine.backends.row_layouts import row_count
+from purecert.engine.backends.row_probe import RowProbe
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 
-_SEED_RANGE = 2**64
-_IMAGES_AT_ONCE = 8  # whose batches are compared: as many rows as the row check holds by default, or a few times that
 _log = logging.getLogger("purecert")
 
 
@@ -38,7 +36,8 @@ def open_backend(
     """Return a backend that passed its row check on noisy rows of ``images`` [n, C, H, W].
 
     The check takes at least three permutations, and more where ``expected_rows``, those that will be drawn, are many.
-    ``keeps_check`` puts its result into the plan's cache: only where nobody chose ``seed``, which a graph could know.
+    ``keeps_check`` puts its result into the plan's cache. A graph could know rows of a seed that was chosen, so set it
+    for a random ``seed`` only.
 
     Raises:
         InputError: There is no such backend, or the plan does not fit ``sigma`` or the images.
@@ -76,18 +75,20 @@ def checked_backend(
         expected, found = graph.inputs[0].shape[1:], images.shape[1:]
         if expected != found:
             raise InputError(f"expected images of shape {expected} (the plan's), got {found}")
-        addresses = probe_addresses(row_count(options.probe_rows, options.batch), options.batch, indices)
-        unchecked = _unchecked_info(opened, options, len(addresses))
+        rows = row_count(options.probe_rows, options.batch)
+        unchecked = _unchecked_info(opened, options, rows)
         has_logits = plan.record.logits is not None
-        permutations = permutations_for(expected_rows, len(addresses), has_logits=has_logits)
+        permutations = permutations_for(expected_rows, rows, has_logits=has_logits)
         checked = images_to_check(expected_rows, len(images), options.batch, has_logits=has_logits)
         cache = RowCheckCache(plan, sigma, unchecked, images, (permutations, checked))
         known = None if options.repeat_check else cache.read()
         result = known
         if result is None:
-            rows = _probe_rows(plan, sigma, (seed + 1) % _SEED_RANGE, options, images, addresses)
-            result = check_rows(graph, rows, plan.record.classes, permutations)
-            _check_images(graph, plan, sigma, options, images, indices, checked)
+            probe = RowProbe(
+                plan=plan, sigma=sigma, images=images, indices=indices, batch=options.batch, threads=options.threads
+            )
+            result = check_rows(graph, probe.rows(rows, seed), plan.record.classes, permutations)
+            check_images(graph, probe.rows_of_images(checked), checked)
             if keeps_check:
                 cache.write(result)
         backend = opened.backend(replace(unchecked, placement=result.placement, probed=result.probed))
@@ -95,24 +96,6 @@ def checked_backend(
             backend.row_check = "cached"
             _log.info("row check: this machine's earlier result for these images (--repeat-check does it anew)")
         return backend
-
-
-def _check_images(
-    graph: HostGraph,
-    plan: Plan,
-    sigma: float,
-    options: BackendOptions,
-    images: NDArray[np.uint8],
-    indices: NDArray[np.int64],
-    checked: int,
-) -> None:
-    """Check a batch of each of ``checked`` images, chosen and drawn at random so that a plan's maker could not know."""
-    chosen = secrets.SystemRandom().sample(range(len(images)), checked)
-    for first in range(0, checked, _IMAGES_AT_ONCE):
-        used = np.repeat(np.array(chosen[first : first + _IMAGES_AT_ONCE], np.int64), options.batch)
-        draws = np.tile(np.arange(options.batch), len(used) // options.batch)
-        addresses = np.stack([used, indices[used], 0 * used, draws, np.ones_like(used)], axis=1)
-        check_images(graph, _probe_rows(plan, sigma, secrets.randbits(64), options, images, addresses))
 
 
 def _unchecked_info(opened: Opened, options: BackendOptions, probe_rows: int) -> BackendInfo:
@@ -141,23 +124,3 @@ def _closed_on_failure(graph: HostGraph) -> Iterator[None]:
     except (PurecertError, KeyboardInterrupt):
         graph.close()
         raise
-
-
-def _probe_rows(
-    plan: Plan,
-    sigma: float,
-    seed: int,
-    options: BackendOptions,
-    images: NDArray[np.uint8],
-    addresses: NDArray[np.int64],
-) -> list[NDArray[np.generic]]:
-    """Return real noisy rows for the row check, drawn under ``seed``, which is not the run's."""
-    rows: list[NDArray[np.generic]] = []
-    for noise, entry in zip(
-        noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads),
-        plan.record.inputs,
-        strict=True,
-    ):
-        rows.append(np.zeros((len(addresses), *entry.shape), np.dtype(entry.dtype)))
-        noise.fill(rows[-1], addresses, images)
-    return rows

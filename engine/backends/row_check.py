@@ -5,7 +5,7 @@ A certificate speaks of one classifier. Batched kernels may round a row differen
 place (docs/placement.md) and hardly a label depends on it; the second is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import numpy as np
@@ -79,20 +79,20 @@ def images_to_check(expected_rows: int, images: int, batch: int, *, has_logits: 
     return min(images, max(_LEAST_IMAGES, int(_SHARE_OF_RUN * expected_rows / each)))
 
 
-def check_images(graph: HostGraph, rows: Rows) -> None:
+def check_images(graph: HostGraph, blocks: Iterable[Rows], images: int) -> None:
     """Refuse a graph that treats a batch of one image otherwise than rows of many.
 
-    Most batches of a run hold draws of one image alone, and a graph can tell. ``rows`` are a batch of draws of each of
-    several images; they are run so, and each row at its place among draws of the others.
+    Most batches of a run hold draws of one image alone, and a graph can tell. Each of ``blocks`` is a batch of draws of
+    each of several images, in all of ``images``; they are run so, and each row at its place among draws of the others.
 
     Raises:
         CheckError: A row's result depends on the rows beside it.
     """
     batch = len(graph.inputs[0])
-    images = len(rows[0]) // batch
-    if images > 1:
-        check = _Check(graph, rows, CheckProgress(2 * images, batch))
-        check.refuse_neighbours(among_others(images, batch))
+    progress = CheckProgress(2 * images, batch)
+    for rows in blocks:
+        if (together := len(rows[0]) // batch) > 1:
+            _Check(graph, rows, progress).refuse_neighbours(among_others(together, batch))
 
 
 @final

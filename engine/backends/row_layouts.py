@@ -11,6 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
+from purecert.engine.noise.contract import SELECT
+from purecert.engine.noise.inputs import row_addresses
+
 EXTREME_ROW, ZERO_ROW = -1, -2  # stand for rows of nothing but the highest pixel, and of zeros
 _LEAST_BATCHES = 2  # one of one image, one of many
 
@@ -33,8 +36,7 @@ def probe_addresses(count: int, batch: int, indices: Int64[np.ndarray, " images"
     numbers = np.arange(count)
     group = numbers // batch
     used = np.where(group % 2 == 0, group // 2, numbers) % min(len(indices), count)
-    ones = np.ones_like(numbers)
-    return np.stack([used, indices[used], 0 * ones, numbers, ones], axis=1)
+    return row_addresses(used, indices, SELECT, numbers)
 
 
 def in_order(count: int) -> Layout:

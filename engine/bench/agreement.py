@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import MAX_SEGMENTS, Backend, Segment
+from purecert.engine.backends.graph import filled_inputs
 from purecert.engine.errors import BackendError
 from purecert.engine.noise.contract import ESTIMATE
-from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import Plan
 
 SEED = 0  # a benchmark certifies nothing, so it may repeat its noise
@@ -54,14 +55,9 @@ def noisy_rows(plan: Plan, sigma: float, draws: Draws, threads: int, most: int) 
     inputs = plan.record.inputs
     noise = noise_of_inputs(len(inputs), sigma, SEED, threads)
     slots, numbers = (part.ravel() for part in np.indices((len(draws.images), draws.per_image)))
-    ones = np.ones_like(slots)
-    addresses = np.stack([slots, draws.indices[slots], ones * ESTIMATE, numbers, ones], axis=1)
+    addresses = row_addresses(slots, draws.indices, ESTIMATE, numbers)
     for first in range(0, len(addresses), most):
-        chosen = addresses[first : first + most]
-        rows = [np.empty((len(chosen), *entry.shape), np.dtype(entry.dtype)) for entry in inputs]
-        for source, out in zip(noise, rows, strict=True):
-            source.fill(out, chosen, draws.images)
-        yield rows
+        yield filled_inputs(inputs, noise, addresses[first : first + most], draws.images)
 
 
 def backend_labels(backend: Backend, draws: Draws) -> Labels:

@@ -32,6 +32,17 @@ class InputNoise:
         )
 
 
+def row_addresses(
+    slots: NDArray[np.int64], indices: NDArray[np.int64], phase: int, draws: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the addresses [m, 5] of single rows, for ``InputNoise.fill``: draw ``draws[i]`` of image ``slots[i]``.
+
+    ``indices`` are those of all images in their data set.
+    """
+    ones = np.ones_like(slots)
+    return np.stack([slots, indices[slots], ones * phase, draws, ones], axis=1)
+
+
 def noise_of_inputs(inputs: int, sigma: float, seed: int, threads: int) -> list[InputNoise]:
     """Return the noise of each of a graph's inputs, in their order, where there are ``inputs`` of them."""
     return [

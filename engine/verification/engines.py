@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.registry import backend_kind
+from purecert.engine.backends.row_layouts import row_count
+from purecert.engine.backends.row_probe import RowProbe
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
@@ -84,7 +86,7 @@ def found_problems(record: RunRecord, plan: Plan, here: BackendInfo) -> list[str
 
 
 def threads_are_one_engine(plan: Plan, record: RunRecord, dataset: Dataset, options: BackendOptions) -> bool:
-    """Return whether logits are bit-equal on the probe rows with the run's number of threads and with ``options``'.
+    """Return whether logits are bit-equal on the rows of the row check with the run's threads and ``options``'.
 
     Where the backend gives no logits it is not known, so they are two engines.
 
@@ -114,20 +116,23 @@ def _text(value: object) -> str:
 
 
 def _logits(plan: Plan, record: RunRecord, dataset: Dataset, options: BackendOptions) -> NDArray[np.generic] | None:
-    """Return the logits of the run's probe rows, batch after batch; None where the backend gives none."""
+    """Return the logits of the rows of the run's row check, batch after batch; None where the backend gives none."""
     sigma, inputs = record.spec.sigma, plan.record.inputs
     opener = backend_kind(options.name).opener()
     graph = opener(plan, sigma, noise_of_inputs(len(inputs), sigma, record.seed, options.threads), options).graph
-    found = []
+    probe = RowProbe(
+        plan=plan,
+        sigma=sigma,
+        images=dataset.images,
+        indices=dataset.indices,
+        batch=options.batch,
+        threads=options.threads,
+    )
+    rows, found = probe.rows(row_count(options.probe_rows, options.batch), record.seed), []
     with closing(graph):
-        probe = noise_of_inputs(len(inputs), sigma, (record.seed + 1) % 2**64, options.threads)
-        for first in range(0, options.probe_rows, options.batch):
-            draws = np.arange(first, first + options.batch)
-            used = draws % len(dataset)
-            ones = np.ones_like(draws)
-            addresses = np.stack([used, dataset.indices[used], 0 * ones, draws, ones], axis=1)
-            for noise, buffer in zip(probe, graph.inputs, strict=True):
-                noise.fill(buffer, addresses, dataset.images)
+        for first in range(0, len(rows[0]), options.batch):
+            for array, buffer in zip(rows, graph.inputs, strict=True):
+                np.copyto(buffer, array[first : first + options.batch], casting="no")
             graph.labels()
             if (logits := graph.logits()) is None:
                 return None

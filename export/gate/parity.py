@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from purecert.engine.backends.graph import filled_inputs
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE
-from purecert.engine.noise.inputs import noise_of_inputs
+from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import Parity, Plan
 from purecert.export.gate.tally import Tally, check_limits, describe
 from purecert.export.gate.voters import EagerVoter, Rows, Voter, has_onnxruntime, open_candidates
@@ -130,14 +131,9 @@ class _Gate:
         inputs = self._plan.record.inputs
         noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), torch.get_num_threads())
         slots, draws = (part.ravel() for part in np.indices((len(self._images), self._draws)))
-        ones = np.ones_like(slots)
-        addresses = np.stack([slots, self._indices[slots], ones * ESTIMATE, draws, ones], axis=1)
+        addresses = row_addresses(slots, self._indices, ESTIMATE, draws)
         for first in range(0, len(addresses), self._batch):
-            chosen = addresses[first : first + self._batch]
-            rows = [np.empty((len(chosen), *entry.shape), np.dtype(entry.dtype)) for entry in inputs]
-            for source, out in zip(noise, rows, strict=True):
-                source.fill(out, chosen, self._images)
-            yield rows
+            yield filled_inputs(inputs, noise, addresses[first : first + self._batch], self._images)
 
 
 def _batch_rows(elements: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purecert.engine.backends import opening, row_progress
+from purecert.engine.backends import row_probe, row_progress
 from purecert.engine.backends.base import Backend, BackendOptions
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.host import HostBackend
@@ -145,7 +145,7 @@ def test_a_graph_that_minds_batches_of_one_image_alone_is_refused_whichever_imag
     def minds_a_bright_batch(rows: NDArray[np.float32], logits: NDArray[np.float32], _: int) -> NDArray[np.float32]:
         return logits + (rows.mean() > 200) * np.array([1, 0], np.float32)
 
-    monkeypatch.setattr(opening.secrets, "SystemRandom", lambda: random.Random(1))
+    monkeypatch.setattr(row_probe.secrets, "SystemRandom", lambda: random.Random(1))
     for keeps in (True, False):
         with pytest.raises(CheckError, match="changes with the rows beside it"):
             _open(plan, OddGraph(minds_a_bright_batch, 16), images, keeps=keeps)
