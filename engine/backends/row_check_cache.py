@@ -3,13 +3,16 @@
 Rounding does not look at the images, but a graph made to deceive could: one that minds the place only where a certain
 image is in the batch would be checked on other images and then used on these. So the key holds what was checked (the
 images that the rows are draws of, sigma, how many rows) beside what computes (graph, backend, versions, hardware, batch
-and threads). It leaves out the seed: under any that nobody chose, the rows are as many fresh draws of the same law. A
-check under a seed that was given, or of somebody else's run, is not kept: its rows could have been known.
+and threads). It leaves out the seed: random seeds all give fresh draws of the same law. A check under a seed that was
+given, or of somebody else's run, is not kept: its rows could have been known.
 """
 
+import hashlib
 import json
 import logging
 from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,6 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import BackendInfo, FoundRows
 from purecert.engine.errors import InputError
-from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import read_dataclass
 from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.plan import Plan
@@ -38,30 +40,36 @@ class RowCheckCache:
 
         ``effort`` is how many permutations it takes, and of how many images a batch.
         """
-        computes = {name: value for name, value in asdict(info).items() if name not in _FOUND_BY_CHECK}
+        self._plan, self._sigma, self._info, self._images, self._effort = plan, sigma, info, images, effort
+
+    @cached_property
+    def _place(self) -> tuple[Path, str]:
+        """Return the file, and a digest of all that its content is true of; every pixel is read for it."""
+        computes = {name: value for name, value in asdict(self._info).items() if name not in _FOUND_BY_CHECK}
         checked: dict[str, Any] = {
-            "effort": list(effort),
-            "sigma": sigma,
-            "shape": list(images.shape),
-            "pixels": sha256_hex(images.tobytes()),
+            "effort": list(self._effort),
+            "sigma": self._sigma,
+            "shape": list(self._images.shape),
+            "pixels": hashlib.sha256(np.ascontiguousarray(self._images).data).hexdigest(),
         }
-        made_from = computes | checked
-        self._path, self._origin = compiled_file(plan, sigma, "rows", ".json", _SCHEMA, made_from)
+        return compiled_file(self._plan, self._sigma, "rows", ".json", _SCHEMA, computes | checked)
 
     def read(self) -> FoundRows | None:
         """Return what this machine found before; None where there is nothing, or nothing that it wrote itself."""
+        path, origin = self._place
         try:
-            if not self._path.is_file() or not is_of_this_machine(self._path):
+            if not path.is_file() or not is_of_this_machine(path):
                 return None
-            return read_dataclass(FoundRows, json.loads(read_trusted(self._path, self._origin)), str(self._path))
+            return read_dataclass(FoundRows, json.loads(read_trusted(path, origin)), str(path))
         except (InputError, OSError, ValueError) as error:
             _log.warning("the row check is run again: what is cached of it cannot be used (%s)", _line(error))
             return None
 
     def write(self, found: FoundRows) -> None:
         """Keep what was found; a plan that cannot be written to is used as it is, and checked again next time."""
+        path, origin = self._place
         try:
-            write_trusted(self._path, (json.dumps(asdict(found)) + "\n").encode(), self._origin)
+            write_trusted(path, (json.dumps(asdict(found)) + "\n").encode(), origin)
         except (InputError, OSError) as error:
             _log.info("the row check's result is not kept: %s", _line(error))
 
