@@ -8,7 +8,7 @@ over images, and by counting claims that the fresh draws exclude.
 
 import math
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ from purecert.engine.procedures.predict import predict, predict_early
 from purecert.engine.records.lines import Line, dense_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, class_counted
-from purecert.engine.running.scheduler import Job, Scheduler
+from purecert.engine.running.scheduler import Scheduler
 from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
 from purecert.engine.statistics.vote_tests import (
     LEVEL,
@@ -35,6 +35,7 @@ from purecert.engine.statistics.vote_tests import (
 )
 from purecert.engine.verification.elsewhere import OTHER_PRECISION
 from purecert.engine.verification.engines import open_again
+from purecert.engine.verification.replay import chosen_lines, jobs_of
 from purecert.engine.verification.result import FreshSeed
 
 _SEED_BITS = 64
@@ -67,7 +68,7 @@ def certify_afresh(
     lines = _chosen(run, share)
     with closing(open_again(plan, dataset, record, seed, options)) as backend:
         info = backend.info
-        jobs = _jobs(record, dataset, lines)
+        jobs = jobs_of(dataset, lines, lambda line: _estimation(record, line))
         fresh = [finished.counts[max(finished.counts)] for finished in Scheduler(backend).run(jobs)]
     pairs = [paired(record, line, counts) for line, counts in zip(lines, fresh, strict=True)]
     same_precision = info.executed_precision == record.backend.executed_precision
@@ -129,24 +130,21 @@ def _chosen(run: Run, share: float) -> list[Line]:
     lines = [line for line in run.lines if class_counted(run.record, line) is not None]
     least = 1 if run.record.spec.stop is None else LEAST_IMAGES_EARLY
     count = min(len(lines), max(least, math.ceil(share * len(run.lines))))
-    return sorted(secrets.SystemRandom().sample(lines, count), key=lambda line: line.index)
+    return chosen_lines(lines, count)
 
 
-def _jobs(record: RunRecord, dataset: Dataset, lines: Sequence[Line]) -> Iterator[Job]:
-    position = {int(index): i for i, index in enumerate(dataset.indices)}
-    for line in lines:
-        top = class_counted(record, line)
-        assert top is not None
-        pixels = dataset.images[position[line.index]]
-        yield Job(image_index=line.index, pixels=pixels, procedure=_estimation(record, top))
+def _class_of(record: RunRecord, line: Line) -> int:
+    top = class_counted(record, line)
+    assert top is not None  # as of every line that is chosen
+    return top
 
 
-def _estimation(record: RunRecord, top: int) -> Procedure:
-    """Return the run's own procedure from the phase on that speaks of the class ``top``, which is given.
+def _estimation(record: RunRecord, line: Line) -> Procedure:
+    """Return the run's own procedure from the phase on that speaks of the class of ``line``, which is given.
 
     The run took that class from draws of its own, so both times the rule sees independent draws of one class.
     """
-    spec, tv = record.spec, record.tv
+    spec, tv, top = record.spec, record.tv, _class_of(record, line)
     if spec.mode == "certify":
         outcome = yield from certify(replace(spec, against_label=True), tv, top)
         return outcome
@@ -169,8 +167,7 @@ def _estimation(record: RunRecord, top: int) -> Procedure:
 def paired(record: RunRecord, line: Line, fresh: Counts) -> Pair:
     """Return the draws of ``line`` that are compared with the ``fresh`` ones, and the class of which."""
     counts = dense_counts(line.counts[-1], record.classes)
-    top = class_counted(record, line)
-    assert top is not None
+    top = _class_of(record, line)
     if record.spec.mode == "predict" and record.spec.stop is None:
         # All draws vote at once: the run's own top class leans upward. That of both times together does not.
         top = int((counts + fresh)[:-1].argmax())

@@ -1,6 +1,7 @@
 """Noise and graph run again for some images of a run."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -36,15 +37,9 @@ def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line],
     On the run's own engine (``exact``) the procedure itself must end as the line says. Elsewhere one label more or less
     may stop it at another draw, so as many draws are replayed as the line counts.
     """
-    position = {int(index): i for i, index in enumerate(dataset.indices)}
-    jobs = (
-        Job(
-            image_index=line.index,
-            label=line.label,
-            pixels=dataset.images[position[line.index]],
-            procedure=procedure_for(run.record.spec, run.record.tv, line.label) if exact else _as_counted(run, line),
-        )
-        for line in chosen
+    spec, tv = run.record.spec, run.record.tv
+    jobs = jobs_of(
+        dataset, chosen, lambda line: procedure_for(spec, tv, line.label) if exact else _as_counted(run, line)
     )
     return [
         Replayed(
@@ -54,6 +49,19 @@ def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line],
         )
         for line, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True)
     ]
+
+
+def chosen_lines(lines: Sequence[Line], count: int) -> list[Line]:
+    """Return ``count`` of ``lines``, chosen at random so that a forger could not know, in the order of their images."""
+    return sorted(secrets.SystemRandom().sample(lines, count), key=lambda line: line.index)
+
+
+def jobs_of(dataset: Dataset, lines: Sequence[Line], procedure: Callable[[Line], Procedure]) -> Iterator[Job]:
+    """Yield a job for the image of each of ``lines``."""
+    position = {int(index): i for i, index in enumerate(dataset.indices)}
+    for line in lines:
+        pixels = dataset.images[position[line.index]]
+        yield Job(image_index=line.index, label=line.label, pixels=pixels, procedure=procedure(line))
 
 
 def replay_problems(replayed: Sequence[Replayed], *, exact: bool, allowed: float) -> list[str]:

@@ -1,8 +1,6 @@
 """A run checked afterwards: its form, its arithmetic, and (for a share of its images) its votes."""
 
 import math
-import secrets
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -10,7 +8,7 @@ from purecert.engine.backends.base import BackendInfo, BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
-from purecert.engine.records.lines import Line, draws_of
+from purecert.engine.records.lines import draws_of
 from purecert.engine.records.run import Run
 from purecert.engine.verification.elsewhere import MOST_DIFFERING, compare_elsewhere, leaning_problems
 from purecert.engine.verification.engines import (
@@ -22,7 +20,7 @@ from purecert.engine.verification.engines import (
     threads_are_one_engine,
 )
 from purecert.engine.verification.fresh_seed import certify_afresh, fresh_problems
-from purecert.engine.verification.replay import Replayed, replay, replay_problems
+from purecert.engine.verification.replay import Replayed, chosen_lines, replay, replay_problems
 from purecert.engine.verification.result import Difference, Elsewhere, FreshSeed, Verification
 from purecert.engine.verification.unchecked import unchecked
 from purecert.engine.verification.written import written_problems
@@ -82,7 +80,7 @@ def verify_run(
 def _replay(
     found: _Found, run: Run, plan: Plan, dataset: Dataset, options: BackendOptions, share: float, *, strict: bool
 ) -> None:
-    record, chosen = run.record, _choose(run.lines, share)
+    record, chosen = run.record, chosen_lines(run.lines, max(1, math.ceil(share * len(run.lines))))
     backend = open_again(plan, dataset, record, record.seed, options)
     with closing(backend):
         found.here = backend.info
@@ -101,11 +99,6 @@ def _replay(
         same_precision = found.here.executed_precision == record.backend.executed_precision
         found.elsewhere = compare_elsewhere(record, found.replayed, same_precision=same_precision)
         found.problems += leaning_problems(found.elsewhere)
-
-
-def _choose(rows: Sequence[Line], share: float) -> tuple[Line, ...]:
-    count = max(1, math.ceil(share * len(rows)))
-    return tuple(sorted(secrets.SystemRandom().sample(rows, count), key=lambda line: line.index))
 
 
 def _result(run: Run, plan: Plan, found: _Found) -> Verification:
