@@ -16,8 +16,8 @@ from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
-from purecert.engine.procedures.placement import placed
-from purecert.engine.procedures.spec import MAX_PLACED_ALPHA, SmoothingSpec
+from purecert.engine.procedures.placement import is_sound, placed
+from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
@@ -81,9 +81,10 @@ def execute(request: RunRequest, progress: Progress) -> Run:
 
 def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:
     """Return ``spec`` as it is run where ``info`` places rows, and say on stderr what it changes."""
-    fitted = placed(spec, is_static=info.placement == "static", batch=info.batch)
+    is_static = info.placement == "static"
+    fitted = placed(spec, is_static=is_static, batch=info.batch)
     if stored is not None and stored.backend == info and stored.spec.step != fitted.step:
-        return _as_older(spec)
+        return _as_older(spec, is_static=is_static, batch=info.batch)
     if (fitted.n_select, fitted.n_estimate) != (spec.n_select, spec.n_estimate):
         _log.warning(
             "a row's result may depend on its place in the batch, so draws come in whole batches of %d: n = %d%s",
@@ -92,12 +93,9 @@ def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) ->
     return fitted
 
 
-def _as_older(spec: SmoothingSpec) -> SmoothingSpec:
-    """Return ``spec`` for a run that an older version began, whose draws may end inside a batch.
-
-    For the bound of a fixed n that is sound: what it speaks of is the mixture of the places that the n draws meet.
-    """
-    if spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA:
+def _as_older(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:
+    """Return ``spec`` for a run that an older version began, whose draws may end inside a batch."""
+    if is_sound(spec, is_static=is_static, batch=batch):
         return spec
     raise InputError(
         "the run was begun by a version that looked at draws inside a batch, which is not sound where a row's result "
