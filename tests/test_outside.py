@@ -26,7 +26,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watch:
     return watch(tmp_path_factory.mktemp("watched"))
 
 
-def _nothing_outside(watched: Watch, command: Sequence[str], *allowed: Path) -> None:
+def _assert_nothing_else(watched: Watch, command: Sequence[str], *allowed: Path) -> None:
     assert watched.calls(command, allowed) == []
     assert list(watched.home.rglob("*")) == []
 
@@ -74,19 +74,19 @@ def test_a_run_is_made_verified_reported_and_predicted_with_nothing_outside(
 ) -> None:
     run, cache = tmp_path / "run", demo_plan / "cache"
     plan = ["--plan", demo_plan]
-    _nothing_outside(
+    _assert_nothing_else(
         watched, engine_arguments("certify", *plan, *_DATA, *_SMALL, "--n0", "10", "--out", run), run, cache
     )
-    _nothing_outside(watched, engine_arguments("verify", run, "--threads", "1"), run, cache)
-    _nothing_outside(watched, engine_arguments("report", run, "--out", tmp_path / "figures"), tmp_path / "figures")
+    _assert_nothing_else(watched, engine_arguments("verify", run, "--threads", "1"), run, cache)
+    _assert_nothing_else(watched, engine_arguments("report", run, "--out", tmp_path / "figures"), tmp_path / "figures")
     answers = tmp_path / "answers"
-    _nothing_outside(watched, engine_arguments("predict", *plan, *_DATA, *_SMALL, "--out", answers), answers, cache)
+    _assert_nothing_else(watched, engine_arguments("predict", *plan, *_DATA, *_SMALL, "--out", answers), answers, cache)
 
 
 def test_a_program_that_imports_purecert_sends_and_leaves_nothing(
     watched: Watch, demo_plan: Path, tmp_path: Path
 ) -> None:
-    _nothing_outside(
+    _assert_nothing_else(
         watched,
         [sys.executable, "-c", _FROM_PYTHON, os.fspath(demo_plan), os.fspath(tmp_path / "curve")],
         *(tmp_path, demo_plan / "cache"),
@@ -98,7 +98,7 @@ def test_a_program_that_imports_purecert_sends_and_leaves_nothing(
     "name", ["export", pytest.param("bench", marks=pytest.mark.nightly), "doctor", "import", "train"]
 )
 def test_no_other_command_sends_or_leaves_anything(watched: Watch, demo_plan: Path, tmp_path: Path, name: str) -> None:
-    _nothing_outside(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path)
+    _assert_nothing_else(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path)
 
 
 def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:

@@ -26,7 +26,7 @@ def _check(tmp_path: Path, text: str, question: Question = _QUESTION) -> LogChec
     return check_log(read_log(path), question)
 
 
-def _is_told_or_open(tmp_path: Path, seed: int, at_ceiling: bool) -> None:
+def _assert_told_or_open(tmp_path: Path, seed: int, at_ceiling: bool) -> None:
     counts, sigma = low_counts(seed, at_ceiling=at_ceiling)
     # Every ninth log is tried at all sigmas, the others at the right one, which is four times as fast.
     question = _QUESTION if seed % 9 == 0 else Question(radii=(0.0,), sigma=sigma)
@@ -40,7 +40,7 @@ def _is_told_or_open(tmp_path: Path, seed: int, at_ceiling: bool) -> None:
 @pytest.mark.parametrize("at_ceiling", [False, True])
 def test_a_genuine_log_with_few_high_rows_is_told_or_left_open(tmp_path: Path, at_ceiling: bool) -> None:
     for seed in (0, 1, 2):
-        _is_told_or_open(tmp_path, seed, at_ceiling)
+        _assert_told_or_open(tmp_path, seed, at_ceiling)
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_a_genuine_log_with_few_high_rows_is_told_or_left_open(tmp_path: Path, a
 @pytest.mark.parametrize("at_ceiling", [False, True])
 def test_all_genuine_logs_with_few_high_rows_are_told_or_left_open(tmp_path: Path, at_ceiling: bool) -> None:
     for seed in range(3, 50):
-        _is_told_or_open(tmp_path, seed, at_ceiling)
+        _assert_told_or_open(tmp_path, seed, at_ceiling)
 
 
 @pytest.mark.parametrize("sigma", [0.25, 1.0])

@@ -1,4 +1,4 @@
-"""A program that keeps something from one batch to the next is told from one that writes to what it made itself."""
+"""A program that keeps something between batches is refused; one that writes only to its own results is taken."""
 
 import pytest
 import torch
