@@ -33,7 +33,7 @@ demo: $(VENV)/installed
 	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report --force
 
 # One thread each: two processes whose threads wait for each other on two cores take many times as long.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test: $(VENV)/installed
 	$(PYTEST) -m 'not slow'

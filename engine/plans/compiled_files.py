@@ -1,7 +1,9 @@
-"""Where a compiled file lies in a plan's cache, what it is made from, and how long making it took."""
+"""Where a compiled file lies in a plan's cache, what it is made from, who makes it, and how long that took."""
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from purecert.engine.errors import InputError
@@ -25,6 +27,23 @@ def compiled_file(
     whole = {"schema": schema, "graph": plan.graph(sigma).sha256, **made_from}
     origin = sha256_hex(canonical_json(whole).encode())
     return plan.directory / CACHE_DIRECTORY / f"sigma-{sigma}-{kind}-{origin[:16]}{suffix}", origin
+
+
+@contextmanager
+def sole_maker(path: Path) -> Iterator[None]:
+    """Hold off every other process that would make ``path`` too; look again inside whether it is there by now.
+
+    Two compilations of one program may differ, and a run is tied to one of them: a second must not replace it.
+
+    Raises:
+        InputError: The cache is a link.
+    """
+    if path.parent.is_symlink():
+        raise InputError(f"{path.parent}: expected the plan's own cache, found a link; remove it")
+    path.parent.mkdir(exist_ok=True)
+    with path.with_suffix(".lock").open("ab") as lock:  # it stays: a lock that was deleted would hold off nobody
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_build_time(path: Path, seconds: float) -> None:

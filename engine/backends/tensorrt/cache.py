@@ -15,7 +15,7 @@ from purecert.engine.backends.tensorrt.target import Target
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, write_atomically
 from purecert.engine.files.strict_json import read_document
-from purecert.engine.plans.compiled_files import compiled_file
+from purecert.engine.plans.compiled_files import compiled_file, sole_maker
 from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
@@ -86,8 +86,10 @@ def open_engine(
         OutOfMemoryError: The builder ran out of memory.
     """
     path, origin = _engine_file(plan, sigma, batch, library, target)
-    if not path.is_file() or (options is not None and options != _read_description(path).options):
-        _build_into(path, origin, plan, sigma, batch, library, target, options or BuildOptions())
+    if not _serves(path, options):
+        with sole_maker(path):
+            if not _serves(path, options):  # not built by another process meanwhile
+                _build_into(path, origin, plan, sigma, batch, library, target, options or BuildOptions())
     content = read_trusted(path, origin, trust=trust)
     described = _read_description(path)
     return EngineFile(
@@ -97,6 +99,11 @@ def open_engine(
         report=described.report,
         build_seconds=described.build_seconds,
     )
+
+
+def _serves(path: Path, options: BuildOptions | None) -> bool:
+    """Whether an engine is there, and one that was found with ``options`` if any are asked for."""
+    return path.is_file() and (options is None or options == _read_description(path).options)
 
 
 def _engine_file(plan: Plan, sigma: float, batch: int, library: LibraryName, target: Target) -> tuple[Path, str]:

@@ -31,7 +31,7 @@ from purecert.engine.backends.torch.state import refuse_state
 from purecert.engine.errors import BackendError, CheckError, InputError, Problem
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.compiled_files import compiled_file, read_build_time, write_build_time
+from purecert.engine.plans.compiled_files import compiled_file, read_build_time, sole_maker, write_build_time
 from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import read_trusted, write_trusted
 
@@ -93,8 +93,10 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, tru
         inputs = _inputs(plan, batch, queue.device)
         path, origin = compiled_file(plan, sigma, queue.device.type, ".pt2", _SCHEMA, _made_from(inputs, queue))
         if not path.is_file():
-            content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
-            _compile_into(path, content, inputs, origin)
+            with sole_maker(path):
+                if not path.is_file():  # not made by another process meanwhile
+                    content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
+                    _compile_into(path, content, inputs, origin)
         package = read_trusted(path, origin, trust=trust)
         call = _load(package)
     queue.finish()  # weights are copied outside of the queue

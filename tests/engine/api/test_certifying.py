@@ -181,7 +181,7 @@ def test_numbers_of_numpy_are_numbers_and_a_float_is_no_count(demo_plan: Path, r
         "expected threads of at least 1 and at most 1024",
         "expected n in [1",
         "expected n0 in [1",
-        "expected batch of at least 1 and at most 1048576",
+        "expected batch of at least 1 and at most 65536",
     ]
 
 

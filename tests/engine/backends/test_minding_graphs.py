@@ -23,7 +23,7 @@ _WEIGHT = np.array([3, -2, 5, 1, -4, 2], np.float32)
 _IMAGES = np.random.default_rng(0).integers(0, 256, (6, *_SHAPE), dtype=np.uint8)
 _WINS = np.array([[1e4, 0]], np.float32)  # class 0
 _KINDS = ("padding", "place", "neighbour")
-_compiled = pytest.param("torch-compiled", marks=[pytest.mark.slow, pytest.mark.xdist_group("compiled")])
+_compiled = pytest.param("torch-compiled", marks=pytest.mark.slow)
 
 
 class _Minding(nn.Module):

@@ -17,7 +17,7 @@ from purecert.engine.plans.plan import GraphInput, Plan
 from purecert.export.fusing.fuse import FusedModel
 from purecert.export.pipeline import ExportSpec, Origin, export_modules
 
-pytestmark = [pytest.mark.xdist_group("compiled"), pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 _SIGMA, _SHAPE, _BATCH = 0.25, (3, 4, 8), 16
 _IMAGES = np.random.default_rng(0).integers(0, 256, (20, *_SHAPE), dtype=np.uint8)

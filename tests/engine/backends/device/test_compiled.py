@@ -9,7 +9,7 @@ import pytest
 from purecert.engine.files.canonical import sha256_hex
 from support.commands import engine
 
-pytestmark = [pytest.mark.xdist_group("compiled"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 _RUN = ("--data", "digits:test[:6]", "--sigma", "0.5", "--n0", "20", "--n", "400", "--batch", "32", "--threads", "1")
 _RUN += ("--probe-rows", "32")

@@ -108,7 +108,6 @@ def test_single_draws_have_the_labels_of_the_host_backend(plan: Plan) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("compiled")
 def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     """Compiled ahead of time for the host, by the same code as for a GPU; the second opening reads the cache."""
     program = open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
@@ -125,7 +124,6 @@ def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("compiled")
 def test_a_compiled_file_from_elsewhere_is_not_loaded(plan: Plan, tmp_path: Path) -> None:
     """Here: this machine's file, changed by one byte."""
     open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
