@@ -57,7 +57,7 @@ def two_sided_radius(sigma: float, p_lower: ArrayLike, p_upper: ArrayLike) -> Fl
     Args:
         sigma: Noise std, in the units that the radius comes in ([0, 1] pixels).
         p_lower: p_A, a lower bound on the class's probability, in [0, 1).
-        p_upper: An upper bound on every rival's probability, in [0, 1]; p_B is this or 1 - p_A, whichever is less.
+        p_upper: An upper bound on every rival's probability, in (0, 1]; p_B is this or 1 - p_A, whichever is less.
 
     Raises:
         ValueError: An argument is outside its range.
@@ -121,6 +121,6 @@ def _quantiles(sigma: float, p_lower: ArrayLike, p_upper: ArrayLike) -> tuple[Fl
     p_a = np.asarray(p_lower, np.float64)
     require(bool(np.all((p_a >= 0) & (p_a < 1))), "p_lower in [0, 1)")
     p_b = np.asarray(p_upper, np.float64)
-    require(bool(np.all((p_b >= 0) & (p_b <= 1))), "p_upper in [0, 1]")
+    require(bool(np.all((p_b > 0) & (p_b <= 1))), "p_upper in (0, 1]")
     require(sigma > 0 and np.isfinite(sigma), f"sigma > 0, got {sigma}")
-    return special.ndtri(p_a), np.where(p_a > 0, special.ndtri(np.minimum(p_b, complement(p_a))), np.inf)
+    return special.ndtri(p_a), special.ndtri(np.minimum(p_b, complement(p_a)))
