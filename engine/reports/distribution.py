@@ -63,7 +63,7 @@ def distributions(p_lower: Sequence[float] | None, radii: Sequence[float], sigma
     """
     largest, width = max(radii), sigma / _BINS_PER_SIGMA
     bins = min(max(1, math.ceil(largest / width * (1 + 1e-12))), _MOST_BINS)
-    edges = np.arange(bins + 1) * max(width, largest / bins * (1 + 1e-12))
+    edges = np.arange(bins + 1, dtype=np.float64) * float(max(width, largest / bins * (1 + 1e-12)))
     return Distributions(
         p_lower=None if p_lower is None else _distribution(p_lower, np.arange(P_BINS + 1) / P_BINS),
         radius=_distribution(radii, edges),
