@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from purecert.engine.questions.claims import Claim, claims_of
 from purecert.engine.questions.question import Kind, Question, record_asked
 from purecert.engine.questions.thinning import thinned, thinning_seed
@@ -44,6 +46,7 @@ class Answer:
     alpha: float  # of one image, all its bounds together
     n: int  # draws of each image that bound probabilities
     thinning_seed: str | None  # of the choice of draws; None where all are kept
+    numpy: str | None  # version that chose them: another may choose others by the same seed
     run: str  # name of its directory
     run_digest: str  # SHA-256 of run.json
     run_alpha: float
@@ -90,6 +93,7 @@ def answer(run: Run, question: Question, radii: Sequence[float], rho: float = DE
         alpha=record.spec.alpha,
         n=n,
         thinning_seed=seed,
+        numpy=None if seed is None else np.__version__,
         run=one_line(run.directory.resolve().name),
         run_digest=run.digest,
         run_alpha=own.alpha,

@@ -76,7 +76,10 @@ def _notes(answer: Answer) -> Iterator[str]:
         f"{claims.number_at_most} (confidence {100 * (1 - claims.rho):.10g} %)"
     )
     if answer.thinning_seed is not None:
-        yield f"the {answer.n} draws were chosen at random by seed {answer.thinning_seed}, which run.json and n fix"
+        yield (
+            f"the {answer.n} draws were chosen at random by seed {answer.thinning_seed}, which run.json and n fix "
+            f"(numpy {answer.numpy})"
+        )
     if answer.distribution is not None:
         yield from distribution_notes(answer.distribution)
     yield answer.choice
