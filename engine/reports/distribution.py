@@ -1,8 +1,8 @@
 """How a run's probabilities and radii are spread over its images: what stands beside every average.
 
-One average hides which images it is made of. A classifier that is sure of a few images and useless on all others can
-have any average certified radius (Sun, Mao, Mueller and Vechev: Average Certified Radius is a Poor Metric for
-Randomized Smoothing, ICML 2025); they propose the distribution of p_A.
+One average hides which images it is made of. A trivial classifier can have an arbitrarily large average certified
+radius, and improving what is easy already pays most (Sun, Mao, Mueller and Vechev: Average Certified Radius is a Poor
+Metric for Randomized Smoothing, ICML 2025); they propose the distribution of p_A.
 """
 
 import math
