@@ -56,3 +56,6 @@ def test_what_is_no_cost_matrix_is_refused(tmp_path: Path, name: str, text: str,
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "found none" in refuse_at_once(read_costs, tmp_path)
     assert "found none" in refuse_at_once(read_costs, tmp_path / "absent.json")
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(64_000_001)  # of zeros that take no room
+    assert "at most 64,000,000 bytes" in refuse_at_once(read_costs, tmp_path / "large.json")
