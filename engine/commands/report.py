@@ -3,13 +3,19 @@
 Imports stay inside the functions so that ``--help`` answers at once.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from purecert.engine.commands.console import EngineCommand, talk
-from purecert.engine.commands.options import DEFAULT_RADII_TEXT, json_option, parse_radii
+from purecert.engine.commands.options import DEFAULT_RADII_TEXT, combined, json_option, parse_radii
+from purecert.engine.commands.report_questions import answer_question, is_question, question_options
+
+if TYPE_CHECKING:
+    from purecert.engine.records.run import Run
 
 
 @click.command(cls=EngineCommand)
@@ -27,18 +33,55 @@ from purecert.engine.commands.options import DEFAULT_RADII_TEXT, json_option, pa
 )
 @click.option("--bonferroni", is_flag=True, help="Also share alpha among all certificates of all runs given.")
 @click.option("--best-sigma", "shows_best", is_flag=True, help="Also show the best run per radius, marked as selected.")
-@json_option
+@combined(question_options, json_option)
+@click.pass_context
 def report_command(
-    run_directories: tuple[Path, ...], radii: str, output: Path | None, force: bool, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    run_directories: tuple[Path, ...],
+    radii: str,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out."""
+    """Print certified accuracy at a few radii, a line a run; draw it against the radius with --out.
+
+    With --ask-alpha, --ask-n, --two-sided, --top-k or --costs: put one question to one finished run of --mode fixed,
+    without a draw. The answer is no result of the run's own; --out writes it beside the drawings, named question-*.
+    """
+    if is_question(context):
+        asked = parse_radii(radii)
+        answer_question(run_directories[0], asked, output=output, force=force, as_json=as_json, **options)
+    else:
+        report = {name: options[name] for name in ("rho", "bonferroni", "shows_best")}
+        _report(run_directories, parse_radii(radii), output, force=force, as_json=as_json, **report)
+
+
+def _report(
+    run_directories: tuple[Path, ...], radii: tuple[float, ...], output: Path | None, *, force: bool, **options: Any
+) -> None:
     from purecert.engine.records.run import read_run
     from purecert.engine.reports.table import print_report
 
     runs = [read_run(directory) for directory in run_directories]
-    print_report(runs, parse_radii(radii), as_json=as_json, **options)
+    print_report(runs, radii, **options)
     if output is not None:
-        from purecert.engine.reports.curve import plot
+        _draw(runs, output, force=force)
 
-        for path in plot(runs, output, force=force):
-            talk(f"drew {path}")
+
+def _draw(runs: list[Run], output: Path, *, force: bool) -> None:
+    from purecert.engine.reports.curve import plot
+    from purecert.engine.reports.distribution_picture import (
+        DISTRIBUTION_STEM,
+        check_free,
+        distribution_paths,
+        plot_distributions,
+        series_of,
+    )
+
+    series = series_of(runs)
+    for path in distribution_paths(output, DISTRIBUTION_STEM) if series else []:
+        check_free(path, force=force)  # before anything is drawn
+    for path in (*plot(runs, output, force=force), *plot_distributions(series, output, DISTRIBUTION_STEM, force=force)):
+        talk(f"drew {path}")

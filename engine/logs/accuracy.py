@@ -7,8 +7,13 @@ from decimal import Decimal
 import numpy as np
 from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
+from scipy import special
 
 from purecert.engine.logs.fingerprint import Sampling
+from purecert.engine.reports.distribution import Distributions, distributions
+
+# SciPy's normal distribution function is within 1e-14 relative: more is asked for.
+_SLACK = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +28,7 @@ class CertifiedAccuracy:
     certified: NDArray[np.int64]  # images, per repetition and radius
     abstained: NDArray[np.int64]  # images, per repetition
     average_radius: float  # over all images, 0 where it is wrong or abstains
+    distribution: Distributions | None  # of the same radii, all repetitions together; None of the best of several logs
 
 
 def certified_accuracy(
@@ -35,6 +41,7 @@ def certified_accuracy(
 ) -> CertifiedAccuracy:
     """Return the certified accuracy of rows that reach the radii ``reached``, negative where they abstain."""
     right = np.where(correct, reached, -1.0)
+    own = np.maximum(right, 0.0)
     thresholds = [_least_double(radius) for radius in radii]
     return CertifiedAccuracy(
         log=log,
@@ -44,7 +51,8 @@ def certified_accuracy(
         images=len(correct),
         certified=np.stack([(right >= threshold).sum(axis=1) for threshold in thresholds], axis=1),
         abstained=(reached < 0).sum(axis=1),
-        average_radius=float(np.maximum(right, 0.0).mean()),
+        average_radius=float(own.mean()),
+        distribution=_distributions(own.ravel(), sampling),
     )
 
 
@@ -62,7 +70,16 @@ def best_at_each_radius(of: Sequence[CertifiedAccuracy]) -> CertifiedAccuracy:
         certified=np.max([each.certified for each in of], axis=0),
         abstained=np.zeros(0, np.int64),
         average_radius=float("nan"),
+        distribution=None,
     )
+
+
+def _distributions(own: NDArray[np.float64], sampling: Sampling | None) -> Distributions:
+    """Return the distribution of radii, and, where sigma is known, of the bounds that they stand for, rounded down."""
+    if sampling is None:
+        return distributions(None, own.tolist(), 1.0)
+    p_lower = np.where(own > 0, special.ndtr(own / sampling.sigma) * (1 - _SLACK), 0.0)
+    return distributions(p_lower.tolist(), own.tolist(), sampling.sigma)
 
 
 def _least_double(radius: float) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -11,6 +12,7 @@ from purecert.engine.logs.accuracy import CertifiedAccuracy, best_at_each_radius
 from purecert.engine.logs.checking import REPEATS, LogCheck, Question, counted_rows
 from purecert.engine.logs.explaining import ACCUSING_ODDS, CANDIDATE_ALPHA, CANDIDATE_N, TELLING_ODDS, Explanation
 from purecert.engine.logs.fingerprint import TOLERANCE, Sampling
+from purecert.engine.reports.distribution import MISLEADING, spread_notes
 from purecert.engine.reports.text import format_radius, markdown_table
 
 _SHOWN_ROWS = 10
@@ -154,6 +156,11 @@ def _notes(checks: Sequence[LogCheck], question: Question, has_best: bool) -> It
             "certified anew: rows that abstain keep abstaining, since their counts are not in the log; each would be "
             f"certified with probability at most {_percent(max(revivals), ROUND_CEILING)}"
         )
+    for each in (accuracy for check in checks for accuracy in check.accuracies):
+        if each.distribution is not None:
+            yield from (f"{each.log}, {each.how}: {note}" for note in spread_notes(each.distribution))
+    if any(check.accuracies for check in checks):
+        yield MISLEADING
     if has_best:
         yield SELECTED
 
@@ -214,6 +221,7 @@ def _accuracy_fields(each: CertifiedAccuracy) -> dict[str, object]:
             for radius, counts in zip(each.radii, each.certified.T, strict=True)
         ],
         "average_radius": None if math.isnan(each.average_radius) else each.average_radius,
+        "distribution": None if each.distribution is None else asdict(each.distribution),
     }
 
 

@@ -12,6 +12,10 @@ from purecert.engine.files.configuration import configuration_folder
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+# Okabe and Ito (2008), told apart with every kind of colour vision; their yellow is too faint for a line on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+LINES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # beyond seven runs the colours come again in another line
+
 _FOLDER = "MPLCONFIGDIR"
 
 

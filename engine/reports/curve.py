@@ -12,7 +12,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.stopping import stop_rule
 from purecert.engine.records.run import Run
-from purecert.engine.reports.chart_style import chart_style
+from purecert.engine.reports.chart_style import COLOURS, LINES, chart_style
 from purecert.engine.reports.summary import correct_radii
 from purecert.engine.reports.text import one_line, reaches
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 PNG_FILE, SVG_FILE = "certified-accuracy.png", "certified-accuracy.svg"
 
-# Okabe and Ito (2008), told apart with every kind of colour vision; their yellow is too faint for a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-_LINES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # beyond seven runs the colours come again in another line
 _TITLE = "Certified accuracy with exact pointwise 95 % bands. Dashed: the largest radius that n draws can certify"
 _GREY = "#6b6b6b"
 _BAND_ALPHA = 0.05  # of the two-sided pointwise band, that is 95 %
@@ -139,7 +136,7 @@ def _draw(curves: Sequence[Curve]) -> "Figure":
 
 
 def _draw_curve(axes: "Axes", curve: Curve, number: int) -> None:
-    colour, line = _COLOURS[number % len(_COLOURS)], _LINES[number // len(_COLOURS) % len(_LINES)]
+    colour, line = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
     axes.fill_between(curve.radius, curve.lower, curve.upper, step="post", color=colour, alpha=0.10, linewidth=0)
     axes.step(curve.radius, curve.share, where="post", color=colour, linestyle=line, linewidth=1.6, label=curve.name)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from purecert.engine.records.invalid_rows import InvalidRows
+from purecert.engine.reports.distribution import distribution_notes
 from purecert.engine.reports.stopping import Stopping
 from purecert.engine.reports.summary import Summary
 from purecert.engine.reports.text import NOT_SETTLED_NOTE, rounded_up, spread
@@ -44,6 +45,8 @@ def _notes(summary: Summary) -> Iterator[str]:
         )
     else:
         yield "no labels, so no accuracy"
+    if summary.distribution is not None:
+        yield from distribution_notes(summary.distribution)
     if summary.stopping is not None:
         yield from _stopping_notes(summary, summary.stopping)
     if summary.invalid_draws:

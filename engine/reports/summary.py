@@ -11,6 +11,7 @@ from purecert.engine.procedures.spec import DEFAULT_RADII, Mode
 from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, marks_of
+from purecert.engine.reports.distribution import Distributions, distributions_of, has_average
 from purecert.engine.reports.stopping import Stopping, stopping_of
 from purecert.engine.reports.text import one_line, reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
@@ -51,6 +52,7 @@ class Summary:
     certified_at: tuple[CertifiedAt, ...]  # empty in a prediction run, and without labels
     average_radius: float | None  # mean over all images of the certified radius, 0 where it is wrong or abstains;
     # None too where listed radii end the draws: then a radius says where the draws stopped
+    distribution: Distributions | None  # of what is averaged, beside every average
     false_claims: FalseClaims
     stopping: Stopping | None  # None where the number of draws is fixed
     against_label: bool
@@ -72,8 +74,7 @@ def summarise(
     Raises:
         InputError: A radius is negative or not a number, or ``rho`` is no probability.
     """
-    if not all(radius >= 0 and math.isfinite(radius) for radius in radii):
-        raise InputError(f"--radii: expected radii of at least 0 in [0, 1] pixel units, got {list(radii)}")
+    check_radii(radii)
     record, rows = run.record, run.lines
     is_labelled = bool(rows) and all(line.label is not None for line in rows)
     is_certified = is_labelled and record.spec.mode == "certify"
@@ -98,11 +99,22 @@ def summarise(
         draws=sum(draws_of(line) for line in rows),
         certified_at=_certified_at(run, radii, claims, drawn or record) if is_certified else (),
         average_radius=_average_radius(run) if is_certified else None,
+        distribution=distributions_of(record, rows) if is_certified else None,
         false_claims=claims,
         stopping=None if record.spec.stop is None else stopping_of(drawn or record, rows),
         against_label=record.spec.against_label,
         marks=marks_of(record, len(rows)),
     )
+
+
+def check_radii(radii: Sequence[float]) -> None:
+    """Refuse what is no radius.
+
+    Raises:
+        InputError: A radius is negative or not a number.
+    """
+    if not all(radius >= 0 and math.isfinite(radius) for radius in radii):
+        raise InputError(f"--radii: expected radii of at least 0 in [0, 1] pixel units, got {list(radii)}")
 
 
 def correct_radii(rows: Sequence[Line]) -> list[float]:
@@ -141,6 +153,6 @@ def is_settled(record: RunRecord, radius: float, drawn: RunRecord) -> bool:
 
 
 def _average_radius(run: Run) -> float | None:
-    if run.record.spec.stop is not None and run.record.spec.stop.rule == "radii":
+    if not has_average(run.record):
         return None
     return math.fsum(correct_radii(run.lines)) / len(run.lines)

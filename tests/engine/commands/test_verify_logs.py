@@ -37,6 +37,8 @@ def test_log_is_explained_and_its_table_printed(log: Path, capsys: pytest.Captur
     assert "n = 1000, alpha = 0.001, sigma = 0.25, printed {:.4f}: explains" in out
     assert "as printed" in out
     assert "least counts" in out
+    assert "least counts: p_lower of the right class, likewise: 5 % up to 0.0000" in out
+    assert "an average radius alone misleads" in out
     assert "certified anew" not in out
 
 
@@ -47,6 +49,12 @@ def test_json_says_what_the_text_says(log: Path, capsys: pytest.CaptureFixture[s
     assert first["settings"][0]["n"] == 1000
     assert (first["told"], first["explained"], first["unexplained"], first["seed"]) == (True, True, [], 0)
     assert [line["radii"] for line in first["accuracies"]] == ["as printed", "least counts", "certified anew"]
+    spread = [line["distribution"]["radius"] for line in first["accuracies"]]
+    assert [sum(each["counts"]) for each in spread] == [300, 300, 300 * 100]
+    assert (
+        first["accuracies"][1]["distribution"]["p_lower"]["zeros"] == spread[1]["zeros"] > 100
+    )  # every third is wrong
+    assert best["best_of"][0]["distribution"] is None
     assert [point["radius"] for point in best["best_of"][2]["certified_at"]] == [0.0, 0.2]
     assert "selected on these images" in best["mark"]
     # Other draws are kept of the second log, though it is the same.
