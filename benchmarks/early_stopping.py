@@ -1,14 +1,17 @@
 """What stopping early saves: on published success probabilities through a simulated graph, and on a real graph.
 
     PYTHONPATH=tests python benchmarks/early_stopping.py catrs LOG --out benchmarks/results/early_stopping/catrs.json
+    python benchmarks/early_stopping.py expect LOG... --out benchmarks/results/early_stopping/expected.json
     python benchmarks/early_stopping.py real PLAN DATA --sigma 0.12 --sigma 0.25 --work FOLDER --out FILE
 
 `catrs` runs the real scheduler and the real procedures; only the votes are drawn at random, from the probability that
-each line of a certification log proves. `real` certifies DATA with `fixed` and with `radii` under one seed; what it
-finds in FOLDER it continues, so that it may be cut and started again.
+each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities.
+`real` certifies DATA with `fixed` and with `radii` under one seed; what it finds in FOLDER it continues, so that it may
+be cut and started again.
 """
 
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,8 +26,12 @@ from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.outcomes import Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.stopping import threshold_of
+from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 from purecert.engine.statistics.bounds import clopper_pearson_lower
+from purecert.engine.statistics.table_errors import expected, false_claims_at_most
+from purecert.engine.statistics.table_making import make_table
 
 _ALPHA = 1e-3
 _SEED = 20260808
@@ -52,15 +59,59 @@ def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, out: Path | N
     for against_label in (False, True):
         fixed = SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n, alpha=_ALPHA, against_label=against_label)
         usual, _ = _simulate(laws, labels, fixed, batch)
-        for radii in ((0.5,), _RADII):
+        for radii, by in product(((0.5,), _RADII), ("tables", "bounds")):
             stop = StopSpec(rule="radii", radii=radii, alpha_final=_ALPHA / 2, alpha_refute=_ALPHA)
-            ends, numbers = _simulate(laws, labels, replace(fixed, stop=stop), batch)
-            numbers |= {"radii": list(radii), "against_label": against_label}
+            spec = replace(fixed, stop=stop) if by == "bounds" else with_tables(replace(fixed, stop=stop), 0.0)
+            ends, numbers = _simulate(laws, labels, spec, batch)
+            numbers |= {"radii": list(radii), "against_label": against_label, "by": by}
             results.append(numbers | _agreement(ends, usual, laws, labels, radii, fixed))
             click.echo(results[-1])
     if out is not None:
         setting = {"log": "/".join(log.parts[-4:]), "sigma": sigma, "n": n, "alpha": _ALPHA, "batch": batch}
         write_result(out, _head(("numpy", "scipy")), setting | {"images": len(rows), "results": results})
+
+
+@main.command()
+@click.argument("logs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--n", default=100_000)
+@click.option("--radius", default=0.5)
+@click.option("--price", "prices", type=float, multiple=True, default=(1e6, 3e5, 1e5))
+@click.option("--out", type=click.Path(path_type=Path))
+def expect(logs: tuple[Path, ...], n: int, radius: float, prices: tuple[float, ...], out: Path | None) -> None:
+    """Compute what a stopping table draws and certifies on the probabilities of LOGS, by exact sums: no draw is made.
+
+    The noise std is the number in a log's name, as in noise_0.5.tsv.
+    """
+    results = []
+    for log in logs:
+        sigma = float(log.stem.removeprefix("noise_"))
+        laws = _laws(read_cohen_tsv(log).rows, sigma, n)
+        p, images = np.unique(np.minimum(laws.max(axis=1), 1 - 1e-9), return_counts=True)
+        for price in prices:
+            began = perf_counter()
+            table = make_table(threshold_of(radius, sigma, 0.0), n, _ALPHA, price)
+            seconds = perf_counter() - began
+            certified, draws = expected(table, p)
+            k = np.arange(n + 1)
+            least = int(k[special.bdtrc(k - 1, n, table.threshold) <= _ALPHA][0])
+            mean = float((draws * images).sum() / images.sum())
+            results.append(
+                {
+                    "log": "/".join(log.parts[-4:]),
+                    "sigma": sigma,
+                    "price": price,
+                    "error_at_most": false_claims_at_most(table),
+                    "mean_draws_without_n0": mean,
+                    "times_fewer_than_n": n / (mean + 100),
+                    "certified": float((certified * images).sum()),
+                    "certified_by_fixed": float((special.bdtrc(least - 1, n, p) * images).sum()),
+                    "seconds_to_make": seconds,
+                }
+            )
+            click.echo(results[-1])
+    if out is not None:
+        setting = {"radius": radius, "n": n, "alpha": _ALPHA, "n0": 100}
+        write_result(out, _head(("numpy", "scipy")), setting | {"results": results})
 
 
 def _laws(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from purecert.engine.logs.cohen_tsv import read_cohen_tsv
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.drawing import Procedure
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 from purecert.engine.reports.chart_style import chart_style
 from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
@@ -101,7 +101,7 @@ def one_sequence() -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.f
     hits = np.random.default_rng(SHOWN_SEED).random(SHOWN_DRAWS) < SHOWN_P
     n = np.arange(1, SHOWN_DRAWS + 1)
     k = np.cumsum(hits)
-    rule = stop_rule(spec, 0.0)
+    rule = count_rule(spec, 0.0)
     stop = next(int(i) for i in n if rule.remaining(int(k[i - 1]), int(i)) == 0)
     return n, anytime_lower(k, n, spec.alpha_stop), anytime_upper(k, n, spec.stop.alpha_refute), stop
 

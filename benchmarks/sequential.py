@@ -15,7 +15,7 @@ from provenance import provenance, write_result
 from scipy import special
 
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 from purecert.engine.statistics.anytime import Thresholds, anytime_lower
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 from support.procedure_audit.crossing import least_successes, most_successes, published_rule, walk
@@ -90,7 +90,7 @@ def _radii() -> Section:
         spec = SmoothingSpec(mode="certify", sigma=1.0, n_estimate=n, alpha=_ALPHA, stop=stop)
         for share in _SHARES:
             k = round(share * n)
-            hybrid = float(certified_radius(1.0, stop_rule(spec, 0.0).p_lower(k, n)))
+            hybrid = float(certified_radius(1.0, count_rule(spec, 0.0).p_lower(k, n)))
             fixed = float(certified_radius(1.0, clopper_pearson_lower(k, n, _ALPHA)))
             print(f"| {n} | {share} | {hybrid:.4f} | {fixed:.4f} | {1 - hybrid / fixed:.2%} |")
             records.append({"n": n, "share": share, "hybrid": hybrid, "fixed": fixed})

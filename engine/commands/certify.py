@@ -23,7 +23,7 @@ from purecert.engine.commands.options import (
     run_options,
     tsv_option,
 )
-from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import DEFAULT_PRICE, DEFAULT_RADII, SmoothingSpec, StopSpec
 
 if TYPE_CHECKING:
     from purecert.engine.backends.base import BackendOptions
@@ -41,14 +41,24 @@ _stop_options = combined(
     click.option(
         "--radii", help=f"Of mode radii: comma-separated, in [0, 1] pixel units.  [default: {DEFAULT_RADII_TEXT}]"
     ),
+    click.option(
+        "--price",
+        type=float,
+        help="Of mode radii: how many draws a certificate that fixed n would have given is worth. 1e5 takes about half "
+        f"the draws of the default and loses six certificates in a thousand.  [default: {DEFAULT_PRICE:g}]",
+    ),
     click.option("--tolerance", type=float, help="Of mode tolerance: the share, in (0, 1).  [default: 0.05]"),
     click.option(
         "--alpha-final",
         type=float,
-        help="The part of alpha for an exact bound after the last of n draws; the rest is for stopping.  "
-        "[default: half of alpha]",
+        help="Of mode tolerance: the part of alpha for an exact bound after the last of n draws; the rest is for "
+        "stopping.  [default: half of alpha]",
     ),
-    click.option("--alpha-refute", type=float, help="Probability of giving up a radius that holds.  [default: alpha]"),
+    click.option(
+        "--alpha-refute",
+        type=float,
+        help="Of mode tolerance: probability of an upper bound that is too small.  [default: alpha]",
+    ),
     click.option(
         "--against-label",
         is_flag=True,
@@ -77,14 +87,13 @@ def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
         click.UsageError: An option does not belong to the mode.
         InputError: A number is out of its range.
     """
-    mode, radii, tolerance = options.pop("mode"), options.pop("radii"), options.pop("tolerance")
-    alpha_final, alpha_refute = options.pop("alpha_final"), options.pop("alpha_refute")
-    given = {"--radii": radii, "--tolerance": tolerance, "--alpha-final": alpha_final, "--alpha-refute": alpha_refute}
-    used = {"fixed": (), "radii": ("--radii",), "tolerance": ("--tolerance",)}[mode]
-    shared = () if mode == "fixed" else ("--alpha-final", "--alpha-refute")
-    for name, value in given.items():
-        if value is not None and name not in (*used, *shared):
-            raise click.UsageError(f"{name} does not belong to --mode {mode}; leave it out, or choose another mode")
+    mode, names = options.pop("mode"), ("radii", "price", "tolerance", "alpha_final", "alpha_refute")
+    radii, price, tolerance, alpha_final, alpha_refute = values = [options.pop(name) for name in names]
+    used = {"fixed": (), "radii": names[:2], "tolerance": names[2:]}[mode]
+    for name, value in zip(names, values, strict=True):
+        if value is not None and name not in used:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} does not belong to --mode {mode}; leave it out, or choose another mode")
     if mode == "fixed":
         return None
     return StopSpec(
@@ -93,6 +102,7 @@ def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
         tolerance=(0.05 if tolerance is None else tolerance) if mode == "tolerance" else None,
         alpha_final=alpha / 2 if alpha_final is None else alpha_final,
         alpha_refute=alpha if alpha_refute is None else alpha_refute,
+        price=(DEFAULT_PRICE if price is None else price) if mode == "radii" else None,
     )
 
 

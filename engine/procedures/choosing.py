@@ -8,7 +8,7 @@ from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.drawing import Procedure
 from purecert.engine.procedures.predict import predict, predict_early
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.tables.rule import stop_rule
 
 
 def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedure:

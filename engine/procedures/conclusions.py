@@ -1,7 +1,7 @@
 """What counts amount to, without the draws: the outcomes of finished images, recomputed from their lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.certify import certificates
 from purecert.engine.procedures.drawing import Counts
 from purecert.engine.procedures.looks import Tally, draws_left, looks_problem
-from purecert.engine.procedures.outcomes import Abstention, Outcome
+from purecert.engine.procedures.outcomes import Abstention, Outcome, Stops
 from purecert.engine.procedures.predict import answered, prediction
 from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.tables.paths import path_problems
+from purecert.engine.procedures.tables.rule import stop_rule, table_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Ended:
     classes: int
     label: int | None  # the data's
     looks: int | None = None  # how often the draws of the second phase were looked at; None: not asked about
+    stops: Stops = ()  # where each radius was decided, where stopping tables decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ class _Estimated:
     top: int
     votes: Votes
     looks: int | None
+    stops: Stops
 
 
-def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: int | None) -> Outcome:
+def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: int | None, stops: Stops = ()) -> Outcome:
     """Return the outcome of a procedure of ``spec`` that ended with these counts.
 
     Args:
@@ -60,6 +64,7 @@ def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: in
         tv: Total variation of one draw's noise from the ideal Gaussian.
         phases: Counts of each phase that was drawn, in order; an entry a class, the last of invalid draws.
         label: The data's, where the spec takes the class from there.
+        stops: Where each radius was decided, where stopping tables decide.
 
     Raises:
         InputError: No procedure of ``spec`` ends with these counts.
@@ -67,7 +72,8 @@ def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: in
     if label is not None and spec.against_label and phases and not 0 <= label < len(phases[0]) - 1:
         raise InputError(f"expected a label below {len(phases[0]) - 1}, the number of classes, found {label}")
     votes = [Votes({int(i): int(counts[i]) for i in np.flatnonzero(counts[:-1])}, int(counts[-1])) for counts in phases]
-    (found,) = conclude_all(spec, tv, [Ended(phases=votes, classes=len(phases[0]) - 1 if phases else 0, label=label)])
+    classes = len(phases[0]) - 1 if phases else 0
+    (found,) = conclude_all(spec, tv, [Ended(phases=votes, classes=classes, label=label, stops=stops)])
     if isinstance(found, str):
         raise InputError(found)
     return found
@@ -116,20 +122,39 @@ def _begun(spec: SmoothingSpec, one: Ended) -> _Estimated | Outcome | str:
         return problem
     if spec.stop is None and (problem := _fixed_looks_problem(one, 1)):
         return problem
-    return Abstention() if top is None else _Estimated(top, one.phases[-1], one.looks)
+    return (
+        Abstention()
+        if top is None
+        else _Estimated(top, one.phases[-1], one.looks, one.stops if _has_tables(spec) else ())
+    )
 
 
 def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> list[Outcome | str]:
     """Return what the draws of the second phase prove, or why they did not end where their rule ends."""
     if not images:
-        draws_left(spec, tv, np.zeros(3, np.int64))  # refuses a rule that can settle nothing
+        # Refuses a rule that can settle nothing.
+        _ = stop_rule(spec, tv) if spec.mode == "certify" else AnswerRule(spec, tv, 0)
         return []
     tallies = np.array([_tally(spec, one) for one in images], np.int64)
+    if _has_tables(spec):
+        return _decided(spec, tv, images, tallies)
     n = tallies.sum(axis=-1)
     ends = (n == spec.n_estimate) | (draws_left(spec, tv, tallies) == 0)
-    outcomes = _outcomes(spec, tv, [one.top for one in images], tallies)
+    outcomes = _outcomes(spec, tv, images, tallies)
     judged = zip(images, tallies, ends.tolist(), outcomes, strict=True)
     return [_end_problem(spec, tv, one, tally, has_ended) or outcome for one, tally, has_ended, outcome in judged]
+
+
+def _decided(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated], tallies: Tally) -> list[Outcome | str]:
+    """Return the same of a run with stopping tables: where each radius was decided must be places on one path."""
+    rule, n = table_rule(spec, tv), tallies.sum(axis=-1)
+    wrong = path_problems(rule, [one.stops for one in images], tallies[:, 0], n, [one.looks for one in images])
+    sound = [one if problem is None else replace(one, stops=()) for one, problem in zip(images, wrong, strict=True)]
+    return [problem or outcome for problem, outcome in zip(wrong, _outcomes(spec, tv, sound, tallies), strict=True)]
+
+
+def _has_tables(spec: SmoothingSpec) -> bool:
+    return spec.stop is not None and bool(spec.stop.tables)
 
 
 def _tally(spec: SmoothingSpec, one: _Estimated) -> tuple[int, int, int]:
@@ -141,9 +166,10 @@ def _tally(spec: SmoothingSpec, one: _Estimated) -> tuple[int, int, int]:
     return own, rival, draws - own - rival
 
 
-def _outcomes(spec: SmoothingSpec, tv: float, tops: Sequence[int], tallies: Tally) -> list[Outcome]:
+def _outcomes(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated], tallies: Tally) -> list[Outcome]:
+    tops = [one.top for one in images]
     if spec.mode == "certify":
-        return certificates(spec, tv, tops, tallies[:, 0], tallies.sum(axis=-1))
+        return certificates(spec, tv, tops, tallies[:, 0], tallies.sum(axis=-1), [one.stops for one in images])
     p_values = AnswerRule(spec, tv, 0).all_p_values(tallies).tolist()
     return [answered(spec, top, p_value) for top, p_value in zip(tops, p_values, strict=True)]
 

@@ -38,7 +38,9 @@ Procedure = Generator[Draw, Counts, Outcome]
 Drawing = Generator[Draw, Counts, Counts]
 
 
-def until_settled(n_max: int, first: int, remaining: Callable[[Counts], int], step: int = 1) -> Drawing:
+def until_settled(
+    n_max: int, first: int, remaining: Callable[[Counts], int], step: int = 1, *, is_exact: bool = False
+) -> Drawing:
     """Draw the second phase until nothing remains to be drawn, or ``n_max`` draws are; return their counts.
 
     Args:
@@ -46,17 +48,18 @@ def until_settled(n_max: int, first: int, remaining: Callable[[Counts], int], st
         first: How many draws it takes at the least until the rule can stop.
         remaining: The same after these counts: 0 where the rule stops.
         step: Looks fall on multiples of so many draws; ``n_max`` is one.
+        is_exact: The rule looks after no other number of draws than those that ``remaining`` says, and after the last.
     """
-    counts = yield next_draw(first, 0, n_max, step)
-    while (n := int(counts.sum())) < n_max and (least := remaining(counts)):
-        counts = counts + (yield next_draw(least, n, n_max, step))
+    counts = yield next_draw(first, 0, n_max, step, is_exact=is_exact)
+    while (least := remaining(counts)) and (n := int(counts.sum())) < n_max:
+        counts = counts + (yield next_draw(least, n, n_max, step, is_exact=is_exact))
     return counts
 
 
-def next_draw(least: int, n: int, n_max: int, step: int = 1) -> Draw:
+def next_draw(least: int, n: int, n_max: int, step: int = 1, *, is_exact: bool = False) -> Draw:
     """Return what to draw after ``n`` draws, of ``n_max`` in all, where the rule cannot stop before ``least`` more."""
     least = min(least, n_max - n)
-    wanted = max(least, math.floor(_GROWTH * n), _FEW)
+    wanted = least if is_exact else max(least, math.floor(_GROWTH * n), _FEW)
     count = min(-(-(n + wanted) // step) * step, n_max) - n
     return Draw(ESTIMATE, count, spare=count - least)
 

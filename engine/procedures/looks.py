@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.drawing import next_draw, until_settled
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 
 # The draws of the second phase as its rule sees them, on the last axis: of the class in question; of its rivals (of a
 # prediction: the strongest rival's); all others, which a prediction's rule does not ask about.
@@ -20,9 +20,12 @@ Tally = NDArray[np.int64]
 
 
 def draws_left(spec: SmoothingSpec, tv: float, tallies: Tally) -> NDArray[np.int64]:
-    """Return how many draws it takes at the least until the rule of ``spec`` can stop: 0 where it stops."""
+    """Return how many draws it takes at the least until the rule of ``spec`` can stop: 0 where it stops.
+
+    The rule has no stopping tables (``tables/paths.py``).
+    """
     if spec.mode == "certify":
-        return stop_rule(spec, tv).all_remaining(tallies[..., 0], tallies.sum(axis=-1))
+        return count_rule(spec, tv).all_remaining(tallies[..., 0], tallies.sum(axis=-1))
     return AnswerRule(spec, tv, 0).all_remaining(tallies)
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Of each radius that a stopping table decides, in their order: how many draws it took, and the successes among them.
+Stops = tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Certificate:
@@ -13,6 +16,7 @@ class Certificate:
     predicted: int
     p_lower: float
     radius: float
+    stops: Stops = ()  # empty where no table decides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,5 +31,12 @@ class Prediction:
 class Abstention:
     """The draws did not settle the answer at this alpha."""
 
+    stops: Stops = ()  # as of a certificate
+
 
 Outcome = Certificate | Prediction | Abstention
+
+
+def stops_of(outcome: Outcome) -> Stops:
+    """Return where each radius was decided; empty where no stopping table decides."""
+    return () if isinstance(outcome, Prediction) else outcome.stops

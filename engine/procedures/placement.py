@@ -23,7 +23,9 @@ def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec
     if not is_static:
         return replace(spec, step=1)
     n_select = _whole(spec.n_select, batch) if spec.selects else spec.n_select
-    return replace(spec, step=batch, n_select=n_select, n_estimate=_whole(spec.n_estimate, batch))
+    # A table takes all draws to have one law, so it is for rows that may lie anywhere; the bound for every n is not.
+    stop = spec.stop and replace(spec.stop, price=None, tables=())
+    return replace(spec, step=batch, n_select=n_select, n_estimate=_whole(spec.n_estimate, batch), stop=stop)
 
 
 def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
@@ -33,6 +35,8 @@ def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
     of schema purecert.run/4 and older have step 1 under static placement too: their draws may end inside a batch.
     """
     step = batch if is_static else 1
+    if is_static and spec.stop is not None and spec.stop.tables:
+        return "expected no stopping tables under static placement, where draws have as many laws as there are places"
     if spec.step == step:
         return None
     placement = f"static placement in batches of {batch}" if is_static else "row-invariant placement"
@@ -44,6 +48,8 @@ def is_sound(spec: SmoothingSpec, *, is_static: bool, batch: int) -> bool:
 
     A fixed n that ends inside a batch bounds the mixture of the places that its draws met; looks there bound nothing.
     """
+    if is_static and spec.stop is not None and spec.stop.tables:
+        return False
     is_fixed = spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA
     return misfit(spec, is_static=is_static, batch=batch) is None or (is_static and is_fixed)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from purecert.engine.errors import InputError
+from purecert.engine.statistics.stopping_tables import StoppingTable
 
 # A draw is addressed by 32 bits (kernels/README.md).
 MAX_DRAWS = 2**32 - 1
@@ -19,6 +20,7 @@ MIN_SPEC_ALPHA = 1e-90
 
 # To stop at: each is tested at every look of every image.
 _MOST_RADII = 1000
+DEFAULT_PRICE = 1e6  # of a lost certificate, in draws (docs/stopping-early.md)
 
 # Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
 DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -33,8 +35,9 @@ StopName = Literal["radii", "tolerance", "answer"]
 class StopSpec:
     """When to stop before all draws are drawn.
 
-    ``radii``: once every listed radius is certified or refuted. ``tolerance``: once the certified radius is within a
-    share of the largest that the draws leave possible. ``answer``: once the prediction is settled.
+    ``radii``: once every listed radius is certified or given up, each by a table of its own where rows may lie anywhere
+    in a batch, elsewhere by bounds that hold at every n. ``tolerance``: once the certified radius is within a share of
+    the largest that the draws leave possible. ``answer``: once the prediction is settled.
 
     Raises:
         InputError: A number is out of its range.
@@ -45,11 +48,13 @@ class StopSpec:
     tolerance: float | None = None  # of the rule "tolerance" only, in (0, 1)
     alpha_final: float = 0.0  # the part of alpha for the exact bound after the last draw; the rest is for stopping
     alpha_refute: float = 1e-3  # failure probability of giving a radius up: it costs a certificate, it makes none false
+    price: float | None = None  # of the rule "radii": a lost certificate is worth so many draws; None: the default
+    tables: tuple[StoppingTable, ...] = ()  # of "radii": of each listed radius within reach; alpha is whole for each
 
     def __post_init__(self) -> None:
         # NumPy's numbers, and a list of radii, are recorded as plain ones.
         object.__setattr__(self, "radii", tuple(plain_number("radii", radius) for radius in _listed(self.radii)))
-        for name in ("tolerance", "alpha_final", "alpha_refute"):
+        for name in ("tolerance", "alpha_final", "alpha_refute", "price"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else plain_number(name, value))
         if self.rule == "radii":
@@ -66,6 +71,17 @@ class StopSpec:
         is_whole = self.rule != "answer" or self.alpha_final == 0
         _require(is_whole, "no part of alpha for the last look of a prediction", self.alpha_final)
         _require(0 < self.alpha_refute < MAX_ALPHA, f"alpha of refutation in (0, {MAX_ALPHA})", self.alpha_refute)
+        self._check_tables()
+
+    def _check_tables(self) -> None:
+        is_price = self.price is None or (self.rule == "radii" and 0 < self.price < math.inf)
+        _require(is_price, "a price above 0, in draws, of the rule radii alone", self.price)
+        if self.tables:
+            _require(self.rule == "radii", "no stopping tables, of the rule " + self.rule, len(self.tables))
+            _require(len(self.tables) <= len(self.radii), "a stopping table a radius, at most", len(self.tables))
+            prices = {table.price for table in self.tables}
+            _require(prices == {self.price}, f"stopping tables made for the price {self.price}", sorted(prices))
+            _require(self.alpha_final == 0, "all of alpha for each stopping table", self.alpha_final)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +114,7 @@ class SmoothingSpec:
             final = self.stop.alpha_final
             is_part = final == 0 or MIN_SPEC_ALPHA / 2 <= final < self.alpha
             _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
+            self._check_tables(self.stop.tables)
         _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
 
     def _check_step(self) -> None:
@@ -108,6 +125,11 @@ class SmoothingSpec:
             _require(is_whole, f"draws in whole batches of {self.step} where placement is static", counts)
             limit = f"alpha of at most {MAX_PLACED_ALPHA} where placement is static (docs/placement.md)"
             _require(self.alpha <= MAX_PLACED_ALPHA, limit, self.alpha)
+
+    def _check_tables(self, tables: tuple[StoppingTable, ...]) -> None:
+        made_for = {(table.n, table.alpha) for table in tables} - {(self.n_estimate, self.alpha)}
+        _require(not made_for, f"stopping tables of n = {self.n_estimate} and alpha = {self.alpha}", sorted(made_for))
+        _require(not tables or self.step == 1, "no stopping table where looks fall on whole batches", self.step)
 
     @property
     def selects(self) -> bool:

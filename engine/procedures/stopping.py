@@ -1,11 +1,13 @@
 """When a certificate is settled: rules that see the counts of one image only, and stop without a loss of alpha.
 
-Their bounds hold at every number of draws at once (``engine/statistics/anytime.py``), so it does not matter
-when they are looked at, nor that they decide when to stop.
+A fixed n is looked at once. Where all draws have one law, listed radii are decided by tables that fix in advance when
+to look and what ends there (``tables/rule.py``). The other rules stop at bounds that hold at every number of draws at
+once (``engine/statistics/anytime.py``), so it does not matter when these are looked at.
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import final
 
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from purecert.engine.errors import InputError
+from purecert.engine.procedures.outcomes import Stops
 from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.statistics.anytime import Thresholds, anytime_lower, anytime_upper
 from purecert.engine.statistics.bounds import Floats, clopper_pearson_lower
@@ -24,11 +27,54 @@ _SLACK = 1e-12
 _ABOVE_HALF = 1e-9
 
 
+class Watch(ABC):
+    """What a rule makes of one image's draws, look by look."""
+
+    @abstractmethod
+    def remaining(self, k: int, n: int) -> int:
+        """Return how many draws more to wait for after k successes in n draws: 0 where the rule stops.
+
+        Called once a look, in order.
+        """
+
+    @property
+    def stops(self) -> Stops:
+        """Return where each radius was decided, where tables decide."""
+        return ()
+
+
 class StopRule(ABC):
+    """When the draws of an image stop, and what they prove where they end."""
+
+    is_exact = False  # a look comes after exactly as many draws as a watch says
+
+    @abstractmethod
+    def watch(self) -> Watch:
+        """Return what watches the draws of one image."""
+
+    @abstractmethod
+    def proven(self, k: ArrayLike, n: ArrayLike, stops: Sequence[Stops]) -> tuple[Floats, Floats]:
+        """Return what the draws of many images prove that ended with k successes in n draws.
+
+        That is a lower bound on each class's probability under noise as drawn, and the largest listed radius that is
+        certified to its last digit; 0 where there is none.
+        """
+
+    @property
+    @abstractmethod
+    def most(self) -> float:
+        """Return the largest lower bound that any draws can prove."""
+
+
+class CountRule(StopRule):
     """Says of k successes in n draws whether more are needed, and what they prove where the draws end.
 
     The counts of many images may come as arrays of one shape; each entry is answered for as if it came alone.
     """
+
+    def __init__(self, spec: SmoothingSpec) -> None:
+        """Prepare for draws as ``spec`` says."""
+        self._spec = spec
 
     @abstractmethod
     def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
@@ -42,6 +88,16 @@ class StopRule(ABC):
         """Return the largest radius, of those listed, that the counts certify; 0 where there is none."""
         return np.zeros(np.shape(k))
 
+    def watch(self) -> Watch:
+        return _CountWatch(self)
+
+    def proven(self, k: ArrayLike, n: ArrayLike, stops: Sequence[Stops]) -> tuple[Floats, Floats]:
+        return self.all_p_lower(k, n), self.listed_radius(k, n)
+
+    @property
+    def most(self) -> float:
+        return self.p_lower(self._spec.n_estimate, self._spec.n_estimate)
+
     def remaining(self, k: int, n: int) -> int:
         """Return ``all_remaining`` of one image."""
         return int(self.all_remaining(k, n))
@@ -51,9 +107,18 @@ class StopRule(ABC):
         return float(self.all_p_lower(k, n))
 
 
+@final
+class _CountWatch(Watch):
+    def __init__(self, rule: CountRule) -> None:
+        self._rule = rule
+
+    def remaining(self, k: int, n: int) -> int:
+        return self._rule.remaining(k, n)
+
+
 @lru_cache(maxsize=8)
-def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
-    """Return the rule of ``spec``.
+def count_rule(spec: SmoothingSpec, tv: float) -> CountRule:
+    """Return the rule of ``spec``, which has no stopping tables: what it says depends on the counts alone.
 
     Args:
         spec: Sampling plan of a certificate.
@@ -62,6 +127,7 @@ def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
     Raises:
         InputError: No radius that is asked for can be reached with the spec's draws.
     """
+    assert spec.stop is None or not spec.stop.tables
     if spec.stop is None:
         return FixedRule(spec)
     if spec.stop.rule == "radii":
@@ -76,10 +142,11 @@ def threshold_of(radius: float, sigma: float, tv: float) -> float:
 
 
 @final
-class FixedRule(StopRule):
+class FixedRule(CountRule):
     """Stops after n draws, as published: one look, at the exact bound of a number of draws fixed in advance."""
 
     def __init__(self, spec: SmoothingSpec) -> None:
+        super().__init__(spec)
         self._n, self._alpha = spec.n_estimate, spec.alpha
 
     def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
@@ -90,10 +157,11 @@ class FixedRule(StopRule):
 
 
 @final
-class RadiiRule(StopRule):
+class RadiiRule(CountRule):
     """Stops when every radius that can be reached at all is certified or refuted."""
 
     def __init__(self, spec: SmoothingSpec, tv: float) -> None:
+        super().__init__(spec)
         assert spec.stop is not None
         radii = np.array([r for r in spec.stop.radii if _is_reachable(spec, threshold_of(r, spec.sigma, tv))])
         if not radii.size:
@@ -101,7 +169,7 @@ class RadiiRule(StopRule):
                 f"expected a radius that {spec.n_estimate} draws can certify at sigma {spec.sigma}, got "
                 f"{list(spec.stop.radii)}; ask for smaller radii, or for more draws"
             )
-        self._radii, self._spec = radii, spec
+        self._radii = radii
         self._certify = Thresholds([threshold_of(radius, spec.sigma, tv) for radius in radii], spec.alpha_stop)
         # Refuted if U + tv < Phi(r / sigma): of failures, that is 1 - U > 1 - Phi + tv.
         ideal = np.maximum(special.ndtr(radii / spec.sigma), 0.5)
@@ -139,17 +207,18 @@ class RadiiRule(StopRule):
 
 
 @final
-class ToleranceRule(StopRule):
+class ToleranceRule(CountRule):
     """Stops when the certified radius is within a share of the largest that the draws leave possible, or there is none.
 
     The upper bound decides only when to stop, so nothing that is claimed rests on it.
     """
 
     def __init__(self, spec: SmoothingSpec, tv: float) -> None:
+        super().__init__(spec)
         assert spec.stop is not None
         assert spec.stop.tolerance is not None
         self._alpha, self._alpha_upper, self._share = spec.alpha_stop, spec.stop.alpha_refute, 1 - spec.stop.tolerance
-        self._tv, self._spec = tv, spec
+        self._tv = tv
         self._exceeds, self._falls_short = Thresholds(0.5, self._alpha), Thresholds(0.5, self._alpha_upper)
 
     def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ bytes of an uninterrupted run. Timings, usage and paths, which no run repeats, h
 
 import json
 import os
+import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ from purecert.engine.records.run_directory import (
 from purecert.engine.records.run_record import RunRecord
 
 _USAGE = {"rows", "padding", "in_vain"}  # what a session says of itself (engine/running/scheduler.py)
+_LONG_LIST = re.compile(r"\[(?:\s+-?\d+,){8,}\s+-?\d+\s+\]")  # as of a stopping table
 _MOST_ROWS = 2**63 - 1  # that a session can have drawn
 
 
@@ -176,12 +178,17 @@ def _content_of(record: RunRecord, path: Path) -> bytes:
         InputError: They could not be read back as this record.
     """
     try:
-        content = (json.dumps(asdict(record), indent=1, allow_nan=False) + "\n").encode()
+        text = json.dumps(asdict(record), indent=1, allow_nan=False)
+        content = (_LONG_LIST.sub(_on_one_line, text) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: expected plain numbers and texts, got {error}") from error
     if record_of(path, content) != record:
         raise InputError(f"{path}: expected a record that reads back as it is, got {record}")
     return content
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]")
 
 
 def _as_known(record: RunRecord, stored: RunRecord) -> RunRecord:

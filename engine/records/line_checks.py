@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.conclusions import Ended, Votes, conclude_all
-from purecert.engine.procedures.outcomes import Certificate, Outcome, Prediction
+from purecert.engine.procedures.outcomes import Certificate, Outcome, Prediction, stops_of
 from purecert.engine.records.lines import Line, column_of
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.statistics.bounds import certified_radius
@@ -80,7 +80,7 @@ def _ended(line: Line, classes: int) -> Ended | str:
         phases = [_votes(counts, classes) for counts in line.counts]
     except InputError as error:
         return str(error)
-    return Ended(phases=phases, classes=classes, label=line.label, looks=line.looks)
+    return Ended(phases=phases, classes=classes, label=line.label, looks=line.looks, stops=stops_of(line.outcome))
 
 
 def _votes(counts: Mapping[str, int], classes: int) -> Votes:
@@ -102,7 +102,8 @@ def _agrees(sigma: float, claimed: Outcome, proven: Outcome) -> bool:
         case Certificate(), Certificate(p_lower=p):
             lowest, highest = certified_radius(sigma, [max(p - _ROOM, 0.0), min(p + _ROOM, 1 - _ROOM)]).tolist()
             is_near = abs(claimed.radius - proven.radius) <= highest - lowest + _ROOM * proven.radius
-            return claimed.predicted == proven.predicted and abs(claimed.p_lower - p) <= _ROOM and is_near
+            is_same = (claimed.predicted, claimed.stops) == (proven.predicted, proven.stops)
+            return is_same and abs(claimed.p_lower - p) <= _ROOM and is_near
         case Prediction(), Prediction(p_value=p):
             return claimed.predicted == proven.predicted and abs(claimed.p_value - p) <= _P_VALUE_ROOM * p
     return claimed == proven

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex
-from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction, Stops
 from purecert.engine.procedures.spec import MAX_DRAWS
 
 INVALID = "invalid"  # key of the rows whose logits were not all finite
@@ -105,11 +105,16 @@ def draws_of(line: Line) -> int:
 def _outcome_fields(outcome: Outcome) -> dict[str, object]:
     match outcome:
         case Certificate(predicted=predicted, p_lower=p_lower, radius=radius):
-            return {"outcome": "certified", "predicted": predicted, "p_lower": p_lower, "radius": radius}
+            fields = {"outcome": "certified", "predicted": predicted, "p_lower": p_lower, "radius": radius}
+            return fields | _stops_field(outcome.stops)
         case Prediction(predicted=predicted, p_value=p_value):
             return {"outcome": "predicted", "predicted": predicted, "p_value": p_value}
         case Abstention():
-            return {"outcome": "abstained"}
+            return {"outcome": "abstained"} | _stops_field(outcome.stops)
+
+
+def _stops_field(stops: Stops) -> dict[str, object]:
+    return {"stops": [list(look) for look in stops]} if stops else {}
 
 
 def _line(body: Any) -> Line:
@@ -124,12 +129,17 @@ def _outcome(body: Any) -> Outcome:
     match body["outcome"]:
         case "certified":
             p_lower, radius = _number(body["p_lower"]), _number(body["radius"])
-            return Certificate(predicted=_integer(body["predicted"]), p_lower=p_lower, radius=radius)
+            predicted, stops = _integer(body["predicted"]), _stops(body)
+            return Certificate(predicted=predicted, p_lower=p_lower, radius=radius, stops=stops)
         case "predicted":
             return Prediction(predicted=_integer(body["predicted"]), p_value=_number(body["p_value"]))
         case "abstained":
-            return Abstention()
+            return Abstention(_stops(body))
     raise ValueError(f"unknown outcome {body['outcome']!r:.80}")
+
+
+def _stops(body: Any) -> Stops:
+    return tuple((_integer(draws), _integer(successes)) for draws, successes in body.get("stops", ()))
 
 
 def _integer(value: object) -> int:

@@ -5,13 +5,14 @@ from typing import Any
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import SmoothingSpec
 
-_SCHEMA_3, _SCHEMA_4 = "purecert.run/3", "purecert.run/4"
+_SCHEMA_3, _SCHEMA_4, _SCHEMA_5 = "purecert.run/3", "purecert.run/4", "purecert.run/5"
 _SINCE_5 = "step"  # of spec
+_SINCE_6: dict[str, object] = {"price": None, "tables": []}  # of spec.stop
 _SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name != _SINCE_5]
 
 
 def from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of schema 3, which had the fields of spec beside the others and gated in backend, as schema 5."""
+    """Return run.json of schema 3, which had the fields of spec beside the others and gated in backend, as today's."""
     if "spec" in value or "gated" in value:
         raise _mixed(_SCHEMA_3)
     record = {name: entry for name, entry in value.items() if name not in _SPEC_OF_4}
@@ -23,13 +24,23 @@ def from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_schema_4(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of schema 4 as schema 5: any draw may be looked at, the slice is unknown."""
+    """Return run.json of schema 4 as today's: any draw may be looked at, the slice is unknown."""
     added: dict[str, dict[str, int | None]] = {"spec": {_SINCE_5: 1}, "data": {"slice": None}}
     known = {name: value[name] for name in added if isinstance(value.get(name), dict)}
     if any(added[name].keys() & fields.keys() for name, fields in known.items()):
         raise _mixed(_SCHEMA_4)
     whole = {name: fields | added[name] for name, fields in known.items()}
-    return value | whole | {"schema": "purecert.run/5"}
+    return from_schema_5(value | whole)
+
+
+def from_schema_5(value: dict[str, Any]) -> dict[str, Any]:
+    """Return run.json of schema 5 as today's: a rule that stops early has no tables, and no price of one."""
+    spec, today = value.get("spec"), {"schema": "purecert.run/6"}
+    if not isinstance(spec, dict) or not isinstance(stop := spec.get("stop"), dict):
+        return value | today
+    if stop.keys() & _SINCE_6.keys():
+        raise _mixed(_SCHEMA_5)
+    return value | today | {"spec": spec | {"stop": stop | _SINCE_6}}
 
 
 def _mixed(schema: str) -> InputError:

@@ -28,8 +28,18 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
     Recomputed from the counts alone. Where a run stopped early that is sound because its bound holds at every number
     of draws at any alpha; the exact bound after the last draw shares its part of alpha likewise. What was given up
     stays given up.
+
+    Raises:
+        InputError: A run has stopping tables, whose decisions are of one alpha.
     """
     count = max(1, claims_of(runs))
+    for run in runs:
+        if run.record.spec.stop is not None and run.record.spec.stop.tables:
+            raise InputError(
+                f"{run.directory}: expected a run whose bounds hold at any alpha, found one with stopping tables of "
+                f"alpha {run.record.spec.alpha}; for all claims together run with --alpha "
+                f"{run.record.spec.alpha / count:.3g}"
+            )
     return [_at_share(run, count) for run in runs]
 
 
@@ -54,7 +64,7 @@ def _certificates(record: RunRecord, lines: Sequence[Line]) -> list[Outcome]:
     k = np.array([line.counts[-1].get(str(top), 0) for line, top in zip(lines, tops, strict=True)], np.int64)
     n = np.array([sum(line.counts[-1].values()) for line in lines], np.int64)
     try:
-        return certificates(record.spec, record.tv, tops, k, n)
+        return certificates(record.spec, record.tv, tops, k, n, [()] * len(tops))
     except InputError:  # at this alpha so many draws certify none of the listed radii
         return [Abstention()] * len(lines)
 

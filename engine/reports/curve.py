@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.tables.rule import stop_rule
 from purecert.engine.records.run import Run
 from purecert.engine.reports.chart_style import COLOURS, LINES, chart_style
 from purecert.engine.reports.summary import correct_radii
@@ -82,8 +82,7 @@ def curve_of(run: Run) -> Curve:
             f"{run.directory}: expected finished images with labels, found none; finish it or leave it out"
         )
     radii = _drawn_radii(run)
-    rule = stop_rule(record.spec, record.tv)
-    p_lower = rule.p_lower(record.spec.n_estimate, record.spec.n_estimate)  # where every draw agrees
+    p_lower = stop_rule(record.spec, record.tv).most
     certified = np.append(np.arange(len(radii), -1, -1), 0)
     return Curve(
         name=f"{_shorten(name)} (sigma {record.spec.sigma}{_listed_note(record.spec.stop)})",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.procedures.outcomes import Certificate
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.text import format_radius
@@ -95,7 +95,7 @@ def label_bounds(record: RunRecord, lines: Sequence[Line]) -> list[float]:
     phases = [line.counts[-1] if len(line.counts) == 1 + record.spec.selects else {} for line in lines]
     k = np.array([phase.get(str(line.label), 0) for phase, line in zip(phases, lines, strict=True)], np.int64)
     n = np.array([sum(phase.values()) for phase in phases], np.int64)
-    bounds = stop_rule(record.spec, record.tv).all_p_lower(k, np.maximum(n, 1))
+    bounds = count_rule(record.spec, record.tv).all_p_lower(k, np.maximum(n, 1))
     shown: list[float] = np.where(n > 0, subtract_budget(bounds, record.tv), 0.0).tolist()
     return shown
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from purecert.engine.records.invalid_rows import InvalidRows
 from purecert.engine.reports.distribution import distribution_notes
-from purecert.engine.reports.stopping import Stopping
+from purecert.engine.reports.stopping import GIVEN_UP_LEVEL, GivenUp, Stopping
 from purecert.engine.reports.summary import Summary
 from purecert.engine.reports.text import NOT_SETTLED_NOTE, rounded_up, spread
 from purecert.engine.statistics.false_claims import any_of_all
@@ -70,7 +70,9 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
     if stopping.out_of_reach:
         listed = ", ".join(f"{radius:.10g}" for radius in stopping.out_of_reach)
         yield f"out of reach of {summary.n_estimate} draws, and never asked for: {listed}"
-    if stopping.radii_asked:
+    if stopping.given_up is not None:
+        yield _price(stopping.given_up)
+    elif stopping.radii_asked:
         settled = stopping.radii_asked - stopping.radii_undecided
         yield (
             f"of {stopping.radii_asked} radii of images {settled} were certified or given up, "
@@ -78,6 +80,14 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
         )
     if not all(point.is_settled for point in summary.certified_at):
         yield NOT_SETTLED_NOTE
+
+
+def _price(given_up: GivenUp) -> str:
+    return (
+        f"the rest of all draws would certify a larger listed radius of {given_up.images:.1f} images, expected "
+        f"({GIVEN_UP_LEVEL:.0%}: {given_up.at_least} to {given_up.at_most}), if Phi^-1(p) is spread over images as the "
+        "tables suppose"
+    )
 
 
 def _rule(stopping: Stopping) -> str:
@@ -93,6 +103,10 @@ def _rule(stopping: Stopping) -> str:
 
 def _split(stopping: Stopping) -> str:
     """Return how alpha is split."""
+    if stopping.given_up is not None:
+        return (
+            f"stopping tables, each of alpha {stopping.alpha_stop:.6g}, at a price of {stopping.rule.price:.6g} draws"
+        )
     parts = [f"of alpha {stopping.alpha_stop:.6g} for stopping"]
     if stopping.rule.alpha_final:
         parts.append(f"{stopping.rule.alpha_final:.6g} for the bound after the last draw")

@@ -4,7 +4,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +17,8 @@ from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_rule, procedure_for
 from purecert.engine.procedures.placement import is_sound, placed
-from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec, StopSpec
+from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
@@ -69,7 +70,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             keeps_check=not seed_given,
         )
         with closing(backend):
-            spec = _placed(spec, backend.info, ledger.stored)
+            spec = _tabled(_placed(spec, backend.info, ledger.stored), plan, backend.info, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
             # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
@@ -91,6 +92,20 @@ def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) ->
             *(info.batch, fitted.n_estimate, f" and n0 = {fitted.n_select}" if fitted.selects else ""),
         )
     return fitted
+
+
+def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:
+    """Return ``spec`` with its stopping tables; a resumed run keeps its own, whatever would be made of it today."""
+    if info.placement == "static" or spec.stop is None or spec.stop.rule != "radii":
+        return spec
+    if stored is not None and stored.spec.stop is not None and _asks_the_same(spec.stop, stored.spec.stop):
+        return replace(spec, stop=stored.spec.stop)
+    return with_tables(spec, total_variation(plan.noise_elements, spec.sigma))
+
+
+def _asks_the_same(asked: StopSpec, stored: StopSpec) -> bool:
+    """Return whether a run that stops as ``stored`` says is one of what is ``asked``; older ones have no price."""
+    return asked.radii == stored.radii and stored.price in (None, DEFAULT_PRICE if asked.price is None else asked.price)
 
 
 def _as_older(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:

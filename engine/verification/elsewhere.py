@@ -6,7 +6,7 @@ import numpy as np
 
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.drawing import Counts, top_class
-from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Stops, stops_of
 from purecert.engine.procedures.predict import early_prediction, prediction
 from purecert.engine.procedures.spec import DEFAULT_RADII
 from purecert.engine.records.lines import dense_counts, draws_of
@@ -90,7 +90,9 @@ def _own(record: RunRecord, each: Replayed) -> Outcome:
     """Return what the replay's counts prove."""
     phases = [dense_counts(counts, record.classes) for counts in each.counts]
     top = each.line.label if record.spec.against_label else top_class(phases[0])
-    return _proved(record, top, phases)
+    if each.stops and top != class_counted(record, each.line):
+        return Abstention()  # the tables looked at the draws of another class
+    return _proved(record, top, phases, each.stops)
 
 
 def _taken_away(record: RunRecord, each: Replayed) -> Outcome:
@@ -106,16 +108,20 @@ def _taken_away(record: RunRecord, each: Replayed) -> Outcome:
     rivals[top] = -1
     votes[top] -= moved
     votes[int(rivals.argmax())] += moved
-    return _proved(record, top, phases)
+    fewer = tuple((draws, max(0, successes - differing)) for draws, successes in stops_of(each.line.outcome))
+    return _proved(record, top, phases, fewer)
 
 
-def _proved(record: RunRecord, top: int | None, phases: Sequence[Counts]) -> Outcome:
-    """Return what counts prove, also where a rule would have stopped earlier or later: its bounds hold at every n."""
+def _proved(record: RunRecord, top: int | None, phases: Sequence[Counts], stops: Stops) -> Outcome:
+    """Return what counts prove, also where a rule would have stopped earlier or later: its bounds hold at every n.
+
+    Of stopping tables it is which radii their looks certify, where the run looked.
+    """
     spec = record.spec
     if len(phases) < 1 + spec.selects:
         return Abstention()
     if spec.mode == "certify":
-        return certificate(spec, record.tv, top, phases[-1])
+        return certificate(spec, record.tv, top, phases[-1], stops)
     if spec.stop is None:
         return prediction(spec, record.tv, phases[-1])
     return early_prediction(spec, record.tv, top, phases[-1])

@@ -10,8 +10,10 @@ from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE, SELECT
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.drawing import Draw, Procedure
+from purecert.engine.procedures.outcomes import Abstention, Stops, stops_of
 from purecert.engine.records.lines import Line, draws_of, sparse_counts
 from purecert.engine.records.run import Run
+from purecert.engine.records.run_record import class_counted
 from purecert.engine.running.scheduler import Job, Scheduler
 
 
@@ -22,6 +24,7 @@ class Replayed:
     line: Line
     counts: tuple[dict[str, int], ...]  # as the line's
     looks: int
+    stops: Stops = ()  # where stopping tables decide: as the line's, of the class that it counts
 
     @property
     def differing(self) -> int:
@@ -46,6 +49,7 @@ def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line],
             line=line,
             counts=tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)),
             looks=finished.looks,
+            stops=stops_of(finished.outcome),
         )
         for line, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True)
     ]
@@ -66,16 +70,17 @@ def jobs_of(dataset: Dataset, lines: Sequence[Line], procedure: Callable[[Line],
 
 def replay_problems(replayed: Sequence[Replayed], *, exact: bool, allowed: float) -> list[str]:
     """Return in what the replay is not what the lines say, where more than a share ``allowed`` of labels differ."""
-    problems = [
-        f"image {each.line.index}: {each.differing} of {draws_of(each.line)} replayed labels differ"
-        for each in replayed
-        if each.differing > allowed * draws_of(each.line)
-    ]
-    return problems + [
-        f"image {each.line.index}: replayed, its procedure looked {each.looks} times, the line says {each.line.looks}"
-        for each in replayed
-        if exact and each.looks != each.line.looks
-    ]
+    return [problem for each in replayed for problem in _problems(each, exact=exact, allowed=allowed)]
+
+
+def _problems(each: Replayed, *, exact: bool, allowed: float) -> Iterator[str]:
+    image, line = f"image {each.line.index}", each.line
+    if each.differing > allowed * draws_of(line):
+        yield f"{image}: {each.differing} of {draws_of(line)} replayed labels differ"
+    if exact and each.looks != line.looks:
+        yield f"{image}: replayed, its procedure looked {each.looks} times, the line says {line.looks}"
+    if exact and each.stops != stops_of(line.outcome):
+        yield f"{image}: replayed, its radii are decided at {each.stops}, the line says {stops_of(line.outcome)}"
 
 
 def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
@@ -85,8 +90,13 @@ def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
 
 
 def _as_counted(run: Run, line: Line) -> Procedure:
-    """Draw as many of each phase as the line counts."""
+    """Draw as many of each phase as the line counts, with a look wherever a table decided; return what these show."""
     first = ESTIMATE if run.record.spec.against_label else SELECT
+    top, written = class_counted(run.record, line), stops_of(line.outcome)
+    seen: dict[int, int] = {}
     for phase, counts in enumerate(line.counts, first):
-        yield Draw(phase, sum(counts.values()))
-    return line.outcome
+        whole, drawn, successes = sum(counts.values()), 0, 0
+        for look in sorted({draws for draws, _ in written if phase == ESTIMATE} | {whole}):
+            successes += int((yield Draw(phase, look - drawn))[0 if top is None else top])
+            drawn, seen[look] = look, successes
+    return Abstention(tuple((draws, seen[draws]) for draws, _ in written))

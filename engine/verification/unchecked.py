@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import purecert
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.invalid_rows import invalid_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import marks_of
@@ -54,6 +56,14 @@ def _invalid_mark(run: Run) -> Iterator[str]:
         yield f"too many invalid rows: {problem}"
 
 
+def _are_made_otherwise(run: Run) -> bool:
+    """Return whether this version makes other stopping tables of what the run's were made for."""
+    spec = run.record.spec
+    if spec.stop is None or not spec.stop.tables:
+        return False
+    return with_tables(replace(spec, stop=replace(spec.stop, tables=())), run.record.tv).stop != spec.stop
+
+
 def _own_word(
     run: Run, plan: Plan, here: BackendInfo | None, differences: Sequence[Difference], replayed: int
 ) -> Iterator[str]:
@@ -71,6 +81,8 @@ def _own_word(
         yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
     if not record.spec.selects:
         yield f"spec.n_select = {record.spec.n_select}: no draws of their own pick the class here"
+    if _are_made_otherwise(run):
+        yield "spec.stop.tables: others are made here for the same price; how often these err was computed anew"
     if record.data.slice is None:
         yield "data.slice: not recorded"
     unseen = len(run.lines) - (0 if differences or here is None else replayed)

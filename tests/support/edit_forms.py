@@ -8,10 +8,10 @@ Record = dict[str, Any]
 Lines = list[dict[str, Any]]
 Mutate = Callable[[Record, Lines], object]
 
-CERTIFY: Final = ("fixed", "radii", "tolerance")
+CERTIFY: Final = ("fixed", "radii", "tables", "tolerance")
 PREDICT: Final = ("votes", "answer")
 FIXED: Final = ("fixed", "votes")
-EARLY: Final = ("radii", "tolerance", "answer")
+EARLY: Final = ("radii", "tables", "tolerance", "answer")
 ALL: Final = (*CERTIFY, *PREDICT)
 ANY: Final = ()  # one mode after the other: the mode does not matter
 

@@ -25,7 +25,7 @@ def seal(run: Path, rows: Sequence[dict[str, Any]]) -> None:
     (run / "certificates.jsonl").write_text("".join(canonical_json(row) + "\n" for row in sealed))
 
 
-_IN_ORDER = ("index", "label", "outcome", "predicted", "p_lower", "radius", "p_value", "counts", "looks")
+_IN_ORDER = ("index", "label", "outcome", "predicted", "p_lower", "radius", "p_value", "stops", "counts", "looks")
 
 
 def reseal_all(run: Path, content: bytes, rows: Sequence[dict[str, Any]]) -> None:

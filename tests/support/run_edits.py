@@ -151,7 +151,13 @@ _COUNTS = (
     ),
     on_first_line("an invalid draw", _add_key("invalid"), CERTIFY),
     Edit(name="half of all votes", mutate=_all_votes_fewer, seen=REFUSED, of=ALL),
-    Edit(name="the first image's votes", mutate=_copied_votes, seen=OwnWord(told_by=_VOTES_TOLD), of=ALL),
+    Edit(
+        name="the first image's votes",
+        mutate=_copied_votes,
+        seen=OwnWord(told_by=_VOTES_TOLD),
+        of=("fixed", "radii", "tolerance", *PREDICT),
+    ),
+    Edit(name="the first image's votes without its stops", mutate=_copied_votes, seen=REFUSED, of=("tables",)),
 )
 _LOOKS = (
     *(on_first_line(f"looks {looks!r:.10}", lambda line, n=looks: line.update(looks=n)) for looks in (-1, HUGE, 2**63)),  # type: ignore[misc]  # a loop's value
@@ -180,6 +186,54 @@ _IMAGES = (
     Edit(name="another order", mutate=lambda r, lines: lines.reverse(), seen=OwnWord(told_by=_DATA_TOLD)),
     Edit(name="last dropped", mutate=lambda r, lines: lines.pop(), seen=Named(words="incomplete: 5 of 6"), of=ALL),
     Edit(name="all dropped", mutate=lambda r, lines: lines.clear(), seen=Named(words="incomplete: 0 of 6"), of=ALL),
+)
+
+
+def _first_stop(change: Callable[[list[list[int]]], object]) -> Callable[[dict[str, Any]], object]:
+    return lambda line: change(line["stops"])
+
+
+def _table(change: Callable[[dict[str, Any]], object]) -> Callable[[Record, Lines], object]:
+    return lambda record, lines: change(record["spec"]["stop"]["tables"][0])
+
+
+_STOPS = (
+    *(
+        on_first_line(f"stops {name}", _first_stop(change), ("tables",))
+        for name, change in {
+            "short of one": lambda stops: stops.pop(),
+            "with one more": lambda stops: stops.append(stops[-1]),
+            "in another order": lambda stops: stops.reverse(),
+            "a draw later": lambda stops: stops[0].__setitem__(0, stops[0][0] + 1),
+            "with a failure": lambda stops: stops[0].__setitem__(1, stops[0][1] - 1),
+            "with more successes than draws": lambda stops: stops[0].__setitem__(1, 300),
+            "below 0": lambda stops: stops[0].__setitem__(1, -1),
+            "of 10^400": lambda stops: stops[0].__setitem__(0, HUGE),
+        }.items()
+    ),
+    on_first_line("no stops", lambda line: line.pop("stops"), ("tables",)),
+    on_first_line("stops of no table", lambda line: line.update(stops=[[1, 1]]), ("fixed", "radii", "votes", "answer")),
+    *(
+        Edit(name=f"a table {name}", mutate=_table(change), seen=REFUSED, of=("tables",))
+        for name, change in {
+            "of another alpha": lambda table: table.update(alpha=0.01),
+            "of another threshold": lambda table: table.update(threshold=0.51),
+            "of another n": lambda table: table.update(n=299),
+            "of another price": lambda table: table.update(price=1e5),
+            "whose last look asks for one less": lambda table: table.update(
+                high=[*table["high"][:-1], table["high"][-1] - 1], low=[*table["low"][:-1], table["low"][-1] - 1]
+            ),
+            "that never gives up": lambda table: table.update(low=[-1] * (len(table["low"]) - 1) + table["low"][-1:]),
+            "that always certifies": lambda table: table.update(high=[low + 1 for low in table["low"]]),
+            "with a look too many": lambda table: table["looks"].append(400),
+            "without looks": lambda table: table.update(looks=[], high=[], low=[]),
+            "of another form": lambda table: table.update(form=2),
+        }.items()
+    ),
+    set_field("spec.stop.price", 1e5, of=("tables",)),
+    set_field("spec.stop.price", 1e6, of=("tolerance", "answer")),
+    set_field("spec.stop.tables", [], of=("tables",)),
+    set_field("spec.step", 2, of=("tables",)),
 )
 _SPEC = (
     set_field("spec.alpha", 0.01, of=CERTIFY),
@@ -266,7 +320,7 @@ _RECORD = (
     ),
     set_field("backend.batch", 0),
 )
-EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *_IMAGES, *_SPEC, *_RECORD)
+EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *_STOPS, *_IMAGES, *_SPEC, *_RECORD)
 
 # Edits of run.json's bytes, all refused: what one reader takes in one way and another in another.
 BYTE_EDITS: Final[tuple[tuple[str, Callable[[bytes], bytes]], ...]] = (

@@ -7,6 +7,7 @@ import numpy as np
 
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.running.scheduler import Job, Scheduler
@@ -18,6 +19,7 @@ _FIXED = SmoothingSpec(mode="certify", sigma=0.5, n_select=20, n_estimate=300, a
 SPECS = {
     "fixed": _FIXED,
     "radii": replace(_FIXED, stop=StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)),
+    "tables": with_tables(replace(_FIXED, stop=StopSpec(rule="radii", radii=(0.0, 0.25, 0.5))), RUN.tv),
     "tolerance": replace(_FIXED, stop=StopSpec(rule="tolerance", tolerance=0.2, alpha_final=5e-4)),
     "votes": replace(_FIXED, mode="predict"),
     "answer": replace(_FIXED, mode="predict", stop=StopSpec(rule="answer")),

@@ -11,7 +11,7 @@ _ARGUMENTS = ["--data", "digits:test[:12]", "--sigma", "0.5", "--n", "500", "--t
 def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path: Path) -> None:
     fixed, stopped = tmp_path / "fixed", tmp_path / "stopped"
     engine("certify", "--plan", demo_plan, "--out", fixed, *_ARGUMENTS).expect(0)
-    mode = ["--mode", "radii", "--radii", "0.25", "--against-label"]
+    mode = ["--mode", "tolerance", "--tolerance", "0.25", "--against-label"]
     engine("certify", "--plan", demo_plan, "--out", stopped, *_ARGUMENTS, *mode).expect(0)
 
     text = engine("report", fixed, stopped, "--bonferroni", "--best-sigma", "--radii", "0.25,0.5").expect(0).out
@@ -19,7 +19,7 @@ def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path:
         "alpha 0.001 each",
         "all runs: the probability of any false claim at all",
         "stopped: class given: label; nothing is claimed of other classes",
-        "stopped: mode radii: stops when each radius of 0.25",
+        "stopped: mode tolerance: stops when the radius is within 0.25",
         "Bonferroni: alpha divided by the 24 images of all runs",
         "alpha 4.16667e-05 each",
         "| selected on the test set |",
@@ -30,7 +30,7 @@ def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path:
     asked = engine("report", fixed, stopped, "--bonferroni", "--best-sigma", "--json", "--rho", "0.01").expect(0)
     first, second, shared, _, best = [json.loads(line) for line in asked.out.splitlines()]
     assert first["stopping"] is None
-    assert second["stopping"]["rule"]["radii"] == [0.25]
+    assert second["stopping"]["rule"]["tolerance"] == 0.25
     assert second["draws"] < first["draws"]
     assert shared["alpha"] == 1e-3 / 24
     assert (best["best_sigma"]["images_held_out"], first["false_claims"]["rho"]) == (6, 0.01)

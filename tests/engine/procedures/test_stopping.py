@@ -10,7 +10,7 @@ from purecert.engine.procedures.stopping import (
     RadiiRule,
     StopRule,
     ToleranceRule,
-    stop_rule,
+    count_rule,
     threshold_of,
 )
 from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
@@ -68,12 +68,12 @@ def test_radii_beyond_every_draw_are_left_out_and_none_that_can_be_reached_is_an
 
 
 def test_a_listed_radius_that_is_certified_is_claimed_to_the_last_digit() -> None:
-    rule = stop_rule(_RADII_SPEC, 0.0)
+    rule = count_rule(_RADII_SPEC, 0.0)
     claimed = rule.listed_radius(9_900, 10_000)
     assert claimed == np.nextafter(1.0, 2.0)
     assert float(anytime_lower(9_900, 10_000, 5e-4)) > special.ndtr(claimed / 0.5)
     assert rule.listed_radius(5_000, 10_000) == 0
-    assert stop_rule(_TOLERANCE_SPEC, 0.0).listed_radius(9_900, 10_000) == 0
+    assert count_rule(_TOLERANCE_SPEC, 0.0).listed_radius(9_900, 10_000) == 0
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.25, 1.0])
@@ -83,6 +83,6 @@ def test_a_threshold_is_above_the_probability_that_the_radius_needs(radius: floa
 
 
 def test_the_exact_bound_speaks_after_the_last_draw_alone() -> None:
-    rule = stop_rule(_RADII_SPEC, _TV)
+    rule = count_rule(_RADII_SPEC, _TV)
     assert rule.p_lower(9_000, 10_000) == float(clopper_pearson_lower(9_000, 10_000, 5e-4))
     assert rule.p_lower(8_999, 9_999) == float(anytime_lower(8_999, 9_999, 5e-4))

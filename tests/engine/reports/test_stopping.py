@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome
+from purecert.engine.errors import InputError
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Stops, stops_of
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.lines import Line
-from purecert.engine.records.run import Run
+from purecert.engine.records.run import Run, read_run
 from purecert.engine.reports.bonferroni import at_shared_alpha
 from purecert.engine.reports.curve import curve_of
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
+from purecert.engine.statistics.table_regret import chances_given_up
 from support.records import with_spec
+from support.simulated_runs import write_simulated_run
 from support.written_runs import written_record, written_run
 
 _RADII = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)
@@ -127,3 +130,27 @@ def _run(stop: StopSpec | None) -> Run:
 
 def _written(rows: Sequence[Line], stop: StopSpec | None) -> Run:
     return written_run(Path("run"), rows, with_spec(written_record(len(rows), n=1000), stop=stop))
+
+
+def test_a_run_with_tables_says_its_price_and_what_fixed_n_would_add(tmp_path: Path) -> None:
+    run = read_run(write_simulated_run(tmp_path / "tables", "tables"))
+    stopping = summarise(run).stopping
+    assert stopping is not None
+    assert stopping.given_up is not None
+    assert stopping.rule.tables == ()  # thousands of numbers, which run.json has
+    expected = sum(_chance_given_up(run, stops_of(line.outcome)) for line in run.lines)
+    assert stopping.given_up.images == pytest.approx(expected)
+    text = table([summarise(run)])
+    assert "stopping tables, each of alpha 0.001, at a price of 1e+06 draws" in text
+    assert f"a larger listed radius of {stopping.given_up.images:.1f} images, expected (95%:" in text
+    with pytest.raises(InputError, match=r"found one with stopping tables of alpha 0.001; .* --alpha 0.000167"):
+        at_shared_alpha([run])
+
+
+def _chance_given_up(run: Run, stops: Stops) -> float:
+    """Return the chance that fixed n certifies the first radius that was given up."""
+    assert run.record.spec.stop is not None
+    for table_of_radius, (n, k) in zip(run.record.spec.stop.tables, stops, strict=True):
+        if k < dict(zip(table_of_radius.looks, table_of_radius.high, strict=True))[n]:
+            return float(chances_given_up(table_of_radius, [n], [k])[0])
+    return 0.0

@@ -10,7 +10,7 @@ from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.outcomes import Certificate, Prediction
 from purecert.engine.procedures.predict import early_prediction
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 from purecert.engine.statistics.anytime import Thresholds
 from support.procedure_audit.cells import Cell
 from support.procedure_audit.simulation import Tally
@@ -31,7 +31,7 @@ def ends(spec: SmoothingSpec) -> Ends:
     """Return every state that draws can reach, ended as the engine's rule and certificate say."""
     n_max = spec.n_estimate
     stops, radius = np.zeros((n_max + 1, n_max + 1), np.bool_), np.zeros((n_max + 1, n_max + 1))
-    rule, alive = stop_rule(spec, 0.0), [0]
+    rule, alive = count_rule(spec, 0.0), [0]
     for n in range(1, n_max + 1):
         reached = sorted({*alive, *(k + 1 for k in alive)})
         alive = []

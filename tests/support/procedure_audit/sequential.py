@@ -11,7 +11,7 @@ from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.drawing import Counts, Draw, Procedure
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 from purecert.engine.statistics.anytime import Thresholds
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 from support.procedure_audit.cells import Cell
@@ -34,7 +34,7 @@ def certifying_spec(rule: str, alpha: float, n: int) -> SmoothingSpec:
 def sequential_cells(spec: SmoothingSpec) -> list[Cell]:
     """Return images at one half, a hair under each listed radius, and a hair under a claim of the last look."""
     tops = [probability_below(radius, spec.sigma) for radius in _RADII[1:]]
-    last = math.nextafter(stop_rule(spec, 0.0).p_lower(round(0.9 * spec.n_estimate), spec.n_estimate), 0)
+    last = math.nextafter(count_rule(spec, 0.0).p_lower(round(0.9 * spec.n_estimate), spec.n_estimate), 0)
     named = {f"under radius {radius}": (p, 1 - p, 0.0) for radius, p in zip(_RADII[1:], tops, strict=True)}
     named |= {"one half": _HALF, "one half, 20 % invalid": (0.5, 0.3, 0.2), "under the last claim": (last, 1 - last, 0)}
     return [Cell(name=name, spec=spec, probabilities=p) for name, p in named.items()]
@@ -55,7 +55,7 @@ def answering_cells(alpha: float, n: int) -> list[Cell]:
 def reuse_selection(spec: SmoothingSpec, tv: float) -> Procedure:
     """Let the draws that picked the class speak for it as well."""
     selected = yield Draw(SELECT, spec.n_select)
-    top, rule, counts = int(np.argmax(selected[:-1])), stop_rule(spec, tv), selected
+    top, rule, counts = int(np.argmax(selected[:-1])), count_rule(spec, tv), selected
     while rule.remaining(int(counts[top]), int(counts.sum())) and counts.sum() < spec.n_estimate:
         counts = counts + (yield Draw(ESTIMATE, min(5, spec.n_estimate - int(counts.sum()))))
     return certificate(spec, tv, top, counts)
@@ -107,7 +107,7 @@ def tie_looks_to_batches(batch: int) -> Callable[[SmoothingSpec, float], Procedu
 
     def steps(spec: SmoothingSpec, tv: float) -> Procedure:
         yield Draw(SELECT, spec.n_select)
-        counts, rule = np.zeros(3, np.int64), stop_rule(spec, tv)
+        counts, rule = np.zeros(3, np.int64), count_rule(spec, tv)
         while counts.sum() < spec.n_estimate:
             counts = counts + (yield Draw(ESTIMATE, min(batch, spec.n_estimate - int(counts.sum()))))
             if rule.remaining(int(counts[0]), int(counts.sum())) == 0:

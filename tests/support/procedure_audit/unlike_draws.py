@@ -16,7 +16,7 @@ from purecert.engine.procedures.drawing import next_draw
 from purecert.engine.procedures.outcomes import Certificate, Prediction
 from purecert.engine.procedures.predict import prediction
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import stop_rule
+from purecert.engine.procedures.stopping import count_rule
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Looks:
 
     def _look(self, n: int, k: int) -> Look:
         spec = self._spec
-        remaining = stop_rule(spec, 0.0).remaining(k, n)
+        remaining = count_rule(spec, 0.0).remaining(k, n)
         if n < spec.n_estimate and remaining:
             more = next_draw(remaining, n, spec.n_estimate, self._step).count
             return Look(more=more, p_lower=0.0, radius=0.0)
