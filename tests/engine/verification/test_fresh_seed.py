@@ -54,7 +54,8 @@ class _Fitted(HostGraph):
         return np.array([row.tobytes() not in self.seen for row in self._rows[0]], np.int32)
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        return np.eye(2, dtype=np.float32)[self.labels()]
+        sizes = 1e4 + self._rows[0].reshape(-1, 4) @ np.array([1, 0.3, 0.09, 0.027], np.float32)  # no two rows alike
+        return np.eye(2, dtype=np.float32)[self.labels()] * sizes[:, None].astype(np.float32)
 
     @property
     def digest(self) -> str:
