@@ -16,6 +16,7 @@ from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
 from purecert.engine.backends.row_check import are_coarse, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_layouts import other_neighbours, other_places, probe_addresses, row_count
+from purecert.engine.backends.row_probe import RowProbe
 from purecert.engine.errors import CheckError
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
@@ -177,17 +178,26 @@ def test_a_result_is_cached_for_the_same_engine_and_images_only(plan: Plan) -> N
 def test_a_graph_that_minds_batches_of_one_image_alone_is_refused_whichever_image_it_spares(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It spares the two images that the row check shows in batches of their own, and all batches of several."""
-    bright = np.array([image > 1 and image % 2 == 0 for image in range(30)])
+    """It spares the first eight images, two of which the row check shows in batches of their own, and all mixtures."""
+    bright = np.array([image >= 8 and image % 2 == 0 for image in range(30)])
     images = np.where(bright[:, None, None, None], 255, 0).astype(np.uint8) * np.ones((1, *SHAPE), np.uint8)
 
     def minds_a_bright_batch(rows: NDArray[np.float32], logits: NDArray[np.float32], _: int) -> NDArray[np.float32]:
-        return logits + (rows.mean() > 200) * np.array([1, 0], np.float32)
+        # Extreme rows, which the check puts beside others, are brighter than any image.
+        return logits + (200 < rows.mean() < 400) * np.array([1, 0], np.float32)
 
     monkeypatch.setattr(row_probe.secrets, "SystemRandom", lambda: random.Random(1))
     for keeps in (True, False):
         with pytest.raises(CheckError, match="changes with the rows beside it"):
             _open(plan, OddGraph(minds_a_bright_batch, 16), images, keeps=keeps)
+
+
+def test_batches_of_images_alone_are_drawn_anew_each_time(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_probe.secrets, "SystemRandom", lambda: random.Random(1))  # the same images
+    probe = RowProbe(plan=plan, sigma=0.5, images=_IMAGES, indices=np.arange(30), batch=16, threads=1)
+    once, again = (next(probe.rows_of_images(3))[0] for _ in range(2))
+    assert once.shape == again.shape == (48, *SHAPE)
+    assert (once != again).mean() > 0.9
 
 
 @pytest.mark.parametrize(("expected", "checked"), [(0, 8), (1_010_000, 49), (10**9, 100)])
