@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=EngineCommand)
 @click.argument("model_name", metavar="MODEL")
-@click.option("-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="Plan directory to write.")
+@click.option(
+    "-o", "--out", "--output", "output", type=click.Path(path_type=Path), required=True, help="Plan directory to write."
+)
 @click.option(
     "--sigma",
     "sigma_texts",

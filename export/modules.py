@@ -8,6 +8,7 @@ from typing import get_args
 import torch
 from torch import nn
 
+from purecert.engine.api.python_words import python_words
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import GraphInput, Plan, Precision
@@ -18,6 +19,7 @@ from purecert.export.pipeline import ExportSpec, Origin, export_modules
 PathLike = str | os.PathLike[str]
 
 
+@python_words(images="data")
 def export_module(
     module: nn.Module,
     *,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=EngineCommand)
 @click.argument("recipe", metavar="RECIPE", type=click.Choice(["digits"]))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option(
+    "-o", "--out", "--output", "output", required=True, type=click.Path(path_type=Path), help="The model file to write."
+)
 @click.option("--seed", default=0, show_default=True, help="Decides every random choice.")
 @click.option(
     "--steps-scale",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.api.array_images import array_dataset
 from purecert.engine.api.numbers import whole
+from purecert.engine.api.python_words import python_words
 from purecert.engine.api.run_result import RunResult
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.errors import InputError
@@ -44,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     shows_progress: bool  # a line on stderr, where that is a terminal
 
 
+@python_words()
 def load_plan(directory: PathLike) -> Plan:
     """Return the plan that ``engine-export`` or ``export_module`` wrote into ``directory``.
 
@@ -53,6 +55,7 @@ def load_plan(directory: PathLike) -> Plan:
     return read_plan(Path(directory))
 
 
+@python_words()
 def read_run(directory: PathLike) -> RunResult:
     """Return the finished images of the run in ``directory``.
 
@@ -62,6 +65,7 @@ def read_run(directory: PathLike) -> RunResult:
     return RunResult(records.read_run(Path(directory)))
 
 
+@python_words()
 def certify(
     plan: Plan | PathLike,
     images: str | NDArray[np.uint8],
@@ -111,6 +115,7 @@ def certify(
     return _answer(spec, plan, images, labels, **options)
 
 
+@python_words()
 def predict(
     plan: Plan | PathLike,
     images: str | NDArray[np.uint8],

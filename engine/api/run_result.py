@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
+from purecert.engine.api.python_words import python_words
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import MOVED
 from purecert.engine.procedures.outcomes import Outcome
@@ -82,6 +83,7 @@ class RunResult:
                 f"{path}: expected {MOVED}, a distance for each image, found {error!r}; run again with this version"
             ) from error
 
+    @python_words()
     def certified_accuracy(
         self, radii: Iterable[float] = DEFAULT_RADII, *, at_least: bool = False, rho: float = 1e-3
     ) -> list[float]:
@@ -104,6 +106,7 @@ class RunResult:
         images = len(self._run.lines)
         return [(points[r].images_at_least if at_least else points[r].images) / images for r in asked]
 
+    @python_words()
     def plot(self, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, Path]:
         """Draw certified accuracy against the radius into the folder ``out`` and return the paths of a PNG and an SVG.
 

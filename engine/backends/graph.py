@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int32, Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.interruptible import Calls
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.plan import GraphInput
 
@@ -59,6 +61,48 @@ class HostGraph(LoadedGraph):
 
         A runtime that gives both at once has them already; others run a probe of the graph.
         """
+
+
+@final
+class InterruptibleGraph(HostGraph):
+    """Another graph whose batches Ctrl-C does not wait for."""
+
+    def __init__(self, graph: HostGraph) -> None:
+        self._graph, self._calls = graph, Calls()
+
+    @property
+    def inputs(self) -> Sequence[NDArray[np.generic]]:
+        return self._graph.inputs
+
+    def labels(self) -> Int32[np.ndarray, " batch"]:
+        return self._calls.run(self._graph.labels)
+
+    def logits(self) -> Float[np.ndarray, "batch classes"] | None:
+        return self._calls.run(self._graph.logits)
+
+    @property
+    def digest(self) -> str:
+        return self._graph.digest
+
+    @property
+    def executed_precision(self) -> str:
+        return self._graph.executed_precision
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return self._graph.versions
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        return self._graph.nodes
+
+    def release(self) -> None:
+        """End the thread, and leave the graph open."""
+        self._calls.end(lambda: None)
+
+    def close(self) -> None:
+        """Close the graph; where a batch is under way, when that is done, and without waiting for it."""
+        self._calls.end(self._graph.close)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
-from purecert.engine.backends.graph import HostGraph, Opened
+from purecert.engine.backends.graph import InterruptibleGraph, Opened
 from purecert.engine.backends.registry import backend_kind
 from purecert.engine.backends.row_check import check_images, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_check_cache import RowCheckCache
@@ -70,7 +70,7 @@ def checked_backend(
     keeps_check: bool = False,
 ) -> Backend:
     """Return the backend of what was ``opened``, after its row check; as ``open_backend``."""
-    graph = opened.graph
+    graph = InterruptibleGraph(opened.graph)
     with _closed_on_failure(graph):
         expected, found = graph.inputs[0].shape[1:], images.shape[1:]
         if expected != found:
@@ -118,9 +118,10 @@ def _unchecked_info(opened: Opened, options: BackendOptions, probe_rows: int) ->
 
 
 @contextmanager
-def _closed_on_failure(graph: HostGraph) -> Iterator[None]:
+def _closed_on_failure(graph: InterruptibleGraph) -> Iterator[None]:
     try:
         yield
     except (PurecertError, KeyboardInterrupt):
         graph.close()
         raise
+    graph.release()

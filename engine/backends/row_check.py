@@ -6,6 +6,7 @@ place (docs/placement.md) and hardly a label depends on it; the second is refuse
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -31,6 +32,7 @@ LEAST_PERMUTATIONS, MOST_PERMUTATIONS = 3, 20
 _SHARE_OF_RUN = 0.05
 _LEAST_IMAGES = 8  # whose batches are checked, whatever that costs
 _LEAST_AGREEMENT = 0.99
+_LEAST_DISTINCT = 0.5  # of the logits of distinct rows
 # Labels that may depend on the place: rounding moves one in a hundred thousand, a graph that looks at the place more.
 MOST_PLACED = 1e-3
 
@@ -48,8 +50,8 @@ def check_rows(graph: HostGraph, rows: Rows, classes: int, permutations: int = L
 
     ``rows`` (one array per graph input, whole batches as ``probe_addresses`` lays them) are run among other neighbours
     and at other places. Where every row's logits are bit-equal wherever it lies, placement is ``row_invariant``; else
-    it is ``static``. So it is where only labels can be compared: rounding that depends on the place would hardly change
-    one of them.
+    it is ``static``. So it is where only labels can be compared, or logits that say little more (``are_coarse``):
+    rounding that depends on the place would hardly change one of them.
 
     Raises:
         InputError: What the plan names as logits is not what the labels are taken from.
@@ -63,14 +65,24 @@ def check_rows(graph: HostGraph, rows: Rows, classes: int, permutations: int = L
     for layout in neighbours:
         check.refuse_neighbours(layout)
     is_placed = [check.is_placed(layout) for layout in places[: len(places) - permutations + LEAST_PERMUTATIONS]]
-    # More permutations look for the rare bit that moves; where one has, or only labels are compared, it is settled.
-    probed: Probed = "logits" if check.has_logits else "labels"
+    # More permutations look for the rare bit that moves; where one has, or nothing could show it, it is settled.
     for layout in places[len(is_placed) :]:
-        if probed == "labels" or any(is_placed):
+        if not check.shows_rounding or any(is_placed):
             break
         is_placed.append(check.is_placed(layout))
     check.refuse_places()
-    return FoundRows(placement="static" if probed == "labels" or any(is_placed) else "row_invariant", probed=probed)
+    probed: Probed = "logits" if check.has_logits else "labels"
+    is_static = not check.shows_rounding or any(is_placed)
+    return FoundRows(placement="static" if is_static else "row_invariant", probed=probed)
+
+
+def are_coarse(logits: NDArray[np.generic]) -> bool:
+    """Return whether logits [rows, ...] of distinct rows repeat too much for a bit that moves to show in them.
+
+    A real network's are as good as all distinct. A one-hot answer, or rounded logits, would hide rounding that depends
+    on the place; whoever names them gets a check of labels.
+    """
+    return len({row.tobytes() for row in logits}) < _LEAST_DISTINCT * len(logits)
 
 
 def images_to_check(expected_rows: int, images: int, batch: int, *, has_logits: bool) -> int:
@@ -108,6 +120,11 @@ class _Check:
     def has_logits(self) -> bool:
         """Return whether logits were compared, not labels only."""
         return len(self._results) > 1
+
+    @cached_property
+    def shows_rounding(self) -> bool:
+        """Return whether logits were compared in which rounding would show."""
+        return self.has_logits and not are_coarse(self._results[1])
 
     def refuse_neighbours(self, layout: Layout) -> None:
         """Refuse a graph that gives a row another result among other rows."""

@@ -25,7 +25,7 @@ from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import is_of_this_machine, read_trusted, write_trusted
 
-_SCHEMA = "purecert.row-check/2"  # of the check itself too: another one finds other things
+_SCHEMA = "purecert.row-check/3"  # of the check itself too: another one finds other things
 _FOUND_BY_CHECK = ("placement", "probed")
 _log = logging.getLogger("purecert")
 

@@ -1,5 +1,6 @@
 """How every command ends: results on stdout, one line on stderr for a failure, and the exit codes."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -54,4 +55,8 @@ def _fail(message: str, exit_code: int) -> None:
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     erase = "\r\x1b[K" if on_terminal else ""  # a progress bar may stand in the line
     click.echo(f"{erase}error: {' '.join(message.split())}", err=True)
+    from purecert.engine.interruptible import calls_under_way
+
+    if calls_under_way():
+        os._exit(exit_code)  # a runtime that computes would be torn down under it, or waited for
     sys.exit(exit_code)

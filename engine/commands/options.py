@@ -43,7 +43,15 @@ backend_options = combined(
 run_options = combined(
     click.option("--sigma", type=float, required=True, help="Noise std, in [0, 1] pixel units."),
     click.option("--alpha", default=1e-3, show_default=True, help="Failure probability of one image's answer."),
-    click.option("--out", "output", type=click.Path(path_type=Path), required=True, help="Run directory to write."),
+    click.option(
+        "-o",
+        "--out",
+        "--output",
+        "output",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Run directory to write.",
+    ),
     click.option("--seed", type=int, help="64-bit seed; by default from the system's entropy. Marked in reports."),
     click.option("--resume", is_flag=True, help="Continue the run in --out."),
     click.option("--force", is_flag=True, help="Replace the run in --out."),

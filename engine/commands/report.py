@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @click.argument("run_directories", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--radii", default=DEFAULT_RADII_TEXT, show_default=True, help="Radii of the table, comma-separated.")
 @click.option(
-    "--out", "output", type=click.Path(path_type=Path), help="Also draw the curves (PNG, SVG) into this folder."
+    "-o",
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    help="Also draw the curves (PNG, SVG) into this folder.",
 )
 @click.option("--force", is_flag=True, help="Replace the drawings in --out.")
 @click.option(

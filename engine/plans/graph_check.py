@@ -1,7 +1,8 @@
 """Whether a plan's graph is one that a runtime may open: its operators, its forms, its sizes and its ends.
 
 Nothing is run and no other file is opened. A graph passes if its bytes are read in full (``strict_model.py``), its
-operators are on the list (``allowed_operators.py``), and the size of every value follows from the batch (``shapes/``).
+operators are on the list (``allowed_operators.py``), the size of every value follows from the batch (``shapes/``), and
+its label is the place of the largest of the logits that the plan names (``label_check.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,13 @@ from purecert.engine.plans.allowed_operators import (
     OPERATORS,
     ROWS,
 )
+from purecert.engine.plans.label_check import LABEL, check_label
 from purecert.engine.plans.shapes.extents import BATCH, Extent, Shape, Value, elements, fixed, is_size
 from purecert.engine.plans.shapes.numbers import numbers_of, numbers_of_tensor
 from purecert.engine.plans.shapes.reading import Call
 from purecert.engine.plans.shapes.rules import shapes_of, work_of
 from purecert.engine.plans.strict_model import End, StrictModel, StrictNode, Tensor, read_strictly
 
-LABEL = "label"
 _BATCH = "batch"  # the name of the open dimension (plan.py)
 _KINDS = {"float32": 1, "int32": 6, "float16": 10}  # TensorProto.DataType
 # Nodes that read sizes, not what is in a value.
@@ -56,7 +57,10 @@ def shapes_in(content: bytes, ends: ExpectedEnds) -> dict[str, Shape]:
     try:
         model = read_strictly(content)
         _check_inputs(model, ends)
-        return _Walk(model, ends).run()
+        values = _Walk(model, ends).run()
+        if ends.logits is not None:
+            check_label(model, ends.logits, values)
+        return {name: value.shape for name, value in values.items()}
     except (ValueError, IndexError, ArithmeticError) as error:  # the last of sizes beyond all floats
         found = " ".join(str(error).split())
         raise InputError(
@@ -101,8 +105,8 @@ class _Walk:
         self._alive = sum(elements(self._values[name].shape) for name in ends.inputs)
         self._work, self._folded, self._folded_work = 0, 0, 0
 
-    def run(self) -> dict[str, Shape]:
-        """Check every node, and the shapes of label and logits; return the shape of every value."""
+    def run(self) -> dict[str, Value]:
+        """Check every node, and the shapes of label and logits; return what is known of every value."""
         for place, node in enumerate(self._model.nodes):
             try:
                 self._check(node, place)
@@ -112,7 +116,7 @@ class _Walk:
         self._check_shape("output", LABEL, (BATCH,))
         if self._ends.logits is not None:
             self._check_shape("logits", self._ends.logits, (BATCH, Extent(0, self._ends.classes)))
-        return {name: value.shape for name, value in self._values.items()}
+        return self._values
 
     def _check(self, node: StrictNode, place: int) -> None:
         if node.kind not in OPERATORS:

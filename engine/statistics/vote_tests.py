@@ -92,7 +92,7 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
     Args:
         differences: Of each image, in standard errors; finite. Taken in sixteenths, and none as more than 8.
     """
-    steps = np.clip(np.rint(np.asarray(differences, np.float64) * _FINENESS), -_MOST_STEPS, _MOST_STEPS).astype(int)
+    steps = _steps(differences)
     sizes = np.abs(steps)
     middle = int(sizes.sum())
     law = np.zeros(2 * middle + 1)
@@ -103,6 +103,16 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
         flipped[:-size] += law[size:] / 2
         law = flipped
     return min(1.0, float(law[middle + int(steps.sum()) :].sum()) * (1 + _SLACK))
+
+
+def flippable(differences: Sequence[float]) -> int:
+    """Return how many of ``differences``, as ``sign_flip_p_value`` takes them, another sign makes others."""
+    return int(np.count_nonzero(_steps(differences)))
+
+
+def _steps(differences: Sequence[float]) -> NDArray[np.int64]:
+    steps = np.rint(np.asarray(differences, np.float64) * _FINENESS)
+    return np.clip(steps, -_MOST_STEPS, _MOST_STEPS).astype(np.int64)
 
 
 def standard_error_difference(k: int, n: int, other_k: int, other_n: int) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.registry import backend_kind
+from purecert.engine.backends.row_check import are_coarse
 from purecert.engine.backends.row_layouts import row_count
 from purecert.engine.backends.row_probe import RowProbe
 from purecert.engine.images.datasets import Dataset
@@ -88,7 +89,7 @@ def found_problems(record: RunRecord, plan: Plan, here: BackendInfo) -> list[str
 def threads_are_one_engine(plan: Plan, record: RunRecord, dataset: Dataset, options: BackendOptions) -> bool:
     """Return whether logits are bit-equal on the rows of the row check with the run's threads and ``options``'.
 
-    Where the backend gives no logits it is not known, so they are two engines.
+    Where the backend gives no logits, or such as would hide it, it is not known, so they are two engines.
 
     Raises:
         BackendError: The backend cannot be opened, or fails.
@@ -97,7 +98,9 @@ def threads_are_one_engine(plan: Plan, record: RunRecord, dataset: Dataset, opti
         _logits(plan, record, dataset, replace(options, threads=threads))
         for threads in (record.backend.threads, options.threads)
     )
-    return one is not None and other is not None and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    if one is None or other is None or are_coarse(one):
+        return False
+    return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
 def _differing(stored: BackendInfo, here: BackendInfo, names: tuple[str, ...]) -> Iterator[Difference]:

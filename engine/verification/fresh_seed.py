@@ -19,7 +19,7 @@ from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.drawing import Counts, Procedure
-from purecert.engine.procedures.outcomes import Certificate, Outcome, Prediction
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
 from purecert.engine.procedures.predict import predict, predict_early
 from purecert.engine.records.lines import Line, dense_counts
 from purecert.engine.records.run import Run
@@ -29,17 +29,19 @@ from purecert.engine.statistics.anytime import anytime_lower, anytime_upper
 from purecert.engine.statistics.vote_tests import (
     LEVEL,
     at_least_so_many_p_value,
+    flippable,
     sign_flip_p_value,
     standard_error_difference,
     stratified_p_value,
 )
 from purecert.engine.verification.elsewhere import OTHER_PRECISION
 from purecert.engine.verification.engines import open_again
+from purecert.engine.verification.fresh_power import power_of_early, power_of_fixed
 from purecert.engine.verification.replay import chosen_lines, jobs_of
 from purecert.engine.verification.result import FreshSeed
 
 _SEED_BITS = 64
-# Signs of fewer than 20 images cannot reach the level, and some images tie.
+# Signs of fewer than 21 images cannot reach half of the level, and some images tie.
 LEAST_IMAGES_EARLY = 30
 
 
@@ -83,9 +85,15 @@ def compare(record: RunRecord, pairs: Sequence[Pair], seed: int, *, allowance: f
     if contradicted is None:
         columns = zip(*[(t.k, t.n, t.fresh_k, t.fresh_n) for t in taken], strict=True)
         p_value = stratified_p_value(*map(list, columns), upward_only=allowance > 0) if taken else 1.0
+        power = power_of_fixed(
+            [t.k for t in taken], [t.n for t in taken], [t.fresh_n for t in taken], upward_only=allowance > 0
+        )
     else:
-        flipped = sign_flip_p_value([standard_error_difference(t.k, t.n, t.fresh_k, t.fresh_n) for t in taken])
+        differences = [standard_error_difference(t.k, t.n, t.fresh_k, t.fresh_n) for t in taken]
+        flipped = sign_flip_p_value(differences)
         chance = 2 * record.spec.alpha + record.spec.n_estimate * record.tv
+        claims = sum(not isinstance(pair.line.outcome, Abstention) for pair in pairs)
+        power = power_of_early(len(pairs), flippable(differences), claims, chance)
         p_value = min(1.0, 2 * min(flipped, at_least_so_many_p_value(contradicted, len(pairs), chance)))
     return FreshSeed(
         seed=seed,
@@ -97,6 +105,7 @@ def compare(record: RunRecord, pairs: Sequence[Pair], seed: int, *, allowance: f
         fresh_draws=sum(int(pair.fresh.sum()) for pair in pairs),
         contradicted=contradicted,
         p_value=p_value,
+        power=power,
     )
 
 

@@ -99,7 +99,7 @@ def _fresh(fresh: FreshSeed) -> str:
     return (
         f"fresh seed {fresh.seed}, {fresh.images} images: {fresh.fresh_votes} of {fresh.fresh_draws} votes for the "
         f"run's classes, the run says {fresh.votes} of {fresh.draws}{excluded}; {fresh.test}, p = {fresh.p_value:.1e}, "
-        f"fails at {LEVEL:.0e}"
+        f"fails at {LEVEL:.0e}; {fresh.power}"
     )
 
 

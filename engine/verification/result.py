@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.verification.fresh_power import Power
 
 State = Literal["verified", "not reproduced", "failed"]
 
@@ -54,6 +55,7 @@ class FreshSeed:
     fresh_draws: int
     contradicted: int | None  # claims that the fresh draws exclude; None of a fixed n, where the one test says all
     p_value: float
+    power: Power  # what the test could find of so many images and draws
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

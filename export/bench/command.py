@@ -46,7 +46,9 @@ _DEFAULT_BATCHES = (256,)
     "--probe-rows", default=1000, show_default=True, help="Rows of the check that rows do not affect each other."
 )
 @click.option("--trust-plan", is_flag=True, help="Load cached programs made elsewhere: they can run any code.")
-@click.option("--out", "output", type=click.Path(path_type=Path), help="Also write JSON, table and chart here.")
+@click.option(
+    "-o", "--out", "--output", "output", type=click.Path(path_type=Path), help="Also write JSON, table and chart here."
+)
 @click.option("--force", is_flag=True, help="Replace the benchmark in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def bench_command(output: Path | None, force: bool, as_json: bool, **options: Any) -> None:

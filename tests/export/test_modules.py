@@ -62,6 +62,7 @@ def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), {}, r"at least two classes, got \[2, 1\]"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"input_range": (1.0, 0.0)}, "low < high"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"sigmas": []}, "at least one sigma"),
+        (nn.Flatten(), {"data": "digits:nowhere"}, "^data: expected digits:train or digits:test, got split 'nowhere'"),
     ]
     for module, changes, words in cases:
         options = {"sigmas": [0.25], "data": "digits:test[:20]", "out": tmp_path / "plan"} | changes

@@ -55,6 +55,16 @@ def minds_its_row(_rows: Rows, logits: Logits, _: int) -> Logits:
     return logits
 
 
+def answers_only(rows: Rows, logits: Logits, number: int) -> Logits:
+    """Return one-hot answers of logits whose rounding depends on the place."""
+    return np.eye(2, dtype=np.float32)[rounds_by_place(rows, logits, number).argmax(axis=1)]
+
+
+def in_tens_of_thousands(rows: Rows, logits: Logits, number: int) -> Logits:
+    """Return such logits rounded, so that hardly a bit of them is left to move."""
+    return np.round(rounds_by_place(rows, logits, number), -4)
+
+
 @final
 class OddGraph(HostGraph):
     """A rule as a graph on the host, with logits or with labels only."""

@@ -42,7 +42,9 @@ def _parse_values(context: click.Context, parameter: click.Parameter, text: str 
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_kinds, help="Name the kinds.")
 @click.option("--purifier", metavar="KIND=PATH", required=True, help="The purifier's checkpoint, or 'identity'.")
 @click.option("--classifier", metavar="KIND=PATH", required=True, help="The classifier's checkpoint.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option(
+    "-o", "--out", "--output", "output", required=True, type=click.Path(path_type=Path), help="The model file to write."
+)
 @click.option("--family", help="Which purifier to make of the network.  [default: the kind's first]")
 @click.option(
     "--time-rule",

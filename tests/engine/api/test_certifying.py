@@ -1,9 +1,11 @@
 """The Python face answers as the commands do, and refuses in one line what they refuse."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +117,33 @@ def test_arrays_of_another_type_are_refused(demo_plan: Path) -> None:
     assert first.startswith("expected images as uint8")
     assert "got float64 [2, 1, 8, 8]; round" in first
     assert second.startswith("labels: expected 2 integer labels, one per image, found float64")
+
+
+def test_messages_name_what_a_program_passes_and_not_the_options_of_commands(
+    run: purecert.RunResult, demo_plan: Path, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"out": run.directory, **_NUMBERS}
+    for changes, words in (
+        ({}, "a run is there; continue it with resume=True, or replace it with force=True"),
+        ({"resume": True, "force": True}, "expected resume=True or force=True, got both"),
+        ({"resume": True, "seed": 4}, "the run has seed 3, got 4; leave out seed"),
+        ({"out": demo_plan}, "choose another out"),
+        ({"out": tmp_path / "run", "sigma": 0.7}, "re-export with `engine-export --sigma 0.7`"),
+        ({"out": tmp_path / "run", "images": "digits:nowhere"}, "images: expected digits:train"),
+        ({"out": tmp_path / "run", "images": "cifar10:test"}, "images cifar10: expected data_dir"),
+        ({"out": tmp_path / "run", "images": "digits:test[9:2]"}, "images digits:test"),
+    ):
+        with pytest.raises(InputError) as refusal:
+            purecert.certify(demo_plan, **{"images": "digits:test[:6]", **asked, **changes})
+        assert words in str(refusal.value)
+        assert "--" not in re.sub("`[^`]*`", "", str(refusal.value))
+    run.plot(tmp_path / "curve")
+    with pytest.raises(InputError, match="choose another out, or replace it with force=True"):
+        run.plot(tmp_path / "curve")
+    with pytest.raises(InputError, match=r"^radii: expected radii of at least 0"):
+        run.certified_accuracy([-1])
+    with pytest.raises(InputError, match=r"^rho: expected a probability"):
+        run.certified_accuracy([0.5], rho=2)
 
 
 @pytest.mark.slow

@@ -14,13 +14,23 @@ from purecert.engine.backends.base import Backend, BackendOptions
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
-from purecert.engine.backends.row_check import check_rows, images_to_check, permutations_for
+from purecert.engine.backends.row_check import are_coarse, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_layouts import other_neighbours, other_places, probe_addresses, row_count
+from purecert.engine.backends.row_probe import RowProbe
 from purecert.engine.errors import CheckError
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.trust import tag_path
-from support.odd_graphs import RULES, SHAPE, OddGraph, minds_its_row, rounds_by_place
+from support.odd_graphs import (
+    RULES,
+    SHAPE,
+    OddGraph,
+    Rule,
+    answers_only,
+    in_tens_of_thousands,
+    minds_its_row,
+    rounds_by_place,
+)
 from support.plans import linear_plan
 
 _IMAGES = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), dtype=np.uint8)
@@ -58,9 +68,39 @@ def test_rounding_that_depends_on_the_place_gives_static_placement(
         (minds_its_row, False, "row_invariant"),
         (minds_its_row, True, "static"),
         (rounds_by_place, False, "static"),
+        (answers_only, False, "static"),
+        (in_tens_of_thousands, False, "static"),
     ):
         found = check_rows(OddGraph(rule, batch, labels_only=labels_only), probed, 2, permutations=5)
-        assert found.placement == placement
+        assert (found.placement, found.probed) == (placement, "labels" if labels_only else "logits")
+
+
+@pytest.mark.parametrize("rule", [answers_only, in_tens_of_thousands])
+def test_coarse_logits_never_differ_by_the_place_here_and_get_the_check_of_labels(rule: Rule) -> None:
+    """So that the case above is one that a comparison of logits alone would take for row-invariant."""
+    batch = 16
+    rows = _rows(batch)
+    found = [OddGraph(rule, batch), OddGraph(rule, batch)]
+    for start in range(0, len(rows[0]), batch):
+        kept = []
+        for graph, turned in zip(found, (0, 1), strict=True):
+            graph.inputs[0][:] = np.roll(rows[0][start : start + batch], turned, axis=0)
+            logits = graph.logits()
+            assert logits is not None
+            kept.append(np.roll(logits, -turned, axis=0))
+        assert kept[0].tobytes() == kept[1].tobytes()
+    least, many = OddGraph(rule, batch), OddGraph(rule, batch)
+    check_rows(least, rows, 2)
+    check_rows(many, rows, 2, permutations=20)
+    assert least.runs == many.runs  # more permutations would show nothing
+
+
+def test_logits_are_coarse_where_fewer_than_half_of_the_rows_have_their_own() -> None:
+    rows = np.arange(1000, dtype=np.float32).reshape(500, 2)
+    assert not are_coarse(rows)
+    assert not are_coarse(rows[np.arange(500) // 2])
+    assert are_coarse(rows[np.minimum(np.arange(500), 248)])
+    assert are_coarse(rows * np.float32(0))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 16, 1000, 2048])
@@ -138,17 +178,26 @@ def test_a_result_is_cached_for_the_same_engine_and_images_only(plan: Plan) -> N
 def test_a_graph_that_minds_batches_of_one_image_alone_is_refused_whichever_image_it_spares(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It spares the two images that the row check shows in batches of their own, and all batches of several."""
-    bright = np.array([image > 1 and image % 2 == 0 for image in range(30)])
+    """It spares the first eight images, two of which the row check shows in batches of their own, and all mixtures."""
+    bright = np.array([image >= 8 and image % 2 == 0 for image in range(30)])
     images = np.where(bright[:, None, None, None], 255, 0).astype(np.uint8) * np.ones((1, *SHAPE), np.uint8)
 
     def minds_a_bright_batch(rows: NDArray[np.float32], logits: NDArray[np.float32], _: int) -> NDArray[np.float32]:
-        return logits + (rows.mean() > 200) * np.array([1, 0], np.float32)
+        # Extreme rows, which the check puts beside others, are brighter than any image.
+        return logits + (200 < rows.mean() < 400) * np.array([1, 0], np.float32)
 
     monkeypatch.setattr(row_probe.secrets, "SystemRandom", lambda: random.Random(1))
     for keeps in (True, False):
         with pytest.raises(CheckError, match="changes with the rows beside it"):
             _open(plan, OddGraph(minds_a_bright_batch, 16), images, keeps=keeps)
+
+
+def test_batches_of_images_alone_are_drawn_anew_each_time(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_probe.secrets, "SystemRandom", lambda: random.Random(1))  # the same images
+    probe = RowProbe(plan=plan, sigma=0.5, images=_IMAGES, indices=np.arange(30), batch=16, threads=1)
+    once, again = (next(probe.rows_of_images(3))[0] for _ in range(2))
+    assert once.shape == again.shape == (48, *SHAPE)
+    assert (once != again).mean() > 0.9
 
 
 @pytest.mark.parametrize(("expected", "checked"), [(0, 8), (1_010_000, 49), (10**9, 100)])

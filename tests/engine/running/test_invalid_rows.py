@@ -1,6 +1,7 @@
 """A run whose rows are too often not finite ends with a failed check, and never as so many abstentions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import purecert
 from purecert.engine.errors import CheckError
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import Plan
-from purecert.engine.records.invalid_rows import InvalidRows
+from purecert.engine.records.invalid_rows import InvalidRows, check_invalid
 from purecert.engine.records.run import read_run
 from purecert.engine.verification.verify import verify_run
 from support.plans import LABEL_CONSTANTS, label_nodes, write_test_plan
+from support.records import RUN, with_spec
 
 _SHAPE = (1, 2, 3)
 _WEIGHT = np.array([3, -2, 5, 1, -4, 2], np.float32)
@@ -73,8 +75,18 @@ def test_a_whole_run_of_invalid_rows_is_marked_where_it_is_verified(tmp_path: Pa
         (1_001, 1_500, 1_000_000, True),
         (100, 100_000, None, False),
         (101, 100_000, None, True),
+        (3, 5_000, 1_000, False),  # more were drawn than was thought
     ],
 )
 def test_invalid_rows_are_judged_against_the_whole_run(invalid: int, rows: int, of: int | None, ends: bool) -> None:
     found = InvalidRows(invalid=invalid, rows=rows)
     assert (found.problem(of=of) is not None) == ends
+
+
+def test_a_run_that_goes_on_is_judged_by_what_it_may_draw_and_one_that_ended_by_what_it_drew() -> None:
+    """Here: an image of nothing but invalid rows, and a run that could have drawn a thousand times as much."""
+    record = replace(with_spec(RUN, n_select=100, n_estimate=99_900), data=replace(RUN.data, images=10))
+    found = InvalidRows(invalid=900, rows=1_000)
+    check_invalid(found, record, images=9)
+    with pytest.raises(CheckError, match=r"900 of 1000 rows have logits .* its 10 finished images stay"):
+        check_invalid(found, record, images=10)

@@ -1,6 +1,7 @@
 """A fresh seed tells a run whose graph was fitted to its draws, or whose votes were moved, from an honest one."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class _Fitted(HostGraph):
         return np.array([row.tobytes() not in self.seen for row in self._rows[0]], np.int32)
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        return np.eye(2, dtype=np.float32)[self.labels()]
+        sizes = 1e4 + self._rows[0].reshape(-1, 4) @ np.array([1, 0.3, 0.09, 0.027], np.float32)  # no two rows alike
+        return np.eye(2, dtype=np.float32)[self.labels()] * sizes[:, None].astype(np.float32)
 
     @property
     def digest(self) -> str:
@@ -109,6 +111,7 @@ def test_an_honest_run_passes_and_one_fitted_to_its_draws_fails_though_its_repla
     honest = _json(verify(tmp_path / "honest", *_FRESH).expect(0).out)
     assert honest["fresh"]["p_value"] > 1e-6
     assert honest["fresh"]["seed"] != _SEED
+    assert honest["fresh"]["power"]["can_fail"]
     certified_run(plan, data, tmp_path / "fitted", _SPECS[name], backend="fitted", seed=_SEED)
     assert _json(verify(tmp_path / "fitted", "--share", "1", "--json").expect(0).out)["verified"]
     ended = verify(tmp_path / "fitted", "--share", "1", "--fresh-seed").expect(4)
@@ -148,6 +151,22 @@ def test_a_fresh_seed_without_a_share_is_refused(made: tuple[Path, str, Path], t
     plan, data, _ = made
     certified_run(plan, data, tmp_path / "run", _SPECS["predict"])
     assert "expected a share above 0" in verify(tmp_path / "run", "--share", "0", "--fresh-seed").expect(2).err
+    # What could be found at a share is said with what was.
+    said = verify(tmp_path / "run", "--share", "0.04", "--fresh-seed").expect(0).out
+    assert re.search(r"fresh seed \d+, 1 images: .*; it fails where fresh draws give \d+\.\d% fewer votes\n", said)
+
+
+@pytest.mark.parametrize("images", [2, 5, 20, 21])
+def test_of_few_images_that_stop_early_the_output_says_that_the_test_cannot_fail(images: int) -> None:
+    """Nearly all votes of the run for its class, hardly one of the fresh ones, no claim; and five images that tie."""
+    record = with_spec(RUN, n_estimate=10_000, stop=_STOP, alpha=1e-3)
+    fresh = compare(record, [_pair(9_999, 1)] * images + [_pair(9_000, 9_000)] * 5, 1, allowance=0.0)
+    assert fresh.power.can_fail == (fresh.p_value <= LEVEL) == (images == 21)
+    if images < 21:
+        words = f"with {images + 5} images this test cannot fail; "
+        assert str(fresh.power).startswith(words)
+    else:
+        assert str(fresh.power) == "the sign flips of 21 images that differ can fail"
 
 
 def _json(text: str) -> dict[str, Any]:

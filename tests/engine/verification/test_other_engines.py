@@ -119,9 +119,9 @@ def test_without_a_replay_nothing_is_verified(runs: Path) -> None:
 class _Threaded(HostGraph):
     """A graph that knows its number of threads; its labels do not depend on it, its logits may."""
 
-    def __init__(self, batch: int, threads: int, *, matters: bool, logits: bool) -> None:
+    def __init__(self, batch: int, threads: int, *, matters: bool, logits: str) -> None:
         self._rows = [np.zeros((batch, 1, 2, 2), np.float32)]
-        self._offset, self._has_logits = threads / 1e3 if matters else 0.0, logits
+        self._offset, self._logits = threads / 1e3 if matters else 0.0, logits
 
     @property
     def inputs(self) -> Sequence[NDArray[np.generic]]:
@@ -131,8 +131,8 @@ class _Threaded(HostGraph):
         return (self._margin() > 0).astype(np.int32)
 
     def logits(self) -> Float[np.ndarray, "batch classes"] | None:
-        margin = self._margin()
-        return np.stack([-margin, margin], axis=1) + np.float32(self._offset) if self._has_logits else None
+        margin = self._margin() if self._logits == "fine" else np.sign(self._margin())
+        return None if self._logits == "none" else np.stack([-margin, margin], axis=1) + np.float32(self._offset)
 
     def _margin(self) -> NDArray[np.float32]:
         return np.asarray(self._rows[0].reshape(len(self._rows[0]), -1).sum(axis=1) - 500, np.float32)
@@ -153,7 +153,7 @@ class _Threaded(HostGraph):
         """Nothing is held."""
 
 
-def _kind(*, matters: bool, logits: bool) -> BackendKind:
+def _kind(*, matters: bool, logits: str) -> BackendKind:
     def open_threaded(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
         return open_on_host(plan, noise, _Threaded(options.batch, options.threads, matters=matters, logits=logits))
 
@@ -163,9 +163,11 @@ def _kind(*, matters: bool, logits: bool) -> BackendKind:
     return BackendKind(extra="none", opener=opener)
 
 
-@pytest.mark.parametrize(("matters", "logits", "code"), [(False, True, 0), (True, True, 6), (False, False, 6)])
+@pytest.mark.parametrize(
+    ("matters", "logits", "code"), [(False, "fine", 0), (True, "fine", 6), (False, "none", 6), (False, "coarse", 6)]
+)
 def test_other_threads_are_another_engine_unless_logits_are_bit_equal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool, logits: bool, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool, logits: str, code: int
 ) -> None:
     monkeypatch.setitem(registry.BACKENDS, "threaded", _kind(matters=matters, logits=logits))
     plan, data = plane_and_images(tmp_path)

@@ -1,111 +1,33 @@
-"""The exact probability of a false claim where the draws of a batch are of unlike laws, by dynamic programming.
-
-A state is how many of n draws showed the class; whatever comes next depends on it alone. So the probabilities of all
-states are carried from look to look, through the law of the draws between, and every claim that is false is summed.
-"""
+"""Laws of a batch's places, and how often a procedure claims what their mixture does not hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.procedures.certify import certificate
-from purecert.engine.procedures.drawing import next_draw
-from purecert.engine.procedures.outcomes import Certificate, Prediction
-from purecert.engine.procedures.predict import prediction
-from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.stopping import count_rule
+from purecert.engine.procedures.outcomes import Certificate, Outcome, Prediction
+from support.procedure_audit.driven import Paths, Places
 
 Floats = NDArray[np.float64]
+_ROUNDING = 1e-12  # of a mixture of doubles
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """What a procedure does after k successes of n draws: ends with a claim, or draws more."""
-
-    more: int  # draws until the next look; 0 where it ends here
-    p_lower: float  # claimed of the class; 0 where nothing is
-    radius: float
+def false_claims(paths: Paths, sigma: float, places: Places) -> float:
+    """Return the probability of a claim that does not hold of the even mixture over ``places``."""
+    mixture = np.mean(places, axis=0)[:-1]
+    return sum(likely for likely, outcome in paths.probabilities(places) if is_false(outcome, sigma, mixture))
 
 
-class Looks:
-    """Every look that a certificate of one spec can come to, with looks at multiples of ``step``."""
-
-    def __init__(self, spec: SmoothingSpec, step: int) -> None:
-        self._spec, self._step = spec, step
-        self._known: dict[tuple[int, int], Look] = {}
-
-    def at(self, n: int, k: int) -> Look:
-        """Return what happens after ``k`` successes of ``n`` draws."""
-        if (n, k) not in self._known:
-            self._known[n, k] = self._look(n, k)
-        return self._known[n, k]
-
-    def _look(self, n: int, k: int) -> Look:
-        spec = self._spec
-        remaining = count_rule(spec, 0.0).remaining(k, n)
-        if n < spec.n_estimate and remaining:
-            more = next_draw(remaining, n, spec.n_estimate, self._step).count
-            return Look(more=more, p_lower=0.0, radius=0.0)
-        outcome = certificate(spec, 0.0, 0, np.array([k, n - k, 0]))
-        if not isinstance(outcome, Certificate):
-            return Look(more=0, p_lower=0.0, radius=0.0)
-        return Look(more=0, p_lower=outcome.p_lower, radius=outcome.radius)
-
-
-def false_certificates(spec: SmoothingSpec, looks: Looks, places: Floats) -> float:
-    """Return the probability that a certificate claims more than the mixture over ``places`` [batch] has."""
-    p = float(np.mean(places))
-    radius = spec.sigma * float(special.ndtri(p)) if p > 0.5 else 0.0
-    states: dict[int, Floats] = {0: np.ones(1)}
-    wrong = 0.0
-    for n in range(spec.n_estimate + 1):
-        for k, probability in enumerate(states.pop(n, ())):
-            if not probability:
-                continue
-            look = looks.at(n, k)
-            if not look.more:
-                wrong += probability * (look.radius > radius or look.p_lower > p)
-                continue
-            law = _law(places, n, look.more)
-            reached = states.setdefault(n + look.more, np.zeros(n + look.more + 1))
-            reached[k : k + len(law)] += probability * law
-    return wrong
-
-
-def _law(places: Floats, first: int, count: int) -> Floats:
-    """Return the probabilities of 0 to ``count`` successes in draws ``first`` and on."""
-    law = np.ones(1)
-    for number in range(first, first + count):
-        p = places[number % len(places)]
-        law = np.append(law * (1 - p), 0) + np.append(0, law * p)
-    return law
-
-
-def false_predictions(spec: SmoothingSpec, places: Sequence[tuple[float, float]]) -> float:
-    """Return the probability that class 0 is predicted, where a place shows class 0 and class 1 with these.
-
-    Class 1 is to be at least as likely in the mixture; what is neither is invalid.
-    """
-    n = spec.n_estimate
-    states = np.zeros((n + 1, n + 1))
-    states[0, 0] = 1
-    for number in range(n):
-        wrong, right = places[number % len(places)]
-        moved = states * (1 - wrong - right)
-        moved[1:] += wrong * states[:-1]
-        moved[:, 1:] += right * states[:, :-1]
-        states = moved
-    return float(sum(states[a, b] for a in range(n + 1) for b in range(n + 1 - a) if _predicts(spec, a, b)))
-
-
-def _predicts(spec: SmoothingSpec, wrong: int, right: int) -> bool:
-    if wrong <= right:
-        return False
-    outcome = prediction(spec, 0.0, np.array([wrong, right, spec.n_estimate - wrong - right]))
-    return isinstance(outcome, Prediction) and outcome.predicted == 0
+def is_false(outcome: Outcome, sigma: float, mixture: Floats) -> bool:
+    """Return whether an outcome claims more than holds of class probabilities [classes]; a tie has no right answer."""
+    if isinstance(outcome, Prediction):
+        rivals = np.delete(mixture, outcome.predicted)
+        return bool(rivals.max() >= mixture[outcome.predicted] - _ROUNDING)
+    if isinstance(outcome, Certificate):
+        p = float(mixture[outcome.predicted])
+        return outcome.p_lower > p or outcome.radius > (sigma * float(special.ndtri(p)) if p > 0.5 else 0.0)
+    return False
 
 
 def laws_of_mean(p: float, batch: int, random: np.random.Generator) -> list[Floats]:
@@ -121,3 +43,36 @@ def laws_of_mean(p: float, batch: int, random: np.random.Generator) -> list[Floa
         laws.append(np.minimum(drawn * p / drawn.mean(), 1.0))
     # The mean of doubles may round to a bit above: a claim exactly there would look false.
     return [law * (1 - 1e-13) for law in laws]
+
+
+def shared_out(first: Floats, classes: int, random: np.random.Generator) -> Places:
+    """Return places where class 0 has the probabilities ``first`` [batch] and the others share the rest unevenly."""
+    rest = random.random((len(first), classes - 1)) ** 3 + 1e-9
+    rest *= ((1 - first) / rest.sum(axis=1))[:, None]
+    return tuple((float(one), *map(float, others), 0.0) for one, others in zip(first, rest, strict=True))
+
+
+def tied(classes: int, batch: int) -> Sequence[Places]:
+    """Return places, of two or more, in whose mixture classes 0 and 1 are equally likely and no other is likelier."""
+    no = (0.0,) * (classes - 2)
+    half, odd = batch // 2, batch % 2
+    last = min(1.0, 0.2 * (batch - 1))  # where it cannot hold as much as all others, class 0 is let down to it below
+    ties: list[Sequence[tuple[float, ...]]] = [
+        [(0.5, 0.5, *no, 0.0)] * batch,
+        [(0.1, 0.1, *no, 0.8)] * batch,
+        [(1.0, 0.0, *no, 0.0)] * half + [(0.5, 0.5, *no, 0.0)] * odd + [(0.0, 1.0, *no, 0.0)] * half,
+        [(0.6, 0.0, *no, 0.4)] * half + [(0.3, 0.3, *no, 0.4)] * odd + [(0.0, 0.6, *no, 0.4)] * half,
+        [(0.2, 0.0, *no, 0.8)] * (batch - 1) + [(0.0, last, *no, 1 - last)],
+    ]
+    if classes == 3:
+        ties.append([(1 / 3, 1 / 3, 1 / 3, 0.0)] * batch)
+        ties.append([(0.4, 0.4, 0.2, 0.0)] * batch)
+        if batch == 3:
+            ties.append([(1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0)])
+    return [_levelled(places) for places in ties]
+
+
+def _levelled(places: Sequence[tuple[float, ...]]) -> Places:
+    ahead, behind = np.mean(places, axis=0)[:2]
+    factor = min(1.0, behind / ahead)
+    return tuple((one * factor, *others, last + one * (1 - factor)) for one, *others, last in places)

@@ -76,3 +76,31 @@ def test_layers_that_draw_nothing_in_eval_mode_are_taken() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     refuse_state(torch.export.export(layer, (torch.zeros(2, 3, 8),)))
     refuse_state(torch.export.export(_Drawing("dropout").eval(), (torch.zeros(4, 3),)))
+
+
+class _Choosing(nn.Module):
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.register_buffer("kept", torch.zeros(3))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.way == "by what it sees":
+            found: Tensor = torch.cond(rows.sum() > 0, lambda x: x + 1, lambda x: x - 1, (rows,))
+            return found
+        with torch.no_grad():
+            if self.way == "wrapped write":
+                self.kept.add_(1)
+            return rows * 2 + (torch.rand_like(rows) if self.way == "wrapped draw" else self.kept)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # PyTorch's own
+def test_a_program_whose_parts_run_by_what_they_see_is_refused_and_one_that_only_wraps_them_is_not() -> None:
+    with pytest.raises(CheckError, match="'cond' runs parts of it by what they see"):
+        refuse_state(torch.export.export(_Choosing("by what it sees"), (torch.zeros(4, 3),)))
+    wrapping = torch.export.export(_Choosing("without gradients"), (torch.zeros(4, 3),))
+    assert any("wrap_with_set_grad_enabled" in str(node.target) for node in wrapping.graph.nodes)
+    refuse_state(wrapping)
+    for way, words in (("wrapped write", "it writes to"), ("wrapped draw", "draws random numbers")):
+        with pytest.raises(CheckError, match=words):
+            refuse_state(torch.export.export(_Choosing(way), (torch.zeros(4, 3),)))
