@@ -50,8 +50,9 @@ def main() -> None:
 @click.option("--n", default=100_000)
 @click.option("--batch", default=512)
 @click.option("--limit", default=10_000, help="Images, at the most.")
+@click.option("--by", "ways", type=click.Choice(["tables", "bounds"]), multiple=True, default=("tables", "bounds"))
 @click.option("--out", type=click.Path(path_type=Path))
-def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, out: Path | None) -> None:
+def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, ways: tuple[str, ...], out: Path | None) -> None:
     """Stop early on the probabilities that LOG proves."""
     rows = read_cohen_tsv(log).rows[:limit]
     laws, labels = _laws(rows, sigma, n), [row.label for row in rows]
@@ -59,7 +60,7 @@ def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, out: Path | N
     for against_label in (False, True):
         fixed = SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n, alpha=_ALPHA, against_label=against_label)
         usual, _ = _simulate(laws, labels, fixed, batch)
-        for radii, by in product(((0.5,), _RADII), ("tables", "bounds")):
+        for radii, by in product(((0.5,), _RADII), ways):
             stop = StopSpec(rule="radii", radii=radii, alpha_final=_ALPHA / 2, alpha_refute=_ALPHA)
             spec = replace(fixed, stop=stop) if by == "bounds" else with_tables(replace(fixed, stop=stop), 0.0)
             ends, numbers = _simulate(laws, labels, spec, batch)
