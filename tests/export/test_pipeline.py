@@ -57,7 +57,7 @@ def test_fp16_and_fp32_plans_vote_alike(fp16_plan: Plan, fp32_plan: Plan, digits
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("backend", [pytest.param("torch", marks=pytest.mark.nightly), "onnxruntime"])
 def test_a_plan_with_extra_noise_runs(
     random_network: FusedModel, make_plan: MakePlan, digits: Dataset, tmp_path: Path, backend: str
 ) -> None:

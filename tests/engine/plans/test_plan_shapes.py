@@ -54,6 +54,7 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_image_of_224_by_224(tmp_path: Path) -> None:
     """Brighter than grey or not: the mean of 150,528 noisy pixels is settled for any image off grey."""
     nodes = [
