@@ -93,7 +93,10 @@ def _random_images(shape: tuple[int, int, int]) -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shape", "classes", "draws"), [((3, 32, 32), 1000, 400), ((3, 224, 224), 10, 20)])
+@pytest.mark.parametrize(
+    ("shape", "classes", "draws"),
+    [((3, 32, 32), 1000, 400), pytest.param((3, 224, 224), 10, 20, marks=pytest.mark.nightly)],
+)
 def test_many_classes_and_large_images_run(
     make_plan: MakePlan, tmp_path: Path, shape: tuple[int, int, int], classes: int, draws: int
 ) -> None:

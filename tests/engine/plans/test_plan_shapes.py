@@ -106,7 +106,7 @@ def test_a_purifier_with_noise_of_its_own_runs_through_the_whole_path(random_pla
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [1, 7, 64])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.nightly), 7, 64])
 def test_its_own_noise_has_its_own_addresses(random_plan: Plan, batch: int) -> None:
     images = np.random.default_rng(1).integers(0, 256, (3, 1, 2, 3), dtype=np.uint8)
     ends = certify_images(random_plan, images, _SPEC, seed=77, batch=batch, order=[2, 0, 1])

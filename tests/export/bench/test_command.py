@@ -110,6 +110,7 @@ def test_no_usable_backend_ends_with_3_after_the_table(foreign_plan: Path, tmp_p
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == _FILES
 
 
+@pytest.mark.nightly
 def test_another_model_is_refused(demo_plan_fp16: Path, tmp_path: Path) -> None:
     save_model(small_model("identity"), tmp_path / "model.pt")
     arguments = ["--plan", demo_plan_fp16, *_SHORT, "--model", tmp_path / "model.pt", "--out", tmp_path / "out"]

@@ -140,11 +140,11 @@ def _assert_forms_agree(
 
 _FORMS = [
     ("jcm_ncsnpp_A", "consistency", "distiller"),
-    ("jcm_ncsnpp_A", "edm", "denoiser"),
-    ("cm_unet_uncond_A", "consistency", "denoised"),
+    pytest.param("jcm_ncsnpp_A", "edm", "denoiser", marks=pytest.mark.nightly),
+    pytest.param("cm_unet_uncond_A", "consistency", "denoised", marks=pytest.mark.nightly),
     ("cm_unet_uncond_A", "edm", "denoised_edm_form"),
     ("edm_ddpmpp_A", "edm", "denoised"),
-    ("edm_ncsnpp_A", "edm", "denoised"),
+    pytest.param("edm_ncsnpp_A", "edm", "denoised", marks=pytest.mark.nightly),
 ]
 
 
