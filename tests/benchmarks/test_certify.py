@@ -104,6 +104,7 @@ def test_peak_memory_of_a_run_does_not_grow_with_n(constant: Plan, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_fields_loop_draws_n0_and_n_rows_of_every_image_and_certifies_them(demo_plan: Path) -> None:
     from certifying.field_side import certify_by_field
 
@@ -128,8 +129,8 @@ def test_the_fields_loop_draws_n0_and_n_rows_of_every_image_and_certifies_them(d
     ("arguments", "words"),
     [
         (["pairs", "--engine", "onnxruntime"], "expected --engine BACKEND=PLAN, got 'onnxruntime'"),
-        (["pairs", "--n", "5"], r"expected n > log2(1 / alpha)"),
-        (["outside", "--plan", "no-such-plan"], "no-such-plan"),
+        pytest.param(["pairs", "--n", "5"], r"expected n > log2(1 / alpha)", marks=pytest.mark.nightly),
+        pytest.param(["outside", "--plan", "no-such-plan"], "no-such-plan", marks=pytest.mark.nightly),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -141,6 +142,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(arguments: list[str], wo
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_plans_of_another_model_are_refused(constant: Plan, tmp_path: Path) -> None:
     done = _certify("pairs", "--engine", f"onnxruntime={constant.directory}", "--work", tmp_path / "work")
     assert done.returncode == 2

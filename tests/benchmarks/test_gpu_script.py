@@ -70,6 +70,7 @@ def test_a_bad_variable_is_refused_in_one_line(variables: dict[str, str], words:
     assert words in line
 
 
+@pytest.mark.nightly
 def test_a_step_whose_need_is_missing_fails_and_the_next_one_runs(tmp_path: Path) -> None:
     done = _script("noise-check", "check-image", PURECERT_DRY_RUN=1, WORK=tmp_path)
     assert done.returncode == 1
@@ -104,6 +105,7 @@ def test_a_step_that_ends_as_skipped_without_a_record_of_it_failed(tmp_path: Pat
     assert done.stdout.splitlines()[-1].startswith("check-image: FAILED with exit code 77 after ")
 
 
+@pytest.mark.nightly
 def test_the_doctors_answers_are_recorded_and_an_unusable_backend_fails_nothing(tmp_path: Path) -> None:
     variables = {"PURECERT_DRY_RUN": 1, "CUDA_VISIBLE_DEVICES": "", **_places(tmp_path)}
     done = _program("-m", "gpu.doctor", cwd=tmp_path, **variables)
@@ -121,6 +123,7 @@ def test_the_doctors_answers_are_recorded_and_an_unusable_backend_fails_nothing(
         assert f"| {name} | {'yes' if answer else 'no'} | " in done.stdout
 
 
+@pytest.mark.nightly
 def test_packages_of_other_backends_are_listed_and_never_missed(tmp_path: Path) -> None:
     for name, package in (("pycuda", "pycuda"), ("onnxruntime", "onnxruntime")):
         (tmp_path / name).mkdir()
@@ -147,6 +150,7 @@ def test_missing_packages_are_named_with_the_command_that_fetches_them(tmp_path:
     assert line.endswith(" torch numpy scipy click mpmath jaxtyping")
 
 
+@pytest.mark.nightly
 def test_a_package_that_lacks_a_need_of_its_own_is_found_by_importing_it(tmp_path: Path) -> None:
     (tmp_path / "jaxtyping.py").write_text("import no_such_need.part\n")
     done = _program("-m", "gpu.check_image", cwd=tmp_path, PURECERT_DRY_RUN=1)
@@ -155,6 +159,7 @@ def test_a_package_that_lacks_a_need_of_its_own_is_found_by_importing_it(tmp_pat
     assert done.stderr.startswith("missing: no-such-need; ")
 
 
+@pytest.mark.nightly
 def test_missing_tools_are_named_and_only_a_dry_run_goes_on_without_them(tmp_path: Path) -> None:
     for dry_run in (0, 1):
         done = _program("-m", "gpu.check_image", cwd=tmp_path, PURECERT_DRY_RUN=dry_run, PATH=tmp_path, CXX="no-c++")

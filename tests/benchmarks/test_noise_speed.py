@@ -17,6 +17,7 @@ _ROUNDS = 2
 pytest.importorskip("purecert._kernels", reason="the native module is not built", exc_type=ImportError)
 
 
+@pytest.mark.nightly
 def test_every_path_and_type_is_measured_beside_the_expression(tmp_path: Path) -> None:
     from purecert import _kernels
 

@@ -44,7 +44,11 @@ def test_a_battery_that_is_missing_is_skipped_with_the_reason(tmp_path: Path) ->
 
 @_needs_compiler
 @pytest.mark.parametrize(
-    ("verdict", "code"), [("  no anomalies in 130 test result(s)", 0), ("  BCFN(2+0,13-0,T)  R= +99.9  FAIL !!", 1)]
+    ("verdict", "code"),
+    [
+        pytest.param("  no anomalies in 130 test result(s)", 0, marks=pytest.mark.nightly),
+        ("  BCFN(2+0,13-0,T)  R= +99.9  FAIL !!", 1),
+    ],
 )
 def test_what_a_battery_says_is_kept_and_a_failure_of_it_is_one_of_ours(
     verdict: str, code: int, tmp_path: Path

@@ -135,6 +135,7 @@ def test_the_recipe_trains_and_gives_the_same_bits_again(page: _Page, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_recipe_lowers_its_loss(page: _Page) -> None:
     recipes, reports = page.example("class NextClassifier", "next_classifier"), []
     recipes.train_next_classifier(recipes.NextClassifier(steps=400), load_model(demo_model_path()), reports.append)

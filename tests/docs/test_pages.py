@@ -24,6 +24,7 @@ from support.pages import DOCS, LANGUAGES, PAGES, README, ROOT, anchors, blocks,
 _DEVELOPERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "kernels" / "README.md"]
 _ALL = [*PAGES, *_DEVELOPERS]
 _RUN = [page for page in PAGES if any(block.is_run for block in blocks(page.read_text()))]
+_RUN_BY_CI = (README, DOCS / "python.md")  # make test-nightly runs the others
 _COMMANDS = {
     "engine-bench": bench_command,
     "engine-certify": certify_command,
@@ -104,7 +105,11 @@ def _expect_options(words: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", _RUN, ids=_name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[] if page in _RUN_BY_CI else [pytest.mark.nightly]) for page in _RUN],
+    ids=_name,
+)
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, demo_plan: Path) -> None:
     """A page may copy $DEMO_PLAN, of sigma 0.5, where another page runs the export of the same model."""
     for block in blocks(page.read_text()):

@@ -46,6 +46,7 @@ def _engines(plan: Path) -> list[Path]:
     return sorted((plan / "cache").glob("*.engine"))
 
 
+@pytest.mark.nightly
 def test_every_sigma_s_engine_is_built_and_told(rtx: None, tmp_path: Path) -> None:
     options = ["--sigma", 0.5, "--tensorrt-rtx", "--gpu", "sm_89", "--batch", 16]
     result = _export(tmp_path / "plan", *options)
@@ -60,6 +61,7 @@ def test_every_sigma_s_engine_is_built_and_told(rtx: None, tmp_path: Path) -> No
     assert [line.split(": ")[0] for line in told] == [str(path) for path in engines]
 
 
+@pytest.mark.nightly
 def test_programs_are_told_of_the_engines_too(rtx: None, tmp_path: Path) -> None:
     result = _export(tmp_path / "plan", "--tensorrt-rtx", "--gpu", "sm_120", "--json")
     assert result.exit_code == 0, result.output
@@ -79,6 +81,7 @@ def test_the_builder_s_options_reach_the_engines(rtx: None, tmp_path: Path) -> N
     assert (found["optimization_level"], found["workspace_mib"]) == (1, 4096)
 
 
+@pytest.mark.nightly
 def test_too_little_workspace_is_told_once(rtx: None, tmp_path: Path) -> None:
     result = _export(tmp_path / "plan", "--tensorrt-rtx", "--gpu", "sm_89", "--workspace-mib", 1)
     assert result.exit_code == 5, result.output
@@ -86,6 +89,7 @@ def test_too_little_workspace_is_told_once(rtx: None, tmp_path: Path) -> None:
     assert "try a smaller --batch; the plan in " in line
 
 
+@pytest.mark.nightly
 def test_the_plan_of_an_export_without_engines_has_none(tmp_path: Path) -> None:
     result = _export(tmp_path / "plan", "--precision", "fp32", "--json")
     assert result.exit_code == 0, result.output

@@ -33,10 +33,10 @@ def _accuracy(model: Model) -> float:
 
 
 def _families() -> list[Any]:
-    """Return every purifier before one classifier, and every other classifier alone: a few, and the others nightly."""
+    """Return every purifier before one classifier, a few in CI, and every other classifier alone, all nightly."""
     purifiers = [pytest.param(*name.values, "ResNet A", marks=name.marks) for name in every_purifier()]
     others = [name for name in CLASSIFIERS if name != "ResNet A"]
-    alone = [pytest.param("identity", name, marks=[] if name == "ViT" else [pytest.mark.nightly]) for name in others]
+    alone = [pytest.param("identity", name, marks=pytest.mark.nightly) for name in others]
     return [*purifiers, *alone]
 
 

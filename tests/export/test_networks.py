@@ -48,7 +48,7 @@ def _model(unet: str, size: int | None) -> Model:
     )
 
 
-@pytest.mark.parametrize(("unet", "size"), [("ddpm++", None), ("ncsn++", 12)])
+@pytest.mark.parametrize(("unet", "size"), [("ddpm++", None), pytest.param("ncsn++", 12, marks=pytest.mark.nightly)])
 def test_a_network_gives_its_logits_in_half_and_in_onnx(unet: str, size: int | None) -> None:
     model = _model(unet, size)
     fused, inputs = fuse(model, 0.25), graph_inputs(model, [0.25], "fp16")

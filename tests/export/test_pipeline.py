@@ -57,7 +57,7 @@ def test_fp16_and_fp32_plans_vote_alike(fp16_plan: Plan, fp32_plan: Plan, digits
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("backend", [pytest.param("torch", marks=pytest.mark.nightly), "onnxruntime"])
 def test_a_plan_with_extra_noise_runs(
     random_network: FusedModel, make_plan: MakePlan, digits: Dataset, tmp_path: Path, backend: str
 ) -> None:
@@ -93,7 +93,10 @@ def _random_images(shape: tuple[int, int, int]) -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shape", "classes", "draws"), [((3, 32, 32), 1000, 400), ((3, 224, 224), 10, 20)])
+@pytest.mark.parametrize(
+    ("shape", "classes", "draws"),
+    [((3, 32, 32), 1000, 400), pytest.param((3, 224, 224), 10, 20, marks=pytest.mark.nightly)],
+)
 def test_many_classes_and_large_images_run(
     make_plan: MakePlan, tmp_path: Path, shape: tuple[int, int, int], classes: int, draws: int
 ) -> None:

@@ -149,6 +149,13 @@ def test_an_output_that_is_a_file_is_refused(demo_plan: Path, tmp_path: Path) ->
     assert (tmp_path / "run").read_text() == "keep me"
 
 
+@pytest.fixture(scope="module")
+def finished(demo_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    _certify(demo_plan, run).expect(0)
+    return run
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -159,9 +166,10 @@ def test_an_output_that_is_a_file_is_refused(demo_plan: Path, tmp_path: Path) ->
         ("--seed", "5", "leave out --seed"),
     ],
 )
-def test_a_run_is_not_resumed_as_another(demo_plan: Path, tmp_path: Path, option: str, value: str, words: str) -> None:
-    run = tmp_path / "run"
-    _certify(demo_plan, run).expect(0)
+def test_a_run_is_not_resumed_as_another(
+    demo_plan: Path, finished: Path, tmp_path: Path, option: str, value: str, words: str
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
     before = (run / "certificates.jsonl").read_bytes()
     options = {"--data": "digits:test[:2]", "--sigma": "0.5", "--n": "100", "--threads": "1"}
     options |= {"--batch": "64", "--probe-rows": "64"}

@@ -93,7 +93,7 @@ def test_opening_a_backend_for_real_agrees(backend: str, said: dict[str, Any], d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("torch", marks=pytest.mark.nightly)])
 def test_a_whole_plan_of_this_machine_is_tried_itself(backend: str, demo_plan_fp16: Path) -> None:
     said = report("--plan", demo_plan_fp16, "--backend", backend, code=0)
     assert said["plan"]["problems"] == []

@@ -15,6 +15,7 @@ from purecert.engine.images.datasets import load_dataset
 from support.image_data import labels_of
 
 _bounds = st.none() | st.integers(-600, 600)
+_WHOLE = load_dataset("digits:test")
 
 
 # digits
@@ -62,10 +63,7 @@ def test_loaded_images_are_bytes_in_c_order() -> None:
 def test_slice_picks_what_python_picks_and_keeps_the_index(
     start: int | None, stop: int | None, step: int | None
 ) -> None:
-    whole, text = (
-        load_dataset("digits:test"),
-        ":".join("" if part is None else str(part) for part in (start, stop, step)),
-    )
+    text = ":".join("" if part is None else str(part) for part in (start, stop, step))
     expected = np.arange(500)[start:stop:step]
     if not len(expected):
         with pytest.raises(InputError, match="expected some of 500 images, got none"):
@@ -73,8 +71,8 @@ def test_slice_picks_what_python_picks_and_keeps_the_index(
         return
     part = load_dataset(f"digits:test[{text}]")
     np.testing.assert_array_equal(part.indices, expected)
-    np.testing.assert_array_equal(part.images, whole.images[expected])
-    np.testing.assert_array_equal(part.labels, labels_of(whole)[expected])
+    np.testing.assert_array_equal(part.images, _WHOLE.images[expected])
+    np.testing.assert_array_equal(part.labels, labels_of(_WHOLE)[expected])
 
 
 @pytest.mark.parametrize(

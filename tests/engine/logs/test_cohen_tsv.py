@@ -206,6 +206,7 @@ _read = cache(read_cohen_tsv)  # ten thousand lines each
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.shared
 def test_every_published_radius_follows_from_an_integer_count() -> None:
     trials, alpha = 100_000, 1e-3

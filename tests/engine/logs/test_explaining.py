@@ -73,7 +73,10 @@ def test_our_own_log_is_explained_as_rounded_down(tmp_path: Path) -> None:
     assert check.told.sampling == Sampling(n=10_000, alpha=1e-3, sigma=0.5)
 
 
-@pytest.mark.parametrize("forged", ["0.94", "0.96", "1.2", "0.9000", "0.0", "٣"])
+@pytest.mark.parametrize(
+    "forged",
+    ["0.94", "0.0", *(pytest.param(text, marks=pytest.mark.nightly) for text in ("0.96", "1.2", "0.9000", "٣"))],
+)
 def test_forged_row_is_named(tmp_path: Path, forged: str) -> None:
     text = log_text(spread_counts(2000, 100_000), 100_000, 1e-3, 0.25)
     check = _check(tmp_path, text + f"2000\t3\t3\t{forged}\t1\t0:00:14\n")

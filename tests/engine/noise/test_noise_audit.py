@@ -20,10 +20,11 @@ from support.noise_audit.suite import QUICK, SIGMAS, noise_tests
 from support.noise_audit.words import word_findings
 
 _TESTS = noise_tests(QUICK, seed=20_260_101)
+_NIGHTLY = dict.fromkeys(("correlations, lags", "counts, wide table"), pytest.mark.nightly)  # the dearest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _TESTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_NIGHTLY.get(name, ())) for name in _TESTS])
 def test_noise_follows_its_law_and_is_independent(name: str) -> None:
     findings = _TESTS[name](Kernel())
     assert findings

@@ -54,6 +54,7 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_image_of_224_by_224(tmp_path: Path) -> None:
     """Brighter than grey or not: the mean of 150,528 noisy pixels is settled for any image off grey."""
     nodes = [
@@ -105,7 +106,7 @@ def test_a_purifier_with_noise_of_its_own_runs_through_the_whole_path(random_pla
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [1, 7, 64])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.nightly), 7, 64])
 def test_its_own_noise_has_its_own_addresses(random_plan: Plan, batch: int) -> None:
     images = np.random.default_rng(1).integers(0, 256, (3, 1, 2, 3), dtype=np.uint8)
     ends = certify_images(random_plan, images, _SPEC, seed=77, batch=batch, order=[2, 0, 1])

@@ -70,7 +70,7 @@ def _result(run: Path) -> tuple[bytes, bytes]:
     return (run / "run.json").read_bytes(), (run / "certificates.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("rows", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.nightly])])
 def test_a_run_cut_after_any_byte_is_continued_to_the_same_bytes(tmp_path: Path, rows: int) -> None:
     cuts = _python(f"from support.sweeps import *; print(cut_after_every_byte(Path(sys.argv[1]), {rows}))", tmp_path)
     assert int(cuts) == (tmp_path / "certificates.jsonl").stat().st_size + 1

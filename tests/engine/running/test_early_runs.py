@@ -46,7 +46,7 @@ def _rows(run: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "mode",
-    [pytest.param(mode, marks=[] if mode in ("radii", "predict early") else [pytest.mark.nightly]) for mode in _MODES],
+    [pytest.param(mode, marks=[] if mode == "radii" else [pytest.mark.nightly]) for mode in _MODES],
 )
 def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
     demo_plan: Path, tmp_path: Path, mode: str

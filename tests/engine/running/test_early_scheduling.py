@@ -21,6 +21,7 @@ _SPECS = {
     "against label": replace(_SPEC, against_label=True),
     "predict early": replace(_SPEC, mode="predict", stop=StopSpec(rule="answer")),
 }
+_NIGHTLY = {"tolerance": pytest.mark.nightly}  # many more looks
 _NO_PIXELS = np.zeros((1, 1, 1), np.uint8)
 
 
@@ -54,7 +55,10 @@ def test_no_image_is_lost_and_none_sees_the_batching(slots: int, batch: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", _SPECS.values(), ids=_SPECS)
+@pytest.mark.parametrize(
+    "spec",
+    [pytest.param(spec, id=name, marks=_NIGHTLY.get(name, ())) for name, spec in _SPECS.items()],
+)
 def test_a_lost_submission_is_drawn_again_and_no_image_sees_it(spec: SmoothingSpec) -> None:
     """Looks and outcomes are those of a run without a fault."""
     failing = [1, 5, 20]

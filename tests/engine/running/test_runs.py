@@ -47,7 +47,7 @@ def test_without_a_seed_two_runs_draw_differently(demo_plan: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("torch", marks=pytest.mark.nightly)])
 def test_without_the_native_module_every_byte_is_the_same(demo_plan: Path, tmp_path: Path, backend: str) -> None:
     """Certify, resume and verify, with the kernel and with the torch fallback, on the same backend."""
     _certify(demo_plan, tmp_path / "native", "--backend", backend)
@@ -111,6 +111,7 @@ def _estimate_votes(run: Path) -> list[dict[str, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_fp16_plan_runs_and_says_what_it_was_executed_in(demo_plan_fp16: Path, tmp_path: Path) -> None:
     for backend, executed in (("onnxruntime", "fp32"), ("torch", "fp16")):
         _certify(demo_plan_fp16, tmp_path / backend, "--backend", backend)

@@ -56,7 +56,7 @@ def test_votes_are_those_of_single_rows(plan: Plan, images: NDArray[np.uint8]) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [1, 7, 64, 256, 5000])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.nightly), 7, 64, 256, 5000])
 def test_votes_do_not_depend_on_the_batch_or_the_order(plan: Plan, images: NDArray[np.uint8], batch: int) -> None:
     usual = certify_images(plan, images, _SPEC, seed=_SEED, batch=100)
     shuffled = [4, 0, 8, 2, 6, 1, 7, 3, 5]

@@ -74,8 +74,14 @@ def test_counts_of_published_logs_invert_to_integers() -> None:
     np.testing.assert_allclose(nearest, printed, rtol=1e-11, atol=1e-14)
 
 
-@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
-@pytest.mark.parametrize("step", [50, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("step", "sigma"),
+    [
+        *((50, sigma) for sigma in (0.25, 0.5, 1.0)),
+        pytest.param(1, 0.25, marks=pytest.mark.slow),
+        *(pytest.param(1, sigma, marks=[pytest.mark.slow, pytest.mark.nightly]) for sigma in (0.5, 1.0)),
+    ],
+)
 def test_printed_radius_is_never_above_the_true_one(sigma: float, step: int) -> None:
     trials = 100_000
     successes = np.arange(trials, trials // 2 - 1, -step)  # all successes are among them

@@ -48,6 +48,7 @@ def _named(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, tmp_path: Path) -> None:
     backends = ["--backend", "onnxruntime", "--backend", "torch"]
     result = _bench("--plan", demo_plan_fp16, *_SHORT, *backends, "--out", tmp_path / "out", "--json")
@@ -84,6 +85,7 @@ def test_a_short_run_on_the_demo_is_complete_and_invalid(demo_plan_fp16: Path, t
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_without_a_model_every_row_says_so_and_an_unusable_backend_is_a_row(foreign_plan: Path) -> None:
     result = _bench("--plan", foreign_plan, *_SHORT, "--backend", "onnxruntime", "--backend", "torch")
     assert result.exit_code == 0, result.output
@@ -101,12 +103,14 @@ def test_without_a_model_every_row_says_so_and_an_unusable_backend_is_a_row(fore
     assert str(foreign_plan) not in result.stdout
 
 
+@pytest.mark.nightly
 def test_no_usable_backend_ends_with_3_after_the_table(foreign_plan: Path, tmp_path: Path) -> None:
     arguments = ["--plan", foreign_plan, *_SHORT, "--backend", "torch", "--out", tmp_path / "out"]
     assert "expected a backend that can run the plan here, found none" in _fails(arguments, 3)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == _FILES
 
 
+@pytest.mark.nightly
 def test_another_model_is_refused(demo_plan_fp16: Path, tmp_path: Path) -> None:
     save_model(small_model("identity"), tmp_path / "model.pt")
     arguments = ["--plan", demo_plan_fp16, *_SHORT, "--model", tmp_path / "model.pt", "--out", tmp_path / "out"]

@@ -92,7 +92,10 @@ def test_nodes_add_up_through_shapes_that_are_computed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("purifier", "classifier"),
-    [("consistency, NCSN++", "ViT"), ("FFDNet", "WideResNet, block")],
+    [
+        pytest.param("consistency, NCSN++", "ViT", marks=pytest.mark.nightly),
+        ("FFDNet", "WideResNet, block"),
+    ],
 )
 def test_whole_models_count_as_pytorch_counts_them(purifier: str, classifier: str) -> None:
     model = small_model(purifier, classifier)

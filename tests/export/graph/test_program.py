@@ -34,8 +34,15 @@ def _rows(inputs: tuple[GraphInput, ...], count: int) -> dict[str, NDArray[Any]]
     return {entry.name: generator.integers(-300, 600, (count, *entry.shape)).astype(entry.dtype) for entry in inputs}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("random", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "random"),
+    [
+        ("fp32", False),
+        ("fp16", True),
+        pytest.param("fp16", False, marks=pytest.mark.nightly),
+        pytest.param("fp32", True, marks=pytest.mark.nightly),
+    ],
+)
 def test_program_onnx_and_eager_agree_at_every_batch_size(
     network: FusedModel, random_network: FusedModel, inputs_of: Inputs, precision: Precision, random: bool
 ) -> None:

@@ -6,6 +6,7 @@ The bounds are those that come with the golden values.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,6 +42,11 @@ _ADM = ["cm_unet_uncond_A", *_DIFFUSION]
 _EDM = ["edm_ddpmpp_A", "edm_ncsnpp_A"]
 
 
+def _one_of(names: list[str]) -> list[Any]:
+    """Return the first as it is and the others nightly: every network is read in CI by the first test below."""
+    return [names[0], *(pytest.param(name, marks=pytest.mark.nightly) for name in names[1:])]
+
+
 def _images(name: str, key: str) -> Tensor:
     """Return golden images as [level, batch, C, H, W]."""
     images = golden(name).arrays[key]
@@ -64,13 +70,13 @@ def test_a_file_of_the_publisher_gives_the_published_outputs(tmp_path: Path, nam
     _assert_published(name, _network(import_published(tmp_path, name).purifier))
 
 
-@pytest.mark.parametrize("name", _ADM)
+@pytest.mark.parametrize("name", _one_of(_ADM))
 def test_weights_inside_a_trainers_file_give_the_published_outputs(tmp_path: Path, name: str) -> None:
     path = write_torch(tmp_path / "trained.pth.tar", parallel(published_state(name)))
     _assert_published(name, _network(import_published(tmp_path, name, path).purifier))
 
 
-@pytest.mark.parametrize("name", [*_ADM, *_EDM])
+@pytest.mark.parametrize("name", [*_one_of(_ADM), *_one_of(_EDM)])
 def test_the_same_weights_as_safetensors_give_the_published_outputs(tmp_path: Path, name: str) -> None:
     path = write_safetensors(tmp_path / "a.safetensors", published_state(name))
     _assert_published(name, _network(import_published(tmp_path, name, path).purifier))
@@ -82,7 +88,7 @@ def test_flax_weights_may_be_kept_as_safetensors_under_our_names(tmp_path: Path)
     _assert_published("jcm_ncsnpp_A", _network(import_published(tmp_path, "jcm_ncsnpp_A", path).purifier))
 
 
-@pytest.mark.parametrize("name", _DIFFUSION)
+@pytest.mark.parametrize("name", _one_of(_DIFFUSION))
 def test_any_network_of_the_adm_family_can_be_described(tmp_path: Path, name: str) -> None:
     described = network_fields(golden(name)) | {"qkv_order": "heads-three-dim"}
     path, changes = write_published(tmp_path, name), {"learns_variance": True}
@@ -90,7 +96,7 @@ def test_any_network_of_the_adm_family_can_be_described(tmp_path: Path, name: st
     _assert_published(name, _network(model.purifier))
 
 
-@pytest.mark.parametrize("name", _EDM)
+@pytest.mark.parametrize("name", _one_of(_EDM))
 def test_any_network_of_the_song_family_can_be_described(tmp_path: Path, name: str) -> None:
     described = network_fields(golden(name)) | {"in_channels": 3, "out_channels": 3}
     state = {key.removeprefix("model."): value for key, value in published_state(name).items()}
@@ -134,11 +140,11 @@ def _assert_forms_agree(
 
 _FORMS = [
     ("jcm_ncsnpp_A", "consistency", "distiller"),
-    ("jcm_ncsnpp_A", "edm", "denoiser"),
-    ("cm_unet_uncond_A", "consistency", "denoised"),
+    pytest.param("jcm_ncsnpp_A", "edm", "denoiser", marks=pytest.mark.nightly),
+    pytest.param("cm_unet_uncond_A", "consistency", "denoised", marks=pytest.mark.nightly),
     ("cm_unet_uncond_A", "edm", "denoised_edm_form"),
     ("edm_ddpmpp_A", "edm", "denoised"),
-    ("edm_ncsnpp_A", "edm", "denoised"),
+    pytest.param("edm_ncsnpp_A", "edm", "denoised", marks=pytest.mark.nightly),
 ]
 
 

@@ -33,6 +33,7 @@ def test_a_run_is_tied_to_the_compiled_file(run: Path, demo_plan_fp16: Path) -> 
     assert "replayed 6 images on the engine that" in engine("verify", run, "--share", "1").expect(0).out
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_has_the_same_bytes(run: Path, demo_plan_fp16: Path, tmp_path: Path) -> None:
     cut = Path(shutil.copytree(run, tmp_path / "cut"))
     whole = (run / "certificates.jsonl").read_bytes()

@@ -82,8 +82,8 @@ def _torch_backend(plan: Plan) -> Iterator[Backend]:
         yield backend
 
 
-@pytest.mark.parametrize("placement", [pytest.param("row_invariant", marks=pytest.mark.slow), "static"])
-@pytest.mark.parametrize("batch", [pytest.param(32, marks=pytest.mark.slow), 50])
+@pytest.mark.parametrize("placement", [pytest.param("row_invariant", marks=pytest.mark.nightly), "static"])
+@pytest.mark.parametrize("batch", [pytest.param(32, marks=pytest.mark.nightly), 50])
 def test_certificates_are_those_of_the_host_backend(plan: Plan, batch: int, placement: str) -> None:
     """The same program behind the same noise: whatever the loop did wrong would change a count."""
     with _torch_backend(plan) as host, closing(_open(plan, _eager(plan, batch), batch, placement)) as device:

@@ -53,6 +53,7 @@ def test_an_engine_is_built_once_with_one_line(
     assert first.path.stat().st_mtime_ns == changed
 
 
+@pytest.mark.nightly
 def test_whatever_an_engine_is_made_from_gives_it_a_file_of_its_own(plan: Plan) -> None:
     made = [
         _open(plan),
@@ -196,6 +197,7 @@ def test_an_inspector_that_gives_no_ends_is_helped_out_by_the_engine(
     assert _open_tensorrt(plan, 8).report == built.report
 
 
+@pytest.mark.nightly
 def test_tensorrt_s_measured_times_serve_the_next_build_of_the_same_gpu(plan: Plan, tensorrt: RtxAsTensorrt) -> None:
     for batch, target in ((8, _H200), (7, _H200), (8, Target(gpu="NVIDIA H100", capability="sm_90"))):
         _open_tensorrt(plan, batch, target)
