@@ -31,7 +31,7 @@ from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 from purecert.engine.statistics.bounds import clopper_pearson_lower
 from purecert.engine.statistics.table_errors import expected, false_claims_at_most
-from purecert.engine.statistics.table_making import make_table
+from purecert.engine.statistics.table_making import is_reachable, make_table
 
 _ALPHA = 1e-3
 _SEED = 20260808
@@ -75,10 +75,12 @@ def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, ways: tuple[s
 @main.command()
 @click.argument("logs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--n", default=100_000)
-@click.option("--radius", default=0.5)
+@click.option("--radius", "radii", type=float, multiple=True, default=(0.5,))
 @click.option("--price", "prices", type=float, multiple=True, default=(1e6, 3e5, 1e5))
 @click.option("--out", type=click.Path(path_type=Path))
-def expect(logs: tuple[Path, ...], n: int, radius: float, prices: tuple[float, ...], out: Path | None) -> None:
+def expect(
+    logs: tuple[Path, ...], n: int, radii: tuple[float, ...], prices: tuple[float, ...], out: Path | None
+) -> None:
     """Compute what a stopping table draws and certifies on the probabilities of LOGS, by exact sums: no draw is made.
 
     The noise std is the number in a log's name, as in noise_0.5.tsv.
@@ -88,31 +90,38 @@ def expect(logs: tuple[Path, ...], n: int, radius: float, prices: tuple[float, .
         sigma = float(log.stem.removeprefix("noise_"))
         laws = _laws(read_cohen_tsv(log).rows, sigma, n)
         p, images = np.unique(np.minimum(laws.max(axis=1), 1 - 1e-9), return_counts=True)
-        for price in prices:
-            began = perf_counter()
-            table = make_table(threshold_of(radius, sigma, 0.0), n, _ALPHA, price)
-            seconds = perf_counter() - began
-            certified, draws = expected(table, p)
-            k = np.arange(n + 1)
-            least = int(k[special.bdtrc(k - 1, n, table.threshold) <= _ALPHA][0])
-            mean = float((draws * images).sum() / images.sum())
-            results.append(
-                {
-                    "log": "/".join(log.parts[-4:]),
-                    "sigma": sigma,
-                    "price": price,
-                    "error_at_most": false_claims_at_most(table),
-                    "mean_draws_without_n0": mean,
-                    "times_fewer_than_n": n / (mean + 100),
-                    "certified": float((certified * images).sum()),
-                    "certified_by_fixed": float((special.bdtrc(least - 1, n, p) * images).sum()),
-                    "seconds_to_make": seconds,
-                }
-            )
-            click.echo(results[-1])
+        for radius, price in product(radii, prices):
+            threshold = threshold_of(radius, sigma, 0.0)
+            if is_reachable(threshold, n, _ALPHA):
+                results.append({"log": "/".join(log.parts[-4:]), "sigma": sigma, "radius": radius, "price": price})
+                results[-1] |= _expected(threshold, n, price, p, images)
+                click.echo(results[-1])
     if out is not None:
-        setting = {"radius": radius, "n": n, "alpha": _ALPHA, "n0": 100}
+        setting = {"n": n, "alpha": _ALPHA, "n0": 100}
         write_result(out, _head(("numpy", "scipy")), setting | {"results": results})
+
+
+def _expected(
+    threshold: float, n: int, price: float, p: NDArray[np.float64], images: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return what a table draws and certifies where ``images[i]`` images have the probability ``p[i]``."""
+    began = perf_counter()
+    table = make_table(threshold, n, _ALPHA, price)
+    seconds = perf_counter() - began
+    certified, draws = expected(table, p)
+    k = np.arange(n + 1)
+    least = int(k[special.bdtrc(k - 1, n, threshold) <= _ALPHA][0])
+    mean = float((draws * images).sum() / images.sum())
+    by_fixed = float((special.bdtrc(least - 1, n, p) * images).sum())
+    return {
+        "error_at_most": false_claims_at_most(table),
+        "mean_draws_without_n0": mean,
+        "times_fewer_than_n": n / (mean + 100),
+        "certified": float((certified * images).sum()),
+        "certified_by_fixed": by_fixed,
+        "share_of_fixed": float((certified * images).sum()) / by_fixed,
+        "seconds_to_make": seconds,
+    }
 
 
 def _laws(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from purecert.engine.procedures.certify import certify
 from purecert.engine.procedures.drawing import Procedure
 from purecert.engine.procedures.predict import predict, predict_early
 from purecert.engine.procedures.spec import SmoothingSpec
-from purecert.engine.procedures.tables.rule import stop_rule
+from purecert.engine.procedures.tables.rule import reached_radii, stop_rule
 
 
 def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedure:
@@ -22,6 +22,18 @@ def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> P
     if spec.mode == "certify":
         return certify(spec, tv, label)
     return predict(spec, tv) if spec.stop is None else predict_early(spec, tv)
+
+
+def check_asked(spec: SmoothingSpec, tv: float) -> None:
+    """Check the same as ``check_rule`` of a plan whose stopping tables, if it is to have some, are not made yet.
+
+    Raises:
+        InputError: As ``check_rule``.
+    """
+    if spec.stop is not None and spec.stop.rule == "radii" and not spec.stop.tables:
+        reached_radii(spec, tv)
+    else:
+        check_rule(spec, tv)
 
 
 def check_rule(spec: SmoothingSpec, tv: float) -> None:

@@ -34,6 +34,7 @@ from purecert.engine.records.run_record import RunRecord
 
 _USAGE = {"rows", "padding", "in_vain"}  # what a session says of itself (engine/running/scheduler.py)
 _LONG_LIST = re.compile(r"\[(?:\s+-?\d+,){8,}\s+-?\d+\s+\]")  # as of a stopping table
+_LONGEST_SHOWN = 300  # of a value in a message: stopping tables have thousands of numbers
 _MOST_ROWS = 2**63 - 1  # that a session can have drawn
 
 
@@ -199,9 +200,14 @@ def _as_known(record: RunRecord, stored: RunRecord) -> RunRecord:
 def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:
     for name, was, now in _changes(stored, asked):
         raise InputError(
-            f"{directory}: the run was begun with {name} = {was}, asked to resume with {now}; "
+            f"{directory}: the run was begun with {name} = {_short(was)}, asked to resume with {_short(now)}; "
             "resume with the same plan, data and options, or start a new run"
         )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _changes(stored: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, object, object]]:

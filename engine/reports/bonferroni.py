@@ -7,7 +7,7 @@ import numpy as np
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.certify import certificates
-from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Prediction, stops_of
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
@@ -27,25 +27,15 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
     Then all claims of all runs hold with probability 1 - alpha (Bonferroni: the union bound, whatever they share).
     Recomputed from the counts alone. Where a run stopped early that is sound because its bound holds at every number
     of draws at any alpha; the exact bound after the last draw shares its part of alpha likewise. What was given up
-    stays given up.
-
-    Raises:
-        InputError: A run has stopping tables, whose decisions are of one alpha.
+    stays given up. What a stopping table certified is of its own alpha, so of a run with tables it is that bound too.
     """
     count = max(1, claims_of(runs))
-    for run in runs:
-        if run.record.spec.stop is not None and run.record.spec.stop.tables:
-            raise InputError(
-                f"{run.directory}: expected a run whose bounds hold at any alpha, found one with stopping tables of "
-                f"alpha {run.record.spec.alpha}; for all claims together run with --alpha "
-                f"{run.record.spec.alpha / count:.3g}"
-            )
     return [_at_share(run, count) for run in runs]
 
 
 def _at_share(run: Run, count: int) -> Run:
     spec = run.record.spec
-    stop = spec.stop and replace(spec.stop, alpha_final=spec.stop.alpha_final / count)
+    stop = spec.stop and replace(spec.stop, alpha_final=spec.stop.alpha_final / count, price=None, tables=())
     record = replace(run.record, spec=replace(spec, alpha=spec.alpha / count, stop=stop))
     certified = [line for line in run.lines if isinstance(line.outcome, Certificate)]
     anew = iter(_certificates(record, certified))
@@ -64,13 +54,19 @@ def _certificates(record: RunRecord, lines: Sequence[Line]) -> list[Outcome]:
     k = np.array([line.counts[-1].get(str(top), 0) for line, top in zip(lines, tops, strict=True)], np.int64)
     n = np.array([sum(line.counts[-1].values()) for line in lines], np.int64)
     try:
-        return certificates(record.spec, record.tv, tops, k, n, [()] * len(tops))
+        anew = certificates(record.spec, record.tv, tops, k, n, [()] * len(tops))
     except InputError:  # at this alpha so many draws certify none of the listed radii
-        return [Abstention()] * len(lines)
+        anew = [Abstention()] * len(lines)
+    return [_decided_as(line, outcome) for line, outcome in zip(lines, anew, strict=True)]
+
+
+def _decided_as(line: Line, outcome: Outcome) -> Outcome:
+    """Return ``outcome`` with the places at which tables decided, which stay what they were."""
+    return outcome if isinstance(outcome, Prediction) else replace(outcome, stops=stops_of(line.outcome))
 
 
 def _prediction(record: RunRecord, line: Line) -> Outcome:
     match line.outcome:
         case Prediction(p_value=p_value) if p_value <= record.spec.alpha:  # holds at any level, also where it stopped
             return line.outcome
-    return Abstention()
+    return Abstention(stops_of(line.outcome))

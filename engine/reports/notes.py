@@ -84,9 +84,9 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
 
 def _price(given_up: GivenUp) -> str:
     return (
-        f"the rest of all draws would certify a larger listed radius of {given_up.images:.1f} images, expected "
+        f"drawn to n, {given_up.images:.1f} more images would be expected to reach a larger listed radius "
         f"({GIVEN_UP_LEVEL:.0%}: {given_up.at_least} to {given_up.at_most}), if Phi^-1(p) is spread over images as the "
-        "tables suppose"
+        "tables suppose; what tables certify and a fixed n would not is not set off"
     )
 
 

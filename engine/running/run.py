@@ -15,9 +15,9 @@ from purecert.engine.images.datasets import Dataset, without_slice
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.choosing import check_rule, procedure_for
+from purecert.engine.procedures.choosing import check_asked, check_rule, procedure_for
 from purecert.engine.procedures.placement import is_sound, placed
-from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec
 from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
@@ -61,7 +61,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     _check_labels(request)
     _check_place(request)
     plan, dataset, spec = request.plan, request.dataset, request.spec
-    check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
+    check_asked(spec, total_variation(plan.noise_elements, spec.sigma))
     with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
         seed, seed_given = _seed(request, ledger.seed)
         backend = open_backend(
@@ -83,6 +83,8 @@ def execute(request: RunRequest, progress: Progress) -> Run:
 def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:
     """Return ``spec`` as it is run where ``info`` places rows, and say on stderr what it changes."""
     is_static = info.placement == "static"
+    if is_static and spec.stop is not None and spec.stop.tables:
+        raise InputError("expected no stopping tables where a row's result may depend on its place; leave them out")
     fitted = placed(spec, is_static=is_static, batch=info.batch)
     if stored is not None and stored.backend == info and stored.spec.step != fitted.step:
         return _as_older(spec, is_static=is_static, batch=info.batch)
@@ -98,14 +100,20 @@ def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecor
     """Return ``spec`` with its stopping tables; a resumed run keeps its own, whatever would be made of it today."""
     if info.placement == "static" or spec.stop is None or spec.stop.rule != "radii":
         return spec
-    if stored is not None and stored.spec.stop is not None and _asks_the_same(spec.stop, stored.spec.stop):
-        return replace(spec, stop=stored.spec.stop)
+    if stored is not None:
+        return replace(spec, stop=stored.spec.stop) if _asks_the_same(spec, stored.spec) else spec
     return with_tables(spec, total_variation(plan.noise_elements, spec.sigma))
 
 
-def _asks_the_same(asked: StopSpec, stored: StopSpec) -> bool:
-    """Return whether a run that stops as ``stored`` says is one of what is ``asked``; older ones have no price."""
-    return asked.radii == stored.radii and stored.price in (None, DEFAULT_PRICE if asked.price is None else asked.price)
+def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:
+    """Return whether a run that stops as ``stored`` says is one of what is ``asked``.
+
+    A run of before there were tables has no price, and is continued where none but the default is asked for.
+    """
+    if asked.stop is None or stored.stop is None or replace(asked, stop=None) != replace(stored, stop=None):
+        return False
+    price = DEFAULT_PRICE if asked.stop.price is None else asked.stop.price
+    return asked.stop.radii == stored.stop.radii and price == (stored.stop.price or DEFAULT_PRICE)
 
 
 def _as_older(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:

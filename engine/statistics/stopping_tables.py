@@ -4,7 +4,6 @@ After n_i draws a table certifies with at least high_i successes, gives up with 
 is plain numbers, which a run records. How often it errs is computed in table_errors.py; table_making.py makes one.
 """
 
-import math
 import reprlib
 from dataclasses import dataclass
 
@@ -14,7 +13,9 @@ TABLE_FORM = 1
 # Past these a table would take minutes to make or to check; the bound that holds at every n (anytime.py) has no limit.
 MAX_TABLE_DRAWS = 1_000_000
 MIN_TABLE_ALPHA = 1e-12
+MIN_PRICE, MAX_PRICE = 1.0, 1e15  # of a lost certificate, in draws
 _MOST_LOOKS = 1024
+_WIDEST = 100.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,9 @@ class StoppingTable:
         _require(0.5 <= self.threshold < 1, "a table's threshold in [1/2, 1)", self.threshold)
         _require(1 <= self.n <= MAX_TABLE_DRAWS, f"a table of at most {MAX_TABLE_DRAWS} draws", self.n)
         _require(MIN_TABLE_ALPHA <= self.alpha < 0.5, f"a table's alpha in [{MIN_TABLE_ALPHA}, 0.5)", self.alpha)
-        _require(0 < self.price < math.inf, "a price above 0, in draws", self.price)
+        _require(MIN_PRICE <= self.price <= MAX_PRICE, f"a price in [{MIN_PRICE}, {MAX_PRICE}] draws", self.price)
+        is_law = abs(self.law_mean) <= _WIDEST and 1 / _WIDEST <= self.law_std <= _WIDEST
+        _require(is_law, "a law of Phi^-1(p) of means and spreads near 1", (self.law_mean, self.law_std))
         _require(len(self.looks) == len(self.high) == len(self.low), "as many bounds as looks", len(self.high))
         _require(1 <= len(self.looks) <= _MOST_LOOKS, f"a table of 1 to {_MOST_LOOKS} looks", len(self.looks))
         _require(self.looks[-1] == self.n, f"a last look at n = {self.n}", self.looks[-1])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import CheckError, InputError
 from purecert.engine.statistics.bounds import Floats
 from purecert.engine.statistics.stopping_tables import TABLE_FORM, StoppingTable
 from purecert.engine.statistics.table_errors import binomial_weights, false_claims_at_most
@@ -45,14 +45,14 @@ def make_table(threshold: float, n: int, alpha: float, price: float) -> Stopping
 
     Raises:
         InputError: An argument is outside of what a table may have.
-        ArithmeticError: The programme found no table.
+        CheckError: The programme found no table.
     """
     if not is_reachable(threshold, n, alpha):
         raise InputError(f"expected a threshold that {n} draws can exceed at alpha {alpha}, got {threshold}")
     making = _Making(threshold, n, alpha, price)
     table = making.solved()
     if false_claims_at_most(table) > alpha:
-        raise ArithmeticError(f"expected a table that errs with probability {alpha}, made {table}")
+        raise CheckError(f"expected a stopping table that errs with at most {alpha}, found none at price {price}")
     return table
 
 
@@ -103,11 +103,11 @@ class _Making:
             if (tried.excess > 0) != (before.excess > 0):
                 return (before, tried) if before.excess <= 0 else (tried, before)
             step *= 2
-        raise ArithmeticError(f"expected a price of errors at which a table errs with probability {self._alpha}")
+        raise CheckError(f"expected a stopping table that errs with at most {self._alpha}, found none")
 
     def _try(self, log_lambda: float) -> _Tried:
         table = self._table(math.exp(min(log_lambda, _LARGEST_LOG)))
-        error = max(false_claims_at_most(table), np.finfo(np.float64).tiny)
+        error = max(false_claims_at_most.__wrapped__(table), np.finfo(np.float64).tiny)  # of a table not to be kept
         return _Tried(log_lambda, math.log(error / self._alpha), table)
 
     def _prepared(self, looks: list[int]) -> list[_Look]:

@@ -9,7 +9,8 @@ from scipy import special
 from purecert.engine.statistics.bounds import Floats
 from purecert.engine.statistics.stopping_tables import StoppingTable
 
-_POINTS = 257
+_POINTS, _POINTS_OF_FEW = 257, 8193  # few draws leave p open, and the rest decide within a narrow part of that
+_FEW = 2000
 _FAR = 8.0  # standard deviations
 _UNLIKELY = 1e-6
 
@@ -54,9 +55,9 @@ def _chance(table: StoppingTable, least: int, n: int, k: int) -> float:
     centre, spread = (k + 1) / (n + 2), math.sqrt((k + 1) * (n - k + 1) / (n + 2) ** 2 / (n + 3))
     near = special.ndtri(np.clip([centre - _FAR * spread, centre + _FAR * spread], 0, 1))
     low, high = np.clip(near, table.law_mean - _FAR * table.law_std, table.law_mean + _FAR * table.law_std)
-    z = np.linspace(low, high, _POINTS)
+    z = np.linspace(low, high, _POINTS_OF_FEW if n < _FEW else _POINTS)
     log_weight = -0.5 * ((z - table.law_mean) / table.law_std) ** 2
     log_weight += k * special.log_ndtr(z) + (n - k) * special.log_ndtr(-z)
     weight = np.exp(log_weight - log_weight.max())
-    certified = special.bdtrc(missing - 1, rest, special.ndtr(z)) if missing > 0 else np.ones(_POINTS)
+    certified = special.bdtrc(missing - 1, rest, special.ndtr(z)) if missing > 0 else np.ones(len(z))
     return float((weight * certified).sum() / weight.sum())

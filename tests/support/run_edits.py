@@ -27,6 +27,7 @@ from support.edit_forms import (
     own_word,
     set_field,
 )
+from support.table_edits import TABLE_EDITS
 
 
 def _move_vote(line: dict[str, Any], count: int = 1) -> None:
@@ -189,52 +190,6 @@ _IMAGES = (
 )
 
 
-def _first_stop(change: Callable[[list[list[int]]], object]) -> Callable[[dict[str, Any]], object]:
-    return lambda line: change(line["stops"])
-
-
-def _table(change: Callable[[dict[str, Any]], object]) -> Callable[[Record, Lines], object]:
-    return lambda record, lines: change(record["spec"]["stop"]["tables"][0])
-
-
-_STOPS = (
-    *(
-        on_first_line(f"stops {name}", _first_stop(change), ("tables",))
-        for name, change in {
-            "short of one": lambda stops: stops.pop(),
-            "with one more": lambda stops: stops.append(stops[-1]),
-            "in another order": lambda stops: stops.reverse(),
-            "a draw later": lambda stops: stops[0].__setitem__(0, stops[0][0] + 1),
-            "with a failure": lambda stops: stops[0].__setitem__(1, stops[0][1] - 1),
-            "with more successes than draws": lambda stops: stops[0].__setitem__(1, 300),
-            "below 0": lambda stops: stops[0].__setitem__(1, -1),
-            "of 10^400": lambda stops: stops[0].__setitem__(0, HUGE),
-        }.items()
-    ),
-    on_first_line("no stops", lambda line: line.pop("stops"), ("tables",)),
-    on_first_line("stops of no table", lambda line: line.update(stops=[[1, 1]]), ("fixed", "radii", "votes", "answer")),
-    *(
-        Edit(name=f"a table {name}", mutate=_table(change), seen=REFUSED, of=("tables",))
-        for name, change in {
-            "of another alpha": lambda table: table.update(alpha=0.01),
-            "of another threshold": lambda table: table.update(threshold=0.51),
-            "of another n": lambda table: table.update(n=299),
-            "of another price": lambda table: table.update(price=1e5),
-            "whose last look asks for one less": lambda table: table.update(
-                high=[*table["high"][:-1], table["high"][-1] - 1], low=[*table["low"][:-1], table["low"][-1] - 1]
-            ),
-            "that never gives up": lambda table: table.update(low=[-1] * (len(table["low"]) - 1) + table["low"][-1:]),
-            "that always certifies": lambda table: table.update(high=[low + 1 for low in table["low"]]),
-            "with a look too many": lambda table: table["looks"].append(400),
-            "without looks": lambda table: table.update(looks=[], high=[], low=[]),
-            "of another form": lambda table: table.update(form=2),
-        }.items()
-    ),
-    set_field("spec.stop.price", 1e5, of=("tables",)),
-    set_field("spec.stop.price", 1e6, of=("tolerance", "answer")),
-    set_field("spec.stop.tables", [], of=("tables",)),
-    set_field("spec.step", 2, of=("tables",)),
-)
 _SPEC = (
     set_field("spec.alpha", 0.01, of=CERTIFY),
     set_field("spec.alpha", 1e-9, of=(*CERTIFY, "answer")),
@@ -320,7 +275,7 @@ _RECORD = (
     ),
     set_field("backend.batch", 0),
 )
-EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *_STOPS, *_IMAGES, *_SPEC, *_RECORD)
+EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *TABLE_EDITS, *_IMAGES, *_SPEC, *_RECORD)
 
 # Edits of run.json's bytes, all refused: what one reader takes in one way and another in another.
 BYTE_EDITS: Final[tuple[tuple[str, Callable[[bytes], bytes]], ...]] = (

@@ -28,6 +28,7 @@ from purecert.engine.statistics.table_errors import false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
 
 _log = logging.getLogger("purecert")
+_NO_LOOK = (-1, math.inf)  # certifies nothing and gives nothing up
 _MOST_TABLES = 32  # each takes seconds to make
 # SciPy's versions differ by less in a threshold, which is rounded up by more (stopping.py).
 _THRESHOLD_ROOM = 2e-13
@@ -71,9 +72,9 @@ def with_tables(spec: SmoothingSpec, tv: float) -> SmoothingSpec:
     if stop is None or stop.rule != "radii" or stop.tables:
         return spec
     price = DEFAULT_PRICE if stop.price is None else stop.price
-    thresholds = _thresholds(spec, tv)
+    thresholds = reached_radii(spec, tv)
     if problem := _too_large(spec, len(thresholds)):
-        _log.warning("%s, so the bound that holds at every n decides, which takes 2 to 3 times the draws", problem)
+        _log.warning("%s, so the bound that holds at every n decides, which has no price", problem)
         return replace(spec, stop=replace(stop, price=None))
     tables = tuple(make_table(threshold, spec.n_estimate, spec.alpha, price) for _, threshold in thresholds)
     return replace(spec, stop=StopSpec(rule="radii", radii=stop.radii, price=price, tables=tables))
@@ -87,8 +88,12 @@ def _too_large(spec: SmoothingSpec, radii: int) -> str | None:
     return f"there are stopping tables for at most {_MOST_TABLES} radii" if radii > _MOST_TABLES else None
 
 
-def _thresholds(spec: SmoothingSpec, tv: float) -> list[tuple[float, float]]:
-    """Return each listed radius within reach of the draws, with the probability to exceed."""
+def reached_radii(spec: SmoothingSpec, tv: float) -> list[tuple[float, float]]:
+    """Return each listed radius within reach of the draws, with the probability to exceed.
+
+    Raises:
+        InputError: There is none.
+    """
     assert spec.stop is not None
     asked = [(radius, threshold_of(radius, spec.sigma, tv)) for radius in spec.stop.radii]
     reached = [one for one in asked if is_reachable(one[1], spec.n_estimate, spec.alpha)]
@@ -113,7 +118,7 @@ class TableRule(StopRule):
             InputError: The tables are not those of the radii, or one of them errs more often than alpha.
         """
         assert spec.stop is not None
-        reached, self.tables = _thresholds(spec, tv), spec.stop.tables
+        reached, self.tables = reached_radii(spec, tv), spec.stop.tables
         self.radii = tuple(radius for radius, _ in reached)
         if len(self.tables) != len(reached):
             raise InputError(f"expected {len(reached)} stopping tables of radii within reach, found {len(self.tables)}")
@@ -173,16 +178,21 @@ class TableWatch(Watch):
         self._open = list(range(len(columns)))
 
     def remaining(self, k: int, n: int) -> int:
-        for place in tuple(self._open):
-            low, high = self._columns[place].bounds.get(n, (-1, n + 1))
+        nearest, still_open = 0, []
+        for position, place in enumerate(self._open):
+            column = self._columns[place]
+            low, high = column.bounds.get(n, _NO_LOOK)
             if k >= high:
-                self._open.remove(place)
                 self._stops[place] = n, k
-            elif k <= low:
-                self._stops |= dict.fromkeys((other for other in self._open if other >= place), (n, k))
-                self._open = [other for other in self._open if other < place]
+                continue
+            if k <= low:  # the larger ones go with it
+                self._stops |= dict.fromkeys(self._open[position:], (n, k))
                 break
-        return min((self._columns[place].next_look(k, n) for place in self._open), default=n) - n
+            still_open.append(place)
+            look = column.next_look(k, n)
+            nearest = look if not nearest else min(nearest, look)
+        self._open = still_open
+        return nearest - n if nearest else 0
 
     @property
     def stops(self) -> Stops:

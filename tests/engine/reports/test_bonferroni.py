@@ -5,12 +5,14 @@ from pathlib import Path
 import mpmath
 import pytest
 
-from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
+from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction, stops_of
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.records.lines import Line
-from purecert.engine.records.run import Run
+from purecert.engine.records.run import Run, read_run
 from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
+from purecert.engine.statistics.anytime import anytime_lower
 from support.records import with_spec
+from support.simulated_runs import write_simulated_run
 from support.written_runs import outcome_row, written_record, written_run
 
 _STOP = StopSpec(rule="radii", radii=(0.0, 0.25), alpha_final=5e-4)
@@ -102,3 +104,19 @@ def _e_value(k: int, n: int, p: float) -> float:
         cuts = [bound, mpmath.mpf(k) / n, 1]
         top = mpmath.quad(lambda q: prior(q) * (q / bound) ** k * ((1 - q) / (1 - bound)) ** (n - k), cuts)
         return float(top / mpmath.quad(prior, [bound, 1]))
+
+
+def test_a_run_with_tables_gets_the_bound_that_holds_at_every_n(tmp_path: Path) -> None:
+    """What tables certified is of their own alpha; the draws ended for a reason that the bound does not mind."""
+    run = read_run(write_simulated_run(tmp_path / "tables", "tables"))
+    shared = at_shared_alpha([run])[0]
+    kept = 0
+    for line, before in zip(shared.lines, run.lines, strict=True):
+        assert stops_of(line.outcome) == stops_of(before.outcome)
+        if isinstance(line.outcome, Certificate):
+            assert isinstance(before.outcome, Certificate)
+            k, n = line.counts[-1][str(line.outcome.predicted)], sum(line.counts[-1].values())
+            assert line.outcome.p_lower <= float(anytime_lower(k, n, 1e-3 / 6))
+            assert line.outcome.radius <= before.outcome.radius or line.outcome.radius < 0.6
+            kept += 1
+    assert 0 < kept <= sum(isinstance(line.outcome, Certificate) for line in run.lines)
