@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from purecert.engine.errors import InputError
-from purecert.engine.statistics.stopping_tables import MAX_PRICE, MIN_PRICE, StoppingTable
+from purecert.engine.statistics.stopping_tables import MAX_PRICE, MIN_PRICE, MOST_TABLES, StoppingTable
 
 # A draw is addressed by 32 bits (kernels/README.md).
 MAX_DRAWS = 2**32 - 1
@@ -79,6 +79,7 @@ class StopSpec:
         if self.tables:
             _require(self.rule == "radii", "no stopping tables, of the rule " + self.rule, len(self.tables))
             _require(len(self.tables) <= len(self.radii), "a stopping table a radius, at most", len(self.tables))
+            _require(len(self.tables) <= MOST_TABLES, f"at most {MOST_TABLES} stopping tables", len(self.tables))
             prices = {table.price for table in self.tables}
             _require(prices == {self.price}, f"stopping tables made for the price {self.price}", sorted(prices))
             _require(self.alpha_final == 0, "all of alpha for each stopping table", self.alpha_final)

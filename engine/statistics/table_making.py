@@ -18,11 +18,9 @@ from scipy import special
 
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.statistics.bounds import Floats
-from purecert.engine.statistics.stopping_tables import TABLE_FORM, StoppingTable
+from purecert.engine.statistics.stopping_tables import LAW_MEAN, LAW_STD, TABLE_FORM, StoppingTable
 from purecert.engine.statistics.table_errors import binomial_weights, false_claims_at_most
 
-# Phi^-1(p) over images: wide, since nothing is known of them. Narrower laws draw as much (docs/stopping-early.md).
-LAW_MEAN, LAW_STD = 1.0, 3.0
 _EVERY_DRAW_UP_TO = 60
 _GROWTH = 0.02  # of the draws from one look to the next, after that
 _POINTS = 97  # of the law, at each look, where the likelihood is
@@ -30,6 +28,8 @@ _FAR = 8.0  # standard deviations
 _CLOSE = 1e-3  # log of the share of alpha that may be left unused
 _NEAR = 1e-3  # between logs of lambda: the error has steps, and no lambda between may be better
 _MOST_PASSES = 40
+_ROOM = 1e-6  # of alpha
+_MOST_TIES = 4  # bounds that differ by one
 _LARGEST_LOG = 650.0  # whose exponential is a double
 
 
@@ -57,8 +57,17 @@ def make_table(threshold: float, n: int, alpha: float, price: float) -> Stopping
 
 
 def is_reachable(threshold: float, n: int, alpha: float) -> bool:
-    """Return whether ``n`` draws that all agree exceed ``threshold`` at ``alpha``."""
-    return threshold < 1 and n * math.log(threshold) <= math.log(alpha)
+    """Return whether ``n`` draws that all agree exceed ``threshold`` at ``alpha``, with room for rounding."""
+    return threshold < 1 and float(special.bdtrc(n - 1, n, threshold)) <= alpha * (1 - _ROOM)
+
+
+def is_made_alike(table: StoppingTable, other: StoppingTable) -> bool:
+    """Return whether two tables are of one programme: equal, up to ties that floating point may break elsewhere."""
+    if (table.threshold, table.n, table.alpha, table.price) != (other.threshold, other.n, other.alpha, other.price):
+        return False
+    columns = ((table.high, other.high), (table.low, other.low))
+    moved = [abs(a - b) for one, two in columns for a, b in zip(one, two, strict=False) if a != b]
+    return table.looks == other.looks and len(moved) <= _MOST_TIES and max(moved, default=0) <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,7 @@ class _Making:
             going_on = np.full(len(look.mass), np.inf) if after is None else self._going_on(look, *after, error)
             certifies = (error <= look.lost) & (error <= going_on)
             gives_up = (look.lost < error) & (look.lost <= going_on)
-            high.append(_first_certified(look, certifies))
+            high.append(_first_certified(look, certifies, self._p))
             low.append(look.first + int(np.flatnonzero(gives_up)[-1]) if gives_up.any() else look.first - 1)
             after = look, np.minimum(np.minimum(error, look.lost), going_on)
         looks = [look.draws for look in self._looks]
@@ -205,11 +214,14 @@ def _mean_after(draws: int, first: int, last: int, following: _Look, values: Flo
     return np.asarray(np.correlate(reached, weights, "valid"))
 
 
-def _first_certified(look: _Look, certifies: NDArray[np.bool_]) -> int:
-    """Return the successes from which on all states are certified; those above the last are."""
+def _first_certified(look: _Look, certifies: NDArray[np.bool_], p: float) -> int:
+    """Return the successes from which on all states are certified; those above the last are.
+
+    None is that has no more than draws at the threshold show: only a table that errs far too often would do so.
+    """
     others = np.flatnonzero(~certifies)
     first = look.first + (int(others[-1]) + 1 if others.size else 0)
-    return min(first, look.draws + 1)
+    return min(max(first, math.floor(p * look.draws) + 1), look.draws + 1)
 
 
 def _useful(looks: list[int], high: list[int], low: list[int]) -> Iterator[tuple[int, int, int]]:

@@ -11,10 +11,11 @@ from purecert.engine.noise.contract import ESTIMATE, SELECT
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.drawing import Draw, Procedure
 from purecert.engine.procedures.outcomes import Abstention, Stops, stops_of
+from purecert.engine.procedures.tables.rule import table_rule
 from purecert.engine.records.lines import Line, draws_of, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import class_counted
-from purecert.engine.running.scheduler import Job, Scheduler
+from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,14 +25,24 @@ class Replayed:
     line: Line
     counts: tuple[dict[str, int], ...]  # as the line's
     looks: int
-    stops: Stops = ()  # where stopping tables decide: as the line's, of the class that it counts
+    stops: Stops = ()  # where stopping tables decide on these draws, of the class that the line counts
+    at_stops: Stops = ()  # how many successes there are where the line says that tables decided
 
     @property
     def differing(self) -> int:
         """Return the least number of draws that must have got another label."""
         nothing: dict[str, int] = {}  # of a phase that only the line or only the replay has
         pairs = zip_longest(self.counts, self.line.counts, fillvalue=nothing)
-        return sum(differing_votes(one, other) for one, other in pairs)
+        *before, last = [differing_votes(one, other) for one, other in pairs] or [0]
+        return sum(before) + max(last, self._differing_between_stops())
+
+    def _differing_between_stops(self) -> int:
+        """Return the same of the last phase by what is known of its parts: moved votes may even out at its end."""
+        ahead = [
+            written - found
+            for (_, written), (_, found) in sorted(zip(stops_of(self.line.outcome), self.at_stops, strict=False))
+        ]
+        return sum(abs(later - before) for before, later in zip([0, *ahead], ahead, strict=False))
 
 
 def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line], *, exact: bool) -> list[Replayed]:
@@ -44,15 +55,20 @@ def replay(run: Run, backend: Backend, dataset: Dataset, chosen: Sequence[Line],
     jobs = jobs_of(
         dataset, chosen, lambda line: procedure_for(spec, tv, line.label) if exact else _as_counted(run, line)
     )
-    return [
-        Replayed(
-            line=line,
-            counts=tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)),
-            looks=finished.looks,
-            stops=stops_of(finished.outcome),
-        )
-        for line, finished in zip(chosen, Scheduler(backend).run(jobs), strict=True)
-    ]
+    ends = zip(chosen, Scheduler(backend).run(jobs), strict=True)
+    return [_replayed(line, finished, exact=exact) for line, finished in ends]
+
+
+def _replayed(line: Line, finished: Finished, *, exact: bool) -> Replayed:
+    """Return what one image's draws gave; elsewhere its procedure hands over both kinds of places."""
+    stops, written = stops_of(finished.outcome), len(stops_of(line.outcome))
+    return Replayed(
+        line=line,
+        counts=tuple(sparse_counts(finished.counts[phase]) for phase in sorted(finished.counts)),
+        looks=finished.looks,
+        stops=stops if exact else stops[written:],
+        at_stops=() if exact else stops[:written],
+    )
 
 
 def chosen_lines(lines: Sequence[Line], count: int) -> list[Line]:
@@ -90,13 +106,23 @@ def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
 
 
 def _as_counted(run: Run, line: Line) -> Procedure:
-    """Draw as many of each phase as the line counts, with a look wherever a table decided; return what these show."""
-    first = ESTIMATE if run.record.spec.against_label else SELECT
+    """Draw as many of each phase as the line counts, looking wherever tables look.
+
+    What is returned holds the successes where the line says that tables decided, and then where they decide here.
+    """
+    spec, first = run.record.spec, ESTIMATE if run.record.spec.against_label else SELECT
     top, written = class_counted(run.record, line), stops_of(line.outcome)
-    seen: dict[int, int] = {}
+    seen, stops = {0: 0}, Stops()
     for phase, counts in enumerate(line.counts, first):
-        whole, drawn, successes = sum(counts.values()), 0, 0
-        for look in sorted({draws for draws, _ in written if phase == ESTIMATE} | {whole}):
-            successes += int((yield Draw(phase, look - drawn))[0 if top is None else top])
+        whole = sum(counts.values())
+        if phase != ESTIMATE or top is None or spec.stop is None or not spec.stop.tables:
+            yield Draw(phase, whole)
+            continue
+        rule, drawn, successes = table_rule(spec, run.record.tv), 0, 0
+        watch = rule.watch()
+        for look in sorted({draws for table in rule.tables for draws in table.looks if draws < whole} | {whole}):
+            successes += int((yield Draw(phase, look - drawn))[top])
             drawn, seen[look] = look, successes
-    return Abstention(tuple((draws, seen[draws]) for draws, _ in written))
+            watch.remaining(successes, look)
+        stops = watch.decided()
+    return Abstention((*((draws, seen.get(draws, 0)) for draws, _ in written), *stops))

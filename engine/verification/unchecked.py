@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import purecert
 from purecert.engine.backends.base import BackendInfo
-from purecert.engine.errors import CheckError
 from purecert.engine.plans.plan import Plan
 from purecert.engine.records.invalid_rows import invalid_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import marks_of
 from purecert.engine.statistics.sampling_odds import escape_probability
-from purecert.engine.statistics.table_making import make_table
 from purecert.engine.verification.result import Difference, Escape, Unchecked
 
 _SHARES = (0.05, 0.2)  # of the images, beside a single one
@@ -56,18 +54,6 @@ def _invalid_mark(run: Run) -> Iterator[str]:
         yield f"too many invalid rows: {problem}"
 
 
-def _are_made_otherwise(run: Run) -> bool:
-    """Return whether this version makes another table of what the run's first was made for; each takes seconds."""
-    spec = run.record.spec
-    if spec.stop is None or not spec.stop.tables:
-        return False
-    first = spec.stop.tables[0]
-    try:
-        return make_table(first.threshold, first.n, first.alpha, first.price) != first
-    except CheckError:
-        return True
-
-
 def _own_word(
     run: Run, plan: Plan, here: BackendInfo | None, differences: Sequence[Difference], replayed: int
 ) -> Iterator[str]:
@@ -85,8 +71,6 @@ def _own_word(
         yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
     if not record.spec.selects:
         yield f"spec.n_select = {record.spec.n_select}: no draws of their own pick the class here"
-    if _are_made_otherwise(run):
-        yield "spec.stop.tables: another is made here for the same price; how often each errs was computed anew"
     if record.data.slice is None:
         yield "data.slice: not recorded"
     unseen = len(run.lines) - (0 if differences or here is None else replayed)

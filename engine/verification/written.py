@@ -3,16 +3,36 @@
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
+from purecert.engine.errors import PurecertError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
 from purecert.engine.records.line_checks import line_problems
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
+from purecert.engine.statistics.table_making import is_made_alike, make_table
 
 
 def written_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
     """Return what is wrong with the record, or else with the lines, a line each."""
-    return list(_record_problems(run, plan, dataset)) or list(_line_problems(run, dataset))
+    return list(_record_problems(run, plan, dataset)) or [*_table_problems(run), *_line_problems(run, dataset)]
+
+
+def _table_problems(run: Run) -> Iterator[str]:
+    """Yield that a stopping table is not what the programme makes for its price; each takes seconds to make again.
+
+    However seldom a table errs, one that was chosen after the draws may certify anything of them.
+    """
+    for table in run.record.spec.stop.tables if run.record.spec.stop is not None else ():
+        try:
+            made = make_table(table.threshold, table.n, table.alpha, table.price)
+        except PurecertError as error:
+            yield f"run.json: no stopping table of {table.threshold!r} can be made ({error})"
+            continue
+        if not is_made_alike(table, made):
+            yield (
+                f"run.json: the stopping table of {table.threshold!r} is not the one that is made for its n, alpha and "
+                "price, so it may have been chosen after the draws"
+            )
 
 
 def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> Iterator[str]:

@@ -23,13 +23,12 @@ from purecert.engine.procedures.outcomes import Stops
 from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import StopRule, Watch, count_rule, threshold_of
 from purecert.engine.statistics.bounds import Floats
-from purecert.engine.statistics.stopping_tables import MAX_TABLE_DRAWS, MIN_TABLE_ALPHA, StoppingTable
+from purecert.engine.statistics.stopping_tables import MAX_TABLE_DRAWS, MIN_TABLE_ALPHA, MOST_TABLES, StoppingTable
 from purecert.engine.statistics.table_errors import false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
 
 _log = logging.getLogger("purecert")
 _NO_LOOK = (-1, math.inf)  # certifies nothing and gives nothing up
-_MOST_TABLES = 32  # each takes seconds to make
 # SciPy's versions differ by less in a threshold, which is rounded up by more (stopping.py).
 _THRESHOLD_ROOM = 2e-13
 
@@ -85,7 +84,7 @@ def _too_large(spec: SmoothingSpec, radii: int) -> str | None:
         return f"stopping tables have at most {MAX_TABLE_DRAWS} draws"
     if spec.alpha < MIN_TABLE_ALPHA:
         return f"stopping tables have an alpha of at least {MIN_TABLE_ALPHA}"
-    return f"there are stopping tables for at most {_MOST_TABLES} radii" if radii > _MOST_TABLES else None
+    return f"there are stopping tables for at most {MOST_TABLES} radii" if radii > MOST_TABLES else None
 
 
 def reached_radii(spec: SmoothingSpec, tv: float) -> list[tuple[float, float]]:
@@ -193,6 +192,10 @@ class TableWatch(Watch):
             nearest = look if not nearest else min(nearest, look)
         self._open = still_open
         return nearest - n if nearest else 0
+
+    def decided(self) -> Stops:
+        """Return the same with an entry for each radius: no draws where it is not decided yet."""
+        return tuple(self._stops.get(place, (0, 0)) for place in range(len(self._columns)))
 
     @property
     def stops(self) -> Stops:

@@ -141,7 +141,7 @@ def test_giving_up_binds_and_the_last_look_decides() -> None:
 )
 def test_what_is_no_table_is_refused(changes: dict[str, object]) -> None:
     whole = {"looks": (1, 2), "high": (2, 2), "low": (-1, 1), "n": 2, "threshold": 0.5, "alpha": 0.3, "form": 1}
-    law = {"price": 1.0, "law_mean": 0.0, "law_std": 1.0}
+    law = {"price": 1.0, "law_mean": 1.0, "law_std": 3.0}
     StoppingTable(**whole | law)  # type: ignore[arg-type]  # each of its own type
     with pytest.raises(InputError, match="expected"):
         StoppingTable(**whole | law | changes)  # type: ignore[arg-type]  # each of its own type
