@@ -20,7 +20,7 @@ _OF_WORDS = {
     ("tensorrt-rtx", ".engine"): "tensorrt-rtx",
     ("ort-tensorrt", ".engines"): "onnxruntime-tensorrt",  # engine/backends/onnxruntime/tensorrt.py
 }
-_NOT_CODE = (".tag", ".json", ".lock")
+_NOT_CODE = (".tag", ".json")
 _EXPORT = "export the plan on this machine: engine-export"
 _TRUST = "or pass --trust-plan if you trust who made it"
 

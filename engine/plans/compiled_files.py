@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def compiled_file(
 
 @contextmanager
 def sole_maker(path: Path) -> Iterator[None]:
-    """Hold off every other process that would make ``path`` too; look again inside whether it is there by now.
+    """Hold off every other process that would make ``path`` or one beside it; look again inside whether it is there.
 
     Two compilations of one program may differ, and a run is tied to one of them: a second must not replace it.
 
@@ -41,9 +42,13 @@ def sole_maker(path: Path) -> Iterator[None]:
     if path.parent.is_symlink():
         raise InputError(f"{path.parent}: expected the plan's own cache, found a link; remove it")
     path.parent.mkdir(exist_ok=True)
-    with path.with_suffix(".lock").open("ab") as lock:  # it stays: a lock that was deleted would hold off nobody
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # The folder itself is held, so that nothing is left of it: a file that were deleted again would hold off nobody.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def write_build_time(path: Path, seconds: float) -> None:

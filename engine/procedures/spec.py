@@ -20,6 +20,7 @@ MIN_SPEC_ALPHA = 1e-90
 
 # To stop at: each is tested at every look of every image.
 _MOST_RADII = 1000
+DEFAULT_ALPHA_REFUTE = 1e-3
 DEFAULT_PRICE = 1e6  # of a lost certificate, in draws (docs/stopping-early.md)
 
 # Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
@@ -47,7 +48,9 @@ class StopSpec:
     radii: tuple[float, ...] = ()  # in [0, 1] pixel units, increasing; of the rule "radii" only
     tolerance: float | None = None  # of the rule "tolerance" only, in (0, 1)
     alpha_final: float = 0.0  # the part of alpha for the exact bound after the last draw; the rest is for stopping
-    alpha_refute: float = 1e-3  # failure probability of giving a radius up: it costs a certificate, it makes none false
+    alpha_refute: float = (
+        DEFAULT_ALPHA_REFUTE  # failure probability of giving a radius up: it costs a certificate, it makes none false
+    )
     price: float | None = None  # of the rule "radii": a lost certificate is worth so many draws; None: the default
     tables: tuple[StoppingTable, ...] = ()  # of "radii": of each listed radius within reach; alpha is whole for each
 
@@ -82,7 +85,8 @@ class StopSpec:
             _require(len(self.tables) <= MOST_TABLES, f"at most {MOST_TABLES} stopping tables", len(self.tables))
             prices = {table.price for table in self.tables}
             _require(prices == {self.price}, f"stopping tables made for the price {self.price}", sorted(prices))
-            _require(self.alpha_final == 0, "all of alpha for each stopping table", self.alpha_final)
+            unused = (self.alpha_final, self.alpha_refute)
+            _require(unused == (0, DEFAULT_ALPHA_REFUTE), "no parts of alpha where stopping tables decide", unused)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

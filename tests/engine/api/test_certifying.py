@@ -230,7 +230,7 @@ def test_a_run_that_cannot_be_recorded_is_refused_before_the_one_that_is_there_i
     command = [sys.executable, "-c", program, demo_plan, tmp_path / "run"]
     first, second = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert "against_label: expected a value of type bool, found 1" in first
-    assert "the images lie in the run that --force would delete; copy them first" in second
+    assert "the images lie in the run that force=True would delete; copy them first" in second
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from purecert.engine.commands.certify import certify_command
@@ -100,8 +101,17 @@ def test_a_graph_that_no_plan_may_hold_is_bad_input(demo_plan: Path, tmp_path: P
 
 def test_a_graph_that_the_runtime_cannot_load_is_a_backend_failure(demo_plan: Path, tmp_path: Path) -> None:
     # Allowed, of the right shapes, and of another type than what takes it.
-    _replace_graph(demo_plan, tmp_path / "plan", lambda content: content.replace(b"IsNaN", b"Floor"))
+    _replace_graph(demo_plan, tmp_path / "plan", _with_numbers_for_a_condition)
     _refused(_certify(tmp_path / "plan", tmp_path / "run"), "cannot load the graph", code=3)
+
+
+def _with_numbers_for_a_condition(content: bytes) -> bytes:
+    model = onnx.load_model_from_string(content)
+    changed = [node for node in model.graph.node if node.op_type == "IsNaN"]
+    assert changed
+    for node in changed:
+        node.op_type = "Abs"
+    return bytes(model.SerializeToString())
 
 
 def _replace_graph(plan: Path, copy: Path, change: Callable[[bytes], bytes]) -> None:
