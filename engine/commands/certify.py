@@ -45,7 +45,8 @@ _stop_options = combined(
         "--price",
         type=float,
         help="Of mode radii: how many draws a certificate that fixed n would have given is worth. 1e5 takes about half "
-        f"the draws of the default and loses six certificates in a thousand.  [default: {DEFAULT_PRICE:g}]",
+        "the draws of the default and loses about six certificates in a thousand, more near the largest radii.  "
+        f"[default: {DEFAULT_PRICE:g}]",
     ),
     click.option("--tolerance", type=float, help="Of mode tolerance: the share, in (0, 1).  [default: 0.05]"),
     click.option(
