@@ -29,7 +29,7 @@ from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import threshold_of
 from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
-from purecert.engine.statistics.bounds import clopper_pearson_lower
+from purecert.engine.statistics.bounds import clopper_pearson_lower, least_certifying
 from purecert.engine.statistics.table_errors import expected, false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
 
@@ -109,8 +109,7 @@ def _expected(
     table = make_table(threshold, n, _ALPHA, price)
     seconds = perf_counter() - began
     certified, draws = expected(table, p)
-    k = np.arange(n + 1)
-    least = int(k[special.bdtrc(k - 1, n, threshold) <= _ALPHA][0])
+    least = least_certifying(threshold, n, _ALPHA)
     mean = float((draws * images).sum() / images.sum())
     by_fixed = float((special.bdtrc(least - 1, n, p) * images).sum())
     return {

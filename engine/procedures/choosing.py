@@ -30,7 +30,7 @@ def check_asked(spec: SmoothingSpec, tv: float) -> None:
     Raises:
         InputError: As ``check_rule``.
     """
-    if spec.stop is not None and spec.stop.rule == "radii" and not spec.stop.tables:
+    if spec.stop is not None and spec.stop.rule == "radii" and not spec.tables:
         reached_radii(spec, tv)
     else:
         check_rule(spec, tv)

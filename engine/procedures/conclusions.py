@@ -1,7 +1,7 @@
 """What counts amount to, without the draws: the outcomes of finished images, recomputed from their lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -122,11 +122,9 @@ def _begun(spec: SmoothingSpec, one: Ended) -> _Estimated | Outcome | str:
         return problem
     if spec.stop is None and (problem := _fixed_looks_problem(one, 1)):
         return problem
-    return (
-        Abstention()
-        if top is None
-        else _Estimated(top, one.phases[-1], one.looks, one.stops if _has_tables(spec) else ())
-    )
+    if top is None:
+        return Abstention()
+    return _Estimated(top, one.phases[-1], one.looks, one.stops if spec.tables else ())
 
 
 def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> list[Outcome | str]:
@@ -136,7 +134,7 @@ def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> 
         _ = stop_rule(spec, tv) if spec.mode == "certify" else AnswerRule(spec, tv, 0)
         return []
     tallies = np.array([_tally(spec, one) for one in images], np.int64)
-    if _has_tables(spec):
+    if spec.tables:
         return _decided(spec, tv, images, tallies)
     n = tallies.sum(axis=-1)
     ends = (n == spec.n_estimate) | (draws_left(spec, tv, tallies) == 0)
@@ -149,12 +147,7 @@ def _decided(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated], talli
     """Return the same of a run with stopping tables: where each radius was decided must be places on one path."""
     rule, n = table_rule(spec, tv), tallies.sum(axis=-1)
     wrong = path_problems(rule, [one.stops for one in images], tallies[:, 0], n, [one.looks for one in images])
-    sound = [one if problem is None else replace(one, stops=()) for one, problem in zip(images, wrong, strict=True)]
-    return [problem or outcome for problem, outcome in zip(wrong, _outcomes(spec, tv, sound, tallies), strict=True)]
-
-
-def _has_tables(spec: SmoothingSpec) -> bool:
-    return spec.stop is not None and bool(spec.stop.tables)
+    return [problem or outcome for problem, outcome in zip(wrong, _outcomes(spec, tv, images, tallies), strict=True)]
 
 
 def _tally(spec: SmoothingSpec, one: _Estimated) -> tuple[int, int, int]:

@@ -35,7 +35,7 @@ def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
     of schema purecert.run/4 and older have step 1 under static placement too: their draws may end inside a batch.
     """
     step = batch if is_static else 1
-    if is_static and spec.stop is not None and spec.stop.tables:
+    if is_static and spec.tables:
         return "expected no stopping tables under static placement, where draws have as many laws as there are places"
     if spec.step == step:
         return None
@@ -48,7 +48,7 @@ def is_sound(spec: SmoothingSpec, *, is_static: bool, batch: int) -> bool:
 
     A fixed n that ends inside a batch bounds the mixture of the places that its draws met; looks there bound nothing.
     """
-    if is_static and spec.stop is not None and spec.stop.tables:
+    if is_static and spec.tables:
         return False
     is_fixed = spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA
     return misfit(spec, is_static=is_static, batch=batch) is None or (is_static and is_fixed)

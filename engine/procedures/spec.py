@@ -119,7 +119,7 @@ class SmoothingSpec:
             final = self.stop.alpha_final
             is_part = final == 0 or MIN_SPEC_ALPHA / 2 <= final < self.alpha
             _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
-            self._check_tables(self.stop.tables)
+            self._check_tables()
         _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
 
     def _check_step(self) -> None:
@@ -131,10 +131,15 @@ class SmoothingSpec:
             limit = f"alpha of at most {MAX_PLACED_ALPHA} where placement is static (docs/placement.md)"
             _require(self.alpha <= MAX_PLACED_ALPHA, limit, self.alpha)
 
-    def _check_tables(self, tables: tuple[StoppingTable, ...]) -> None:
-        made_for = {(table.n, table.alpha) for table in tables} - {(self.n_estimate, self.alpha)}
+    def _check_tables(self) -> None:
+        made_for = {(table.n, table.alpha) for table in self.tables} - {(self.n_estimate, self.alpha)}
         _require(not made_for, f"stopping tables of n = {self.n_estimate} and alpha = {self.alpha}", sorted(made_for))
-        _require(not tables or self.step == 1, "no stopping table where looks fall on whole batches", self.step)
+        _require(not self.tables or self.step == 1, "no stopping table where looks fall on whole batches", self.step)
+
+    @property
+    def tables(self) -> tuple[StoppingTable, ...]:
+        """Return the stopping tables that decide, of the listed radii within reach; none where there are none."""
+        return () if self.stop is None else self.stop.tables
 
     @property
     def selects(self) -> bool:

@@ -127,7 +127,7 @@ def count_rule(spec: SmoothingSpec, tv: float) -> CountRule:
     Raises:
         InputError: No radius that is asked for can be reached with the spec's draws.
     """
-    assert spec.stop is None or not spec.stop.tables
+    assert not spec.tables
     if spec.stop is None:
         return FixedRule(spec)
     if spec.stop.rule == "radii":

@@ -83,7 +83,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
 def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) -> SmoothingSpec:
     """Return ``spec`` as it is run where ``info`` places rows, and say on stderr what it changes."""
     is_static = info.placement == "static"
-    if is_static and spec.stop is not None and spec.stop.tables:
+    if is_static and spec.tables:
         raise InputError("expected no stopping tables where a row's result may depend on its place; leave them out")
     fitted = placed(spec, is_static=is_static, batch=info.batch)
     if stored is not None and stored.backend == info and stored.spec.step != fitted.step:

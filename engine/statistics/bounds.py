@@ -114,3 +114,18 @@ def require(condition: bool, expected: str) -> None:
     """Raise ``ValueError``, saying what was expected, unless ``condition`` holds."""
     if not condition:
         raise ValueError(f"expected {expected}")
+
+
+def least_certifying(p: float, n: int, alpha: float) -> int:
+    """Return the fewest successes in ``n`` draws by which a fixed n shows more than ``p``; n + 1 where none do.
+
+    That is the least k with P(Bin(n, p) >= k) <= alpha, as of the exact bound (Clopper and Pearson, 1934).
+    """
+    few, many = 0, n + 1
+    while few < many:
+        middle = (few + many) // 2
+        if special.bdtrc(middle - 1, n, p) <= alpha:
+            many = middle
+        else:
+            few = middle + 1
+    return few

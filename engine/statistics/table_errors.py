@@ -31,7 +31,6 @@ class Ends:
     probability: Floats  # at the threshold
 
 
-@lru_cache(maxsize=256)
 def false_claims_at_most(table: StoppingTable) -> float:
     """Return an upper bound on the probability that ``table`` certifies a class that is not above its threshold.
 

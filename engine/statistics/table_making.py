@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from purecert.engine.errors import CheckError, InputError
-from purecert.engine.statistics.bounds import Floats
+from purecert.engine.statistics.bounds import Floats, least_certifying
 from purecert.engine.statistics.stopping_tables import LAW_MEAN, LAW_STD, TABLE_FORM, StoppingTable
 from purecert.engine.statistics.table_errors import binomial_weights, false_claims_at_most
 
@@ -116,13 +116,12 @@ class _Making:
 
     def _try(self, log_lambda: float) -> _Tried:
         table = self._table(math.exp(min(log_lambda, _LARGEST_LOG)))
-        error = max(false_claims_at_most.__wrapped__(table), np.finfo(np.float64).tiny)  # of a table not to be kept
+        error = max(false_claims_at_most(table), np.finfo(np.float64).tiny)
         return _Tried(log_lambda, math.log(error / self._alpha), table)
 
     def _prepared(self, looks: list[int]) -> list[_Look]:
         """Return the states of all looks, with what giving up there would lose."""
-        successes = np.arange(self._n + 1)
-        certified = int(successes[special.bdtrc(successes - 1, self._n, self._p) <= self._alpha][0])
+        certified = least_certifying(self._p, self._n, self._alpha)
         first, last = self._window(looks[-1])
         mass = self._mass(looks[-1], first, last)
         lost = np.where(np.arange(first, last + 1) >= certified, self._price * mass, 0.0)

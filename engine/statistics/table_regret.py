@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from purecert.engine.statistics.bounds import Floats
+from purecert.engine.statistics.bounds import Floats, least_certifying
 from purecert.engine.statistics.stopping_tables import StoppingTable
 
 _POINTS, _POINTS_OF_FEW = 257, 8193  # few draws leave p open, and the rest decide within a narrow part of that
@@ -21,7 +21,7 @@ def chances_given_up(table: StoppingTable, draws: Sequence[int], successes: Sequ
     That is the mean, over the table's law of images given the draws so far, of P(k + Bin(n - n_i, p) certifies).
     """
     n, k = np.array(draws, np.int64), np.array(successes, np.int64)
-    least = _certifying(table)
+    least = least_certifying(table.threshold, table.n, table.alpha)
     return np.array([_chance(table, least, int(one), int(some)) for one, some in zip(n, k, strict=True)])
 
 
@@ -33,18 +33,6 @@ def total_of(chances: Floats, level: float) -> tuple[float, int, int]:
     below = np.cumsum(law)
     tail = (1 - level) / 2
     return float(chances.sum()), int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail))
-
-
-def _certifying(table: StoppingTable) -> int:
-    """Return the successes in n draws from which on the exact bound of a fixed n certifies."""
-    few, many = 0, table.n + 1
-    while few < many:
-        middle = (few + many) // 2
-        if special.bdtrc(middle - 1, table.n, table.threshold) <= table.alpha:
-            many = middle
-        else:
-            few = middle + 1
-    return few
 
 
 def _chance(table: StoppingTable, least: int, n: int, k: int) -> float:

@@ -1,6 +1,7 @@
 """Noise and graph run again for some images of a run."""
 
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -115,12 +116,12 @@ def _as_counted(run: Run, line: Line) -> Procedure:
     seen, stops = {0: 0}, Stops()
     for phase, counts in enumerate(line.counts, first):
         whole = sum(counts.values())
-        if phase != ESTIMATE or top is None or spec.stop is None or not spec.stop.tables:
+        if phase != ESTIMATE or top is None or not spec.tables:
             yield Draw(phase, whole)
             continue
         rule, drawn, successes = table_rule(spec, run.record.tv), 0, 0
         watch = rule.watch()
-        for look in sorted({draws for table in rule.tables for draws in table.looks if draws < whole} | {whole}):
+        for look in (*rule.looks[: bisect_left(rule.looks, whole)], whole):
             successes += int((yield Draw(phase, look - drawn))[top])
             drawn, seen[look] = look, successes
             watch.remaining(successes, look)

@@ -22,7 +22,7 @@ def _table_problems(run: Run) -> Iterator[str]:
 
     However seldom a table errs, one that was chosen after the draws may certify anything of them.
     """
-    for table in run.record.spec.stop.tables if run.record.spec.stop is not None else ():
+    for table in run.record.spec.tables:
         try:
             made = make_table(table.threshold, table.n, table.alpha, table.price)
         except PurecertError as error:

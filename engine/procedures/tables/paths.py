@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from purecert.engine.procedures.outcomes import Stops
 from purecert.engine.procedures.tables.rule import TableRule
-from purecert.engine.statistics.stopping_tables import StoppingTable
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -42,7 +41,7 @@ def path_problems(
     is_decided, is_given_up = _decisions(rule, draws, successes)
     last = draws.max(axis=1, initial=0)
     is_end = (last == n) & (np.where(draws == n[:, None], successes, -1).max(axis=1, initial=-1) == k)
-    most = np.searchsorted(_union(rule.tables), n, side="right")
+    most = np.searchsorted(rule.looks, n, side="right")
     judged = {
         f"expected a decision of each of {radii} radii": np.array(has_all, bool),
         "expected decisions at looks of the stopping tables, as these say": is_decided.all(axis=1),
@@ -89,15 +88,14 @@ def _lie_on_a_path(rule: TableRule, draws: Ints, successes: Ints) -> Flags:
     """Return whether some draws go through all decisions, each radius undecided by its table until then."""
     least, most = np.zeros(len(draws), np.int64), np.zeros(len(draws), np.int64)
     is_possible, before = np.ones(len(draws), bool), 0
-    bounds = [dict(zip(t.looks, zip(t.low, t.high, strict=True), strict=True)) for t in rule.tables]
-    for look in _union(rule.tables).tolist():
+    for look in rule.looks:
         most += look - before
         before = look
-        for place, bound in enumerate(bounds):
+        for place, column in enumerate(rule.columns):
             n, k = draws[:, place], successes[:, place]
-            if look in bound:
+            if look in column.bounds:
                 is_open = n > look
-                low, high = bound[look]
+                low, high = column.bounds[look]
                 least = np.where(is_open, np.maximum(least, low + 1), least)
                 most = np.where(is_open, np.minimum(most, high - 1), most)
             here = n == look
@@ -115,10 +113,6 @@ def _looks_if_all_agree(rule: TableRule, k: Ints) -> Ints:
             n, looks = n + more, looks + 1
         counted.append(looks)
     return np.where(k > 0, counted[1], counted[0])
-
-
-def _union(tables: Sequence[StoppingTable]) -> Ints:
-    return np.unique(np.concatenate([np.array(table.looks, np.int64) for table in tables]))
 
 
 def _distinct(draws: Ints) -> Ints:

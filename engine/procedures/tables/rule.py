@@ -43,9 +43,7 @@ def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
     Raises:
         InputError: No radius that is asked for can be reached with the spec's draws, or its tables are not sound.
     """
-    if spec.stop is not None and spec.stop.tables:
-        return table_rule(spec, tv)
-    return count_rule(spec, tv)
+    return table_rule(spec, tv) if spec.tables else count_rule(spec, tv)
 
 
 @lru_cache(maxsize=8)
@@ -116,8 +114,7 @@ class TableRule(StopRule):
         Raises:
             InputError: The tables are not those of the radii, or one of them errs more often than alpha.
         """
-        assert spec.stop is not None
-        reached, self.tables = reached_radii(spec, tv), spec.stop.tables
+        reached, self.tables = reached_radii(spec, tv), spec.tables
         self.radii = tuple(radius for radius, _ in reached)
         if len(self.tables) != len(reached):
             raise InputError(f"expected {len(reached)} stopping tables of radii within reach, found {len(self.tables)}")
@@ -126,10 +123,12 @@ class TableRule(StopRule):
                 raise InputError(f"expected a stopping table of {threshold!r} for radius {radius}, found another")
             if (error := false_claims_at_most(table)) > spec.alpha:
                 raise InputError(f"expected a stopping table that errs with at most {spec.alpha}, found {error:.6g}")
-        self._columns = tuple(_Column(table) for table in self.tables)
+        self.columns = tuple(Column(table) for table in self.tables)
+        # After how many draws some table looks, in increasing order.
+        self.looks = tuple(sorted({draws for table in self.tables for draws in table.looks}))
 
     def watch(self) -> "TableWatch":
-        return TableWatch(self._columns)
+        return TableWatch(self.columns)
 
     def proven(self, k: ArrayLike, n: ArrayLike, stops: Sequence[Stops]) -> tuple[Floats, Floats]:
         certified = np.array([self.certified(each) for each in stops], np.int64)
@@ -139,7 +138,7 @@ class TableRule(StopRule):
 
     def certified(self, stops: Stops) -> int:
         """Return how many radii, from the smallest on, ended where their tables certify."""
-        decided = zip(self._columns, stops, strict=False)
+        decided = zip(self.columns, stops, strict=False)
         return sum(accumulate((column.certifies(*stop) for column, stop in decided), lambda some, one: some and one))
 
     @property
@@ -148,8 +147,8 @@ class TableRule(StopRule):
 
 
 @final
-class _Column:
-    """A table as a watch reads it."""
+class Column:
+    """A table to be looked up in: ``bounds`` has at each look what gives up and what certifies."""
 
     def __init__(self, table: StoppingTable) -> None:
         self.bounds = dict(zip(table.looks, zip(table.low, table.high, strict=True), strict=True))
@@ -160,6 +159,7 @@ class _Column:
         self.most_given_up = list(accumulate(table.low, max))
 
     def certifies(self, n: int, k: int) -> bool:
+        """Return whether ``k`` successes in ``n`` draws certify, which they do at a look only."""
         return n in self.bounds and k >= self.bounds[n][1]
 
     def next_look(self, k: int, n: int) -> int:
@@ -172,7 +172,7 @@ class _Column:
 class TableWatch(Watch):
     """One image's draws against the tables."""
 
-    def __init__(self, columns: Sequence[_Column]) -> None:
+    def __init__(self, columns: Sequence[Column]) -> None:
         self._columns, self._stops = columns, dict[int, tuple[int, int]]()
         self._open = list(range(len(columns)))
 
