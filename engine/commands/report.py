@@ -76,10 +76,10 @@ def _report(
 
 
 def _draw(runs: list[Run], output: Path, *, force: bool) -> None:
+    from purecert.engine.reports.chart_style import check_free
     from purecert.engine.reports.curve import plot
     from purecert.engine.reports.distribution_picture import (
         DISTRIBUTION_STEM,
-        check_free,
         distribution_paths,
         plot_distributions,
         series_of,

@@ -42,7 +42,7 @@ def sole_maker(path: Path) -> Iterator[None]:
     if path.parent.is_symlink():
         raise InputError(f"{path.parent}: expected the plan's own cache, found a link; remove it")
     path.parent.mkdir(exist_ok=True)
-    # The folder itself is held, so that nothing is left of it: a file that were deleted again would hold off nobody.
+    # The folder itself is locked. A lock file would have to stay: once it is deleted, it no longer keeps others out.
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

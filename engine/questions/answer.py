@@ -81,7 +81,7 @@ def answer(run: Run, question: Question, radii: Sequence[float], rho: float = DE
     counts = [line.counts[-1] if seed is None else thinned(line.counts[-1], n, seed, line.index) for line in run.lines]
     claims = claims_of(record, question, run.lines, counts)
     asked = [claim for claim in claims if claim.is_asked]
-    reached = [claim.radius if claim.is_right else 0.0 for claim in asked]
+    reached = [claim.right_radius for claim in asked]
     false = false_claims(len(asked), record.spec.alpha, rho)
     return Answer(
         schema=ANSWER_SCHEMA,

@@ -33,6 +33,11 @@ class Claim:
     p_right: float  # lower bound on the label's probability by itself; of costs, p_lower of a right class
     radius: float  # L2, [0, 1] pixel units
 
+    @property
+    def right_radius(self) -> float:
+        """Return the radius out to which what is right is kept; 0 where nothing is."""
+        return self.radius if self.is_right else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Image:

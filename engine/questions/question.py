@@ -36,7 +36,7 @@ class Question:
 
 
 def record_asked(run: Run, question: Question) -> RunRecord:
-    """Return the record of the run as if it had been made at the question's alpha and draws, which nobody has done.
+    """Return the record that the run would have at the question's alpha and draws.
 
     Raises:
         InputError: The run cannot answer the question: it stopped early, or predicts, or has no finished image; or the

@@ -1,4 +1,4 @@
-"""Fewer draws of a finished run, chosen at random: an honest subsample whose choice is in nobody's hands.
+"""Fewer draws of a finished run, chosen at random: an honest subsample that no person chooses.
 
 Draws of one image are exchangeable where every row is classified alike. So a part of them, chosen without replacement
 and without a look at what they showed, counts as a run of so few draws would have (multivariate hypergeometric).
@@ -17,7 +17,7 @@ MOST_DRAWS = 10**9 - 1  # that NumPy can choose from
 def thinning_seed(run: Run, n: int) -> str:
     """Return the seed of the choice of ``n`` draws of ``run``, 64 hexadecimal digits.
 
-    A digest of run.json, which was written before the first draw, and of n: nobody can choose it after the results.
+    A digest of run.json, which was written before the first draw, and of n: it cannot be chosen after the results.
     """
     return sha256_hex(f"purecert.thinning/1 {run.digest} {n}".encode())
 
@@ -32,12 +32,7 @@ def thinned(counts: Mapping[str, int], n: int, seed: str, image: int) -> dict[st
         image: Index of the image, whose choice is independent of that of others.
     """
     generator = np.random.default_rng((int(seed, 16), image))
-    left, wanted, kept = sum(counts.values()), n, {}
-    assert 0 <= n <= left
-    for name in sorted(counts):  # in one order, whatever the order in the file
-        left -= counts[name]
-        chosen = int(generator.hypergeometric(counts[name], left, wanted))
-        wanted -= chosen
-        if chosen:
-            kept[name] = chosen
-    return kept
+    names = sorted(counts)  # in one order, whatever the order in the file
+    assert 0 <= n <= sum(counts.values())
+    chosen = generator.multivariate_hypergeometric([counts[name] for name in names], n, method="marginals")
+    return {name: count for name, count in zip(names, chosen.tolist(), strict=True) if count}

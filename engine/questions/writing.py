@@ -8,7 +8,8 @@ from purecert.engine.files.canonical import write_atomically
 from purecert.engine.questions.answer import Answer
 from purecert.engine.questions.printing import answer_json, answer_text, name_of
 from purecert.engine.records.run_directory import RUN_FILE
-from purecert.engine.reports.distribution_picture import Series, check_free, distribution_paths, plot_distributions
+from purecert.engine.reports.chart_style import check_free
+from purecert.engine.reports.distribution_picture import Series, distribution_paths, plot_distributions
 
 
 def write_answer(answer: Answer, directory: Path, *, force: bool) -> Sequence[Path]:
@@ -36,5 +37,5 @@ def _series(answer: Answer) -> list[Series]:
     if not asked:
         return []
     name = f"{answer.run}: {name_of(answer)} (sigma {answer.sigma})"
-    radii = [claim.radius if claim.is_right else 0.0 for claim in asked]
-    return [Series(name=name, p_lower=[claim.p_right for claim in asked], radii=radii)]
+    p_right, radii = [claim.p_right for claim in asked], [claim.right_radius for claim in asked]
+    return [Series(name=name, p_lower=p_right, radii=radii)]

@@ -1,9 +1,10 @@
-"""The look of every chart: Matplotlib's defaults and a few settings more; drawn without a screen."""
+"""The look of every chart, Matplotlib's defaults and a few settings more, and its two files; drawn without a screen."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from purecert.engine.errors import BackendError, InputError
@@ -11,6 +12,8 @@ from purecert.engine.files.configuration import configuration_folder
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), told apart with every kind of colour vision; their yellow is too faint for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -33,6 +36,32 @@ def chart_style() -> "AbstractContextManager[None]":
         raise BackendError("charts are drawn by Matplotlib, which is absent; pip install 'purecert[report]'") from error
     ours = {"svg.hashsalt": "purecert", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     return matplotlib.style.context(["default", ours])
+
+
+def check_free(path: Path, *, force: bool, what: str = "file") -> None:
+    """Refuse to write where a link is, or a file that ``force`` does not replace; ``what`` names it in the message.
+
+    Raises:
+        InputError: There is one.
+    """
+    if path.is_symlink():
+        raise InputError(f"{path}: expected a file of a report or none, found a link; writing would follow it")
+    if path.exists() and not force:
+        raise InputError(f"{path}: a {what} is there; choose another --out, or replace it with --force")
+
+
+def write_chart(draw: "Callable[[], Figure]", png: Path, svg: Path) -> None:
+    """Write what ``draw`` draws in this look into both files, whose folder is made; the same drawing, the same bytes.
+
+    Raises:
+        BackendError: Matplotlib is not installed.
+    """
+    style = chart_style()
+    png.parent.mkdir(parents=True, exist_ok=True)
+    with style:
+        figure = draw()
+        figure.savefig(png)
+        figure.savefig(svg, metadata={"Date": None})  # a date would make every file another
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.tables.rule import stop_rule
 from purecert.engine.records.run import Run
-from purecert.engine.reports.chart_style import COLOURS, LINES, chart_style
+from purecert.engine.reports.chart_style import COLOURS, LINES, check_free, write_chart
 from purecert.engine.reports.summary import correct_radii
 from purecert.engine.reports.text import one_line, reaches
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
@@ -53,16 +53,8 @@ def plot(runs: Sequence[Run], directory: Path, *, force: bool = False) -> tuple[
     curves = [curve_of(run) for run in runs]
     paths = directory / PNG_FILE, directory / SVG_FILE
     for path in paths:
-        if path.is_symlink():
-            raise InputError(f"{path}: expected a file of a plot or none, found a link; writing would follow it")
-        if path.exists() and not force:
-            raise InputError(f"{path}: a plot is there; choose another --out, or replace it with --force")
-    style = chart_style()
-    directory.mkdir(parents=True, exist_ok=True)
-    with style:
-        figure = _draw(curves)
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})  # a date would make every file another
+        check_free(path, force=force, what="plot")
+    write_chart(lambda: _draw(curves), *paths)
     return paths
 
 

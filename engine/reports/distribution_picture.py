@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from purecert.engine.errors import InputError
 from purecert.engine.records.run import Run
-from purecert.engine.reports.chart_style import COLOURS, LINES, chart_style
+from purecert.engine.reports.chart_style import COLOURS, LINES, check_free, write_chart
 from purecert.engine.reports.distribution import has_average, label_bounds, right_radii
 from purecert.engine.reports.text import one_line
 
@@ -63,25 +62,8 @@ def plot_distributions(series: Sequence[Series], directory: Path, stem: str, *, 
     paths = distribution_paths(directory, stem)
     for path in paths:
         check_free(path, force=force)
-    style = chart_style()
-    directory.mkdir(parents=True, exist_ok=True)
-    with style:
-        figure = _draw(series)
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})  # a date would make every file another
+    write_chart(lambda: _draw(series), *paths)
     return paths
-
-
-def check_free(path: Path, *, force: bool) -> None:
-    """Refuse to write where a link is, or a file that ``force`` does not replace.
-
-    Raises:
-        InputError: There is one.
-    """
-    if path.is_symlink():
-        raise InputError(f"{path}: expected a file of a report or none, found a link; writing would follow it")
-    if path.exists() and not force:
-        raise InputError(f"{path}: a file is there; choose another --out, or replace it with --force")
 
 
 def _draw(series: Sequence[Series]) -> "Figure":

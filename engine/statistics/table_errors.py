@@ -133,7 +133,7 @@ def binomial_weights(draws: int, p: float) -> tuple[int, Floats, float]:
     """Return the binomial law of ``draws`` at ``p`` in [1/2, 1): its first successes, its weights, their roundings.
 
     Left out is what is less than 1e-40 each. The weights are right to so many relative roundings of 2^-53: ratios of
-    neighbours multiplied up from the likeliest, over their sum, which is 1 but for what is left out. 1 - p is exact.
+    neighbours multiplied up from the likeliest, over their sum, which is 1 less what is left out. 1 - p is exact.
     """
     ratio, mode = p / (1 - p), min(draws, int((draws + 1) * p))
     up, down = np.arange(mode, draws), np.arange(mode, 0, -1)

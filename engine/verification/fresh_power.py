@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from purecert.engine.statistics.vote_tests import LEVEL, stratified_p_value
 
-_PARTS = 1000  # of the votes: what is found is told to a thousandth
+_PARTS = 1000  # of the votes: what is found is given in thousandths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Fewer draws of a run: their law against counting, and that nobody can choose them."""
+"""Fewer draws of a run: their law against counting, and that they cannot be chosen after the results."""
 
 from collections import Counter
 from dataclasses import replace

@@ -58,7 +58,7 @@ def test_an_honest_run_is_verified_on_its_engine_and_keeps_its_claims_on_another
 
 
 def test_a_table_that_could_have_been_chosen_after_the_draws_is_a_problem(folder: Path, tmp_path: Path) -> None:
-    """It errs less often than alpha, so every line follows: only that nobody's programme makes it tells."""
+    """It errs less often than alpha, so every line follows: only making the table again shows it."""
     tabled = with_tables(_SPEC, read_run(folder / "honest").record.tv)
     assert tabled.stop is not None
     first, second = tabled.stop.tables
