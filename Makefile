@@ -23,10 +23,9 @@ NATIVE := CMakeLists.txt pyproject.toml constraints.txt \
 .PHONY: demo test test-slow test-nightly test-all audit nightly lint check-machine clean
 
 demo: $(VENV)/installed
-	$(BIN)/engine-export demo -o $(DEMO)/plan-fp32 --precision fp32 $(SIGMAS:%=--sigma %) --force
-	$(BIN)/engine-export demo -o $(DEMO)/plan-fp16 --precision fp16 $(SIGMAS:%=--sigma %) --force
+	$(BIN)/engine-export demo -o $(DEMO)/plan --precision fp32 $(SIGMAS:%=--sigma %) --force
 	set -e; for sigma in $(SIGMAS); do \
-	  $(BIN)/engine-certify --plan $(DEMO)/plan-fp32 --data 'digits:test[:100]' --sigma $$sigma \
+	  $(BIN)/engine-certify --plan $(DEMO)/plan --data 'digits:test[:100]' --sigma $$sigma \
 	    --n0 100 --n 10000 --out $(DEMO)/run-$$sigma --force; \
 	  $(BIN)/engine-verify $(DEMO)/run-$$sigma; \
 	done

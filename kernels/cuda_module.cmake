@@ -14,8 +14,17 @@ if(NOT PURECERT_CUDA MATCHES "^(auto|on|off)$")
   message(FATAL_ERROR "expected PURECERT_CUDA=auto, on or off, got '${PURECERT_CUDA}'")
 endif()
 
-# Machine code for what is named here and known to the compiler; PTX of the oldest and of the newest for the rest.
-set(PURECERT_CUDA_ARCHITECTURES 80 86 89 90 100 120)
+# Machine code for what is named here and known to the compiler; PTX of the oldest and of the newest for the rest. Who
+# builds for one GPU names its architecture (PURECERT_CUDA_ARCHITECTURES, such as 90, a CMake or environment variable).
+if(NOT DEFINED PURECERT_CUDA_ARCHITECTURES)
+  set(PURECERT_CUDA_ARCHITECTURES $ENV{PURECERT_CUDA_ARCHITECTURES})
+endif()
+if(NOT PURECERT_CUDA_ARCHITECTURES)
+  set(PURECERT_CUDA_ARCHITECTURES 80 86 89 90 100 120)
+endif()
+if(NOT PURECERT_CUDA_ARCHITECTURES MATCHES "^[0-9]+(;[0-9]+)*$")
+  message(FATAL_ERROR "expected PURECERT_CUDA_ARCHITECTURES as numbers such as 89;90, got '${PURECERT_CUDA_ARCHITECTURES}'")
+endif()
 
 # Set `reason` to why there is nothing to build, or to nothing.
 function(find_cuda reason)
