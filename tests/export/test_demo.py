@@ -12,7 +12,7 @@ from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.plans.trust import read_trusted
 from purecert.export.gate.parity import DEFAULT_DRAWS, run_gate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 _SIGMA = 0.5
 

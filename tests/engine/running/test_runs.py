@@ -68,14 +68,15 @@ def _cut(ledger: Path, rows: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_ten_random_moments_ends_in_the_same_bytes(demo_plan: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.nightly)])
+def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(demo_plan: Path, tmp_path: Path, moments: int) -> None:
     arguments = _certify_arguments(demo_plan, tmp_path / "killed", "--resume", images=60, n=1500)
-    killed = sum(_start_and_kill(arguments, tmp_path / "killed", random.Random(moment)) for moment in range(10))
+    killed = sum(_start_and_kill(arguments, tmp_path / "killed", random.Random(moment)) for moment in range(moments))
     engine("certify", *arguments).expect(0)
     whole = [*_certify_arguments(demo_plan, tmp_path / "whole", images=60, n=1500)]
     engine("certify", *whole).expect(0)
     assert _written(tmp_path / "killed") == _written(tmp_path / "whole")
-    assert killed >= 8  # a moment after the last image proves nothing
+    assert killed >= 0.6 * moments  # a moment after the last image proves nothing
 
 
 def _start_and_kill(arguments: list[str | Path], run: Path, chance: random.Random) -> bool:

@@ -108,6 +108,7 @@ def test_single_draws_have_the_labels_of_the_host_backend(plan: Plan) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_compiled_program_votes_like_the_exported_one(plan: Plan) -> None:
     """Compiled ahead of time for the host, by the same code as for a GPU; the second opening reads the cache."""
     program = open_program(plan, _SIGMA, _BATCH, HostQueue(1), trust=False)
