@@ -16,6 +16,7 @@ from purecert.engine.api.run_result import RunResult
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.errors import InputError
 from purecert.engine.hardware import available_threads
+from purecert.engine.images.class_folders import labelled_for
 from purecert.engine.images.datasets import Dataset, load_dataset, moved_record
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec, plain_number
@@ -182,6 +183,7 @@ def _answer(
         named = images if isinstance(images, str) else f"npz:{output / IMAGES_FILE}"
         sources = Sources(plan=loaded.directory, data=named, data_dir=None if data_dir is None else Path(data_dir))
         dataset, kept = _dataset(images, labels, sources)
+        dataset = labelled_for(dataset, loaded.record.classes, loaded.record.class_names)
         request = RunRequest(
             plan=loaded,
             dataset=dataset,

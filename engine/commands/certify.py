@@ -117,6 +117,7 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
     Raises:
         PurecertError: As ``execute``.
     """
+    from purecert.engine.images.class_folders import labelled_for
     from purecert.engine.images.datasets import load_dataset, moved_record
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run_directory import RUN_FILE
@@ -126,7 +127,8 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
     from purecert.engine.running.run import RunRequest, execute
 
     sources = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
-    plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
+    plan = read_plan(sources.plan)
+    dataset = labelled_for(load_dataset(sources.data, sources.data_dir), plan.record.classes, plan.record.class_names)
     if tsv and dataset.labels is None:
         raise click.UsageError(f"--tsv needs labels, {dataset.name} has none; leave it out")
     request = RunRequest(

@@ -50,6 +50,7 @@ def verify_command(
 
 def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     from purecert.engine.commands.verify_log_of_run import cohen_problems
+    from purecert.engine.images.class_folders import labelled_for
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_form
@@ -58,10 +59,13 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
 
     run = read_form(run_directory)  # every problem is named, not the first alone
     sources = _sources(run_directory, options)
+    plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
+    if dataset.fingerprint != run.record.data.fingerprint:  # older runs numbered folders in alphabetical order
+        dataset = labelled_for(dataset, plan.record.classes, plan.record.class_names)
     verification = verify_run(
         run,
-        read_plan(sources.plan),
-        load_dataset(sources.data, sources.data_dir),
+        plan,
+        dataset,
         share=options["share"],
         threads=options["threads"] or run.record.backend.threads,
         trust=options["trust_plan"],

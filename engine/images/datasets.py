@@ -33,6 +33,7 @@ class Dataset:
     quantised: bool  # the source held floats; these are their 8-bit roundings
     moved: Distances | None = None  # where quantised: how far, at most, rounding moved each image
     slice: str | None = None  # which of the source's images these are, as ``slice_text`` says it; None where unknown
+    class_folders: tuple[str, ...] = ()  # where labels number folders: their names, by label (``class_folders.py``)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,11 +72,12 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
     Raises:
         InputError: The spec names no images, or what it names is absent, damaged or of another form.
     """
-    match = _TRAILING_SLICE.fullmatch(spec)
-    source = _open_source(without_slice(spec), data_dir)
-    positions = _positions(match["slice"] if match else ":", len(source.indices), spec)
+    without, text = _split(spec)
+    source = _open_source(without, data_dir)
+    positions = _positions(text, len(source.indices), spec)
     return Dataset(
-        name=source.name,
+        # Part of a path, which need not be Unicode text, as a record must be.
+        name=source.name.encode("utf-8", "backslashreplace").decode(),
         indices=source.indices[positions],
         images=np.ascontiguousarray(source.read(positions)),
         labels=None if source.labels is None else source.labels[positions],
@@ -84,13 +86,32 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         quantised=source.quantised,
         moved=None if source.moved is None else source.moved(positions),
         slice=slice_text(positions, len(source.indices)),
+        class_folders=source.class_folders,
     )
 
 
 def without_slice(spec: str) -> str:
-    """Return ``spec`` without the slice at its end, if there is one."""
+    """Return ``spec`` without the slice at its end, if there is one; a path may end in brackets too.
+
+    Raises:
+        InputError: Both the path as written and that without brackets exist.
+    """
+    return _split(spec)[0]
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """Return what ``spec`` names and the slice of it."""
     match = _TRAILING_SLICE.fullmatch(spec)
-    return match["source"] if match else spec
+    if match is None:
+        return spec, ":"
+    kind, _, path = spec.partition(":")
+    if kind not in ("npz", "folder") or not Path(path).exists():
+        return match["source"], match["slice"]
+    if Path(shorter := match["source"].partition(":")[2]).exists():
+        raise InputError(
+            f"--data {spec}: expected a path or a slice, found both {path} and {shorter}; add [:] to {spec}"
+        )
+    return spec, ":"
 
 
 def slice_text(positions: Integers, length: int) -> str:

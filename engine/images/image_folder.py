@@ -1,5 +1,6 @@
 """A folder of PNG or JPEG files: one subfolder per class, or a flat folder without labels."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
 
 Pixels = UInt8[np.ndarray, "channels height width"]
 
+_log = logging.getLogger("purecert")
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_PNG_DEPTH = 24  # where a PNG file says how many bits a sample has, after signature, length, IHDR, width and height
+_ORIENTATION = 0x0112  # EXIF's tag; 1 is upright
 _CHANNELS = {"L": 1, "RGB": 3}  # Pillow's modes of 8 bits per channel and no transparency
 
 
 def open_folder(folder: Path) -> ImageSource:
-    """Return the images of ``folder`` in the order of their names, class by class.
+    """Return the images of ``folder`` in the order of their names, class by class; labels number the folders.
+
+    Which class of a plan a folder is, ``class_folders.py`` says.
 
     Raises:
         InputError: There are no images, or something else lies between them.
@@ -45,6 +51,7 @@ def open_folder(folder: Path) -> ImageSource:
         class_names=tuple(folder.name for folder in classes),
         quantised=False,
         read=lambda positions: _read_images([paths[position] for position in positions]),
+        class_folders=tuple(folder.name for folder in classes),
     )
 
 
@@ -71,26 +78,34 @@ def _require_pillow() -> None:
 
 
 def _read_images(paths: Sequence[Path]) -> Images:
-    first = _read_image(paths[0])
+    first, _ = _read_image(paths[0])
     images = np.empty((len(paths), *first.shape), np.uint8)
+    turned: list[Path] = []
     for position, path in enumerate(paths):
-        image = first if position == 0 else _read_image(path)
+        image, is_upright = _read_image(path)
+        if not is_upright:
+            turned.append(path)
         if image.shape != first.shape:
             raise InputError(
                 f"{path}: expected an image of [C, H, W] = {list(first.shape)} like {paths[0].name}, "
                 f"found {list(image.shape)}; bring all to one size and mode"
             )
         images[position] = image
+    if turned:
+        _log.warning(
+            "EXIF says to turn %d of %d images, %s first; pixels are taken as stored, as torchvision does",
+            *(len(turned), len(paths), turned[0]),
+        )
     return images
 
 
-def _read_image(path: Path) -> Pixels:
-    """Return the pixels of one file as stored: no resizing, no colour management."""
+def _read_image(path: Path) -> tuple[Pixels, bool]:
+    """Return the pixels of one file as stored (no resizing, no colour management, no turning), and if it is upright."""
     import PIL.Image
 
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
-            return _pixels(image, path)
+            return _pixels(image, path), image.getexif().get(_ORIENTATION, 1) == 1
     # Pillow reports damage as any of these.
     except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
         raise InputError(f"{path}: expected a whole PNG or JPEG file, found {error}; replace it") from error
@@ -99,5 +114,12 @@ def _read_image(path: Path) -> Pixels:
 def _pixels(image: "Image", path: Path) -> Pixels:
     if image.mode not in _CHANNELS:
         raise InputError(f"{path}: expected mode L or RGB (8 bits per channel), found {image.mode}; convert it")
+    if image.format == "PNG" and _png_depth(path) > 8:  # Pillow cuts 16 bits of a channel to 8 without a word
+        raise InputError(f"{path}: expected 8 bits per channel, found {_png_depth(path)}; convert it")
     pixels = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], _CHANNELS[image.mode]).transpose(2, 0, 1)
+
+
+def _png_depth(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]

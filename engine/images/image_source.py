@@ -28,6 +28,7 @@ class ImageSource:
     quantised: bool  # the source holds floats, which ``read`` rounds to 8 bits
     read: Callable[[Integers], Images]  # the images at these positions
     moved: Callable[[Integers], Distances] | None = None  # where quantised: how far, at most, ``read`` moves each image
+    class_folders: tuple[str, ...] = ()  # where labels number folders: their names, by label
 
 
 def held_images(name: str, images: Images, labels: NDArray[np.generic], class_names: tuple[str, ...]) -> ImageSource:

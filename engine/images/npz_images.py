@@ -10,6 +10,7 @@ from purecert.engine.images.image_source import Images, ImageSource, Integers, c
 from purecert.engine.images.rounding import rounded, rounding_distances
 
 _IMAGE_KEYS, _LABEL_KEYS, _INDEX_KEYS = ("x", "images"), ("y", "labels"), ("idx",)
+_SHOWN_KEYS = 12
 _MAX_INDEX = 2**32 - 1  # the image part of a noise address (kernels/README.md)
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -26,7 +27,10 @@ def open_npz(path: Path) -> ImageSource:
     arrays = _read_arrays(path)
     images = _only(arrays, _IMAGE_KEYS, path)
     if images is None:
-        raise InputError(f"{path}: expected images under 'x' or 'images', found {sorted(arrays)}; save them as 'x'")
+        raise InputError(
+            f"{path}: expected images under 'x' or 'images', found {_keys(path)}; save them with "
+            "numpy.savez(FILE, x=images, y=labels)"
+        )
     images = _check_images(images, path)
     stored = _only(arrays, _LABEL_KEYS, path)
     labels = None if stored is None else check_labels(f"{path}", stored, len(images))
@@ -59,6 +63,12 @@ def _read_arrays(path: Path) -> Arrays:
     except Exception as error:  # zip, its compressions and NumPy's headers each fail by errors of their own
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: expected an .npz archive without pickles, found {reason}; save it again") from error
+
+
+def _keys(path: Path) -> list[str]:
+    """Return the names of the arrays that the archive holds, the first of many."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return sorted(archive.files)[:_SHOWN_KEYS]
 
 
 def _array(value: object, key: str) -> NDArray[np.generic]:

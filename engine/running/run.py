@@ -192,8 +192,7 @@ def _check_labels(request: RunRequest) -> None:
 
 def _check_place(request: RunRequest) -> None:
     """Refuse to delete the images that the run is of."""
-    _, _, path = str(request.invocation.get("data", "")).partition(":")
-    path = without_slice(path)
+    _, _, path = without_slice(str(request.invocation.get("data", ""))).partition(":")
     lies_in_run = path and request.output.resolve() in Path(path).resolve().parents
     if request.force and request.images is None and lies_in_run:
         raise InputError(f"{request.output}: the images lie in the run that --force would delete; copy them first")

@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import struct
 import sys
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -188,3 +190,55 @@ def test_absent_pillow_is_named_with_its_fix(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(BackendError, match=r"Pillow, which is absent; pip install 'purecert\[images\]'"):
         load_dataset(f"folder:{tmp_path}")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_sixteen_bits_of_colour_are_not_cut_to_eight(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)  # 2 x 1, 16 bits, RGB
+    pixels = zlib.compress(b"\0" + bytes(range(12)))
+    parts = (_chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b""))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(InputError, match=r"a\.png: expected 8 bits per channel, found 16; convert it"):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_what_exif_says_to_turn_is_said_and_not_turned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, orientation in (("a", 1), ("b", 6), ("c", 3)):
+        image = PIL.Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
+        exif = PIL.Image.Exif()
+        exif[0x0112] = orientation
+        image.save(tmp_path / f"{name}.png", exif=exif)
+    data = load_dataset(f"folder:{tmp_path}")
+    assert data.images.shape == (3, 1, 4, 6)
+    assert np.array_equal(data.images[1], data.images[0])
+    assert f"EXIF says to turn 2 of 3 images, {tmp_path / 'b.png'} first" in caplog.text
+
+
+@pytest.mark.parametrize("keys", [("x_test", "y_test"), ("test_images", "test_labels")])
+def test_keys_of_other_archives_are_listed(keys: tuple[str, str], tmp_path: Path) -> None:
+    """As Keras and MedMNIST name them."""
+    np.savez(tmp_path / "other.npz", **dict.fromkeys(keys, _PIXELS))
+    with pytest.raises(InputError, match=rf"found \['{keys[0]}', '{keys[1]}'\]; save them with numpy.savez\(FILE, x="):
+        load_dataset(f"npz:{tmp_path}/other.npz")
+
+
+def test_a_path_that_ends_in_brackets_is_a_path(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=_PIXELS)
+    (tmp_path / "own.npz").rename(tmp_path / "own[1]")
+    assert len(load_dataset(f"npz:{tmp_path}/own[1]")) == 2
+    assert len(load_dataset(f"npz:{tmp_path}/own[1][:1]")) == 1
+    (tmp_path / "own").write_bytes((tmp_path / "own[1]").read_bytes())
+    with pytest.raises(InputError, match=r"expected a path or a slice, found both .*; add \[:\] to"):
+        load_dataset(f"npz:{tmp_path}/own[1]")
+    assert len(load_dataset(f"npz:{tmp_path}/own[1][:]")) == 2
+    assert load_dataset(f"npz:{tmp_path}/own[0]").indices.tolist() == [0]
+
+
+def test_a_name_that_is_no_unicode_text_can_be_recorded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=_PIXELS)
+    odd = tmp_path / "own\udcff.npz"
+    (tmp_path / "own.npz").rename(odd)
+    assert load_dataset(f"npz:{odd}").name == r"npz:own\udcff.npz"

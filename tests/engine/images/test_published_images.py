@@ -110,10 +110,15 @@ def test_folder_of_the_data_sets_name_goes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_fashion_mnist_is_the_published_one() -> None:
+def test_fashion_mnist_is_the_published_one_and_no_mnist(tmp_path: Path) -> None:
     data = load_dataset("fashion_mnist:test", shared("data"))
     assert data.images.shape == (10_000, 1, 28, 28)
     assert np.bincount(labels_of(data)).tolist() == [1000] * 10  # Xiao, Rasul and Vollgraf (2017): 1,000 per class
+    (folder := tmp_path / "elsewhere").mkdir()
+    for path in (shared("data") / "fashion_mnist").glob("t10k-*"):
+        (folder / path.name).symlink_to(path.resolve())
+    with pytest.raises(InputError, match=r"expected t10k-images-idx3-ubyte of mnist, found .* of fashion_mnist"):
+        load_dataset("mnist:test", folder)
 
 
 @pytest.mark.parametrize(

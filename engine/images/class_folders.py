@@ -1,0 +1,71 @@
+"""Which class of the plan a folder of images is: by its name, never by its rank where a name says it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from purecert.engine.errors import InputError
+from purecert.engine.images.datasets import Dataset
+
+_log = logging.getLogger("purecert")
+_SHOWN = 5
+
+
+def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> Dataset:
+    """Return ``dataset`` with labels that are the plan's, where it names its classes by folders.
+
+    Folders that bear the plan's class names are those classes, and folders of whole numbers are the classes of these
+    numbers. Without class names in the plan, as many folders as classes are taken in alphabetical order, as
+    torchvision's ImageFolder does, which a warning says.
+
+    Args:
+        dataset: Images, perhaps in a folder a class.
+        classes: Of the plan.
+        class_names: Of the plan; empty where it has none.
+
+    Raises:
+        InputError: A folder is none of the plan's classes.
+    """
+    if not dataset.class_folders:
+        return dataset
+    folders = dataset.class_folders
+    if set(folders) <= set(class_names):
+        numbers = [list(class_names).index(name) for name in folders]
+    elif whole := whole_numbers(folders):
+        numbers = whole
+        if strange := [name for name, number in zip(folders, whole, strict=True) if number >= classes]:
+            raise InputError(f"{dataset.name}: expected folders below {classes}, the plan's classes, found {strange}")
+    elif class_names or len(folders) != classes:
+        raise InputError(_mismatch(dataset, classes, class_names))
+    else:
+        numbers = list(range(classes))
+        _log.warning(
+            "%s: the plan has no class names, so its classes are taken to be the folders in alphabetical order: 0 is "
+            "%s, %d is %s; name the folders by numbers if that is wrong",
+            *(dataset.name, folders[0], classes - 1, folders[-1]),
+        )
+    assert dataset.labels is not None
+    return replace(dataset, labels=np.array(numbers, np.int64)[dataset.labels], classes=classes, class_folders=())
+
+
+def whole_numbers(names: Sequence[str]) -> list[int] | None:
+    """Return the numbers that ``names`` are, if each is another whole number; else None."""
+    if not all(name.isascii() and name.isdigit() and len(name) <= 9 for name in names):
+        return None
+    numbers = [int(name) for name in names]
+    return numbers if len(set(numbers)) == len(numbers) else None
+
+
+def _mismatch(dataset: Dataset, classes: int, class_names: Sequence[str]) -> str:
+    strange = [name for name in dataset.class_folders if name not in set(class_names)]
+    known = f"the names of the plan's classes ({_some(class_names)})" if class_names else f"{classes} in number"
+    return (
+        f"{dataset.name}: expected folders that are {known}, or whole numbers below {classes}, found "
+        f"{len(dataset.class_folders)}, among them {_some(strange)}; rename or move them"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,74 @@
+"""Folders of classes are matched to the plan by their names, and rank decides only where nothing else can."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from purecert.engine.errors import InputError
+from purecert.engine.images.class_folders import labelled_for
+from purecert.engine.images.datasets import Dataset, load_dataset
+from support.image_data import labels_of
+
+_DIGITS = tuple("0123456789")
+_WORDS = ("zero", "one", "two")
+
+
+def _folders(root: Path, *names: str) -> Dataset:
+    for name in names:
+        (root / name).mkdir()
+        PIL.Image.fromarray(np.zeros((4, 4), np.uint8)).save(root / name / "a.png")
+    return load_dataset(f"folder:{root}")
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "class_names", "labels"),
+    [
+        (("3", "8"), 10, _DIGITS, [3, 8]),
+        (("3", "8"), 10, (), [3, 8]),
+        (("8", "10", "9"), 11, (), [10, 8, 9]),  # in the order of the names as text
+        (("003", "1"), 10, tuple("abcdefghij"), [3, 1]),
+        (("two", "zero"), 3, _WORDS, [2, 0]),
+        (("cat", "dog"), 2, (), [0, 1]),
+    ],
+)
+def test_a_folder_is_the_class_that_its_name_says(
+    folders: tuple[str, ...], classes: int, class_names: tuple[str, ...], labels: list[int], tmp_path: Path
+) -> None:
+    data = labelled_for(_folders(tmp_path, *folders), classes, class_names)
+    assert labels_of(data).tolist() == labels
+    assert (data.classes, data.class_folders) == (classes, ())
+    assert labelled_for(data, classes, class_names) is data
+
+
+def test_rank_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labelled_for(_folders(tmp_path, "cat", "dog"), 2, ())
+    assert "alphabetical order: 0 is cat, 1 is dog" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "class_names", "words"),
+    [
+        (
+            ("zero", "one"),
+            10,
+            _DIGITS,
+            r"names of the plan's classes \(0, 1, 2, 3, 4, \.\.\.\).*2, among them one, zero",
+        ),
+        (("cat", "dog"), 3, (), "folders that are 3 in number, or whole numbers below 3, found 2"),
+        (("3", "12"), 10, (), r"folders below 10, the plan's classes, found \['12'\]"),
+        (("1", "01"), 10, (), "whole numbers below 10, found 2"),
+        (("cat", "1"), 2, ("cat", "dog"), "among them 1; rename or move"),
+    ],
+)
+def test_folders_of_other_classes_are_refused(
+    folders: tuple[str, ...], classes: int, class_names: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        labelled_for(_folders(tmp_path, *folders), classes, class_names)
+
+
+def test_other_labels_stay_as_they_are() -> None:
+    data = load_dataset("digits:test[:3]")
+    assert labelled_for(data, 10, ("other",) * 10) is data
