@@ -10,11 +10,16 @@ from torch import nn
 
 from purecert.engine.api.python_words import python_words
 from purecert.engine.errors import InputError
-from purecert.engine.images.datasets import load_dataset
-from purecert.engine.plans.plan import GraphInput, Plan, Precision
-from purecert.export.fusing.fuse import FusedModel
+from purecert.engine.images.datasets import Dataset, load_dataset
+from purecert.engine.plans.plan import Plan, Precision
+from purecert.export.fusing.fuse import fuse, graph_inputs
 from purecert.export.gate.parity import DEFAULT_DRAWS, Talk
-from purecert.export.pipeline import ExportSpec, Origin, export_modules
+from purecert.export.pipeline import ExportSpec, export_modules, origin_of
+from purecert.train.models.checkpoints import Model
+from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
+from purecert.train.purifiers.base import Purifier
+from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
+from purecert.train.purifiers.own import Denoiser, OwnPurifier
 
 PathLike = str | os.PathLike[str]
 
@@ -27,6 +32,11 @@ def export_module(
     data: str,
     out: PathLike,
     input_range: tuple[float, float] = (0.0, 1.0),
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    purifier: Denoiser | Purifier | None = None,
+    class_names: Sequence[str] = (),
     precision: Precision = "fp32",
     data_dir: PathLike | None = None,
     parity_draws: int = DEFAULT_DRAWS,
@@ -36,13 +46,18 @@ def export_module(
     """Return the plan of ``module``, written to ``out`` after its votes agreed with eager FP32 on noisy real images.
 
     Args:
-        module: Takes FP32 images [batch, channels, height, width] in ``input_range`` and returns logits
-            [batch, classes]. It is put into eval mode, normalises by itself, and sees noisy images,
-            whose pixels leave the range.
+        module: Takes FP32 images [batch, channels, height, width] in ``input_range``, normalised by ``mean`` and
+            ``std`` where they are given, and returns logits [batch, classes]. It is put into eval mode and sees noisy
+            images, whose pixels leave the range; or what ``purifier`` makes of them.
         sigmas: Noise standard deviations in pixel units of [0, 1]; one graph each.
         data: Real images for the comparison, by name as ``--data`` takes them; their shape is that of the plan's.
         out: Plan directory to write.
-        input_range: What pixels 0 and 255 become.
+        input_range: What pixels 0 and 255 become, before normalisation.
+        mean: Per channel, subtracted in units of ``input_range``.
+        std: Per channel, divided by after that.
+        size: Height and width that the module takes, if they are not the images'; resized bilinearly.
+        purifier: What stands before the module: a denoiser with its convention, or a purifier of this package.
+        class_names: Of the classes, in order; none where they have no names.
         precision: "fp32", or "fp16" for graphs in half precision.
         data_dir: Where the files of a named data set lie.
         parity_draws: Draws of the comparison; fewer than the default are marked.
@@ -54,17 +69,15 @@ def export_module(
         CheckError: The plan does not vote like eager FP32; nothing is left at ``out``.
     """
     _check(module, input_range, precision)
-    low, high = input_range
     dataset = load_dataset(data, None if data_dir is None else Path(data_dir))
-    shape = tuple(int(size) for size in dataset.images.shape[1:])
     spec = ExportSpec(
         sigmas=tuple(float(sigma) for sigma in sigmas), precision=precision, parity_draws=parity_draws, force=force
     )
-    classes = _classes(module, shape, input_range)
-    fused = FusedModel(module, scale=(high - low) / 2, shift=(high + low) / 2).eval()
-    inputs = (GraphInput(name="pixels", shape=shape, dtype="float16" if precision == "fp16" else "float32"),)
-    origin = Origin(classes=classes, purifier="identity", times={}, sources=(type(module).__name__,))
-    return export_modules({sigma: fused for sigma in spec.sigmas}, inputs, origin, spec, dataset, Path(out), talk)
+    preprocessing = _preprocessing(dataset.images.shape[1], input_range, mean, std, size)
+    model = _model(module, purifier, preprocessing, dataset, tuple(class_names), spec.sigmas[0])
+    modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
+    inputs = graph_inputs(model, spec.sigmas, precision)
+    return export_modules(modules, inputs, origin_of(model, spec.sigmas), spec, dataset, Path(out), talk)
 
 
 def _check(module: nn.Module, input_range: tuple[float, float], precision: str) -> None:
@@ -76,15 +89,80 @@ def _check(module: nn.Module, input_range: tuple[float, float], precision: str) 
         raise InputError(f"expected a precision out of {', '.join(get_args(Precision))}, got {precision!r}")
 
 
-def _classes(module: nn.Module, shape: tuple[int, ...], input_range: tuple[float, float]) -> int:
-    """Return how many logits the module gives two grey images."""
-    grey = torch.full((2, *shape), sum(input_range) / 2)
+def _preprocessing(
+    channels: int,
+    input_range: tuple[float, float],
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | None,
+) -> Preprocessing:
+    """Return what turns images of [-1, 1] into the module's: its range and normalisation are one affine map."""
+    low, high = input_range
+    means = _per_channel("mean", (0.0,) * channels if mean is None else mean, channels)
+    stds = _per_channel("std", (1.0,) * channels if std is None else std, channels)
+    config = {"mean": [(m - low) / (high - low) for m in means], "std": [s / (high - low) for s in stds]}
+    try:
+        return Preprocessing(
+            PreprocessingConfig(mean=tuple(config["mean"]), std=tuple(config["std"]), size=size)
+        ).eval()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected a mean, a std above 0 and a size of at least 1, got: {error}") from error
+
+
+def _per_channel(name: str, values: Sequence[float], channels: int) -> list[float]:
+    if len(values) != channels:
+        raise InputError(f"expected {name} to have a number for each of {channels} channels, got {list(values)}")
+    return [float(value) for value in values]
+
+
+def _model(
+    module: nn.Module,
+    purifier: Denoiser | Purifier | None,
+    preprocessing: Preprocessing,
+    dataset: Dataset,
+    class_names: tuple[str, ...],
+    sigma: float,
+) -> Model:
+    channels, height, width = (int(length) for length in dataset.images.shape[1:])
+    grey = torch.zeros((2, channels, height, width))
+    if isinstance(purifier, Denoiser):
+        purifier = OwnPurifier(purifier)
+    before = (IdentityPurifier(IdentityConfig()) if purifier is None else purifier).eval()
+    if purifier is not None:
+        _check_purifier(before, grey, sigma)
+    module.eval()
+    return Model(
+        purifier=before,
+        classifier=module,
+        preprocessing=preprocessing,
+        input_shape=(channels, height, width),
+        classes=_classes(module, preprocessing(grey), class_names),
+        class_names=class_names,
+        sources=(type(module).__name__,),
+    )
+
+
+def _check_purifier(purifier: Purifier, grey: torch.Tensor, sigma: float) -> None:
+    noises = [torch.zeros(len(grey), k, *grey.shape[1:]) for k in purifier.noise_inputs(sigma)]
     try:
         with torch.no_grad():
-            logits = module.eval()(grey)
+            purifier(grey, sigma, noises)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        raise InputError(f"expected a denoiser of images {list(grey.shape[1:])}, got: {error}") from error
+
+
+def _classes(module: nn.Module, grey: torch.Tensor, class_names: tuple[str, ...]) -> int:
+    """Return how many logits the module gives two grey images."""
+    try:
+        with torch.no_grad():
+            logits = module(grey)
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        shape = tuple(grey.shape[1:])
         raise InputError(f"expected a module that takes images of shape {shape}, got: {error}") from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 2 or logits.shape[1] < 2:
         came = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(f"expected logits [images, classes] of at least two classes, got {came} for two images")
-    return int(logits.shape[1])
+    classes = int(logits.shape[1])
+    if class_names and len(class_names) != classes:
+        raise InputError(f"expected {classes} class names or none, got {len(class_names)}")
+    return classes

@@ -72,7 +72,7 @@ def export_plan(model: Model, spec: ExportSpec, data: Dataset, output: Path, tal
     """
     modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
     inputs = graph_inputs(model, spec.sigmas, spec.precision)
-    origin = _origin(model, spec.sigmas)
+    origin = origin_of(model, spec.sigmas)
     if not folds_time(model.purifier):
         talk("the purifier's network is none that purecert knows: what depends on sigma only stays in the graph")
     return export_modules(modules, inputs, origin, spec, data, output, talk, ship=lambda sigma: fold(model, sigma))
@@ -142,7 +142,8 @@ def _build(
     return _Built(entry=entry, program=program, fp32_islands=islands)
 
 
-def _origin(model: Model, sigmas: tuple[float, ...]) -> Origin:
+def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
+    """Return what plan.json says of ``model``."""
     has_times = not isinstance(model.purifier, IdentityPurifier)
     kinds = [name for name, kind in PURIFIERS.items() if type(model.purifier) is kind.module]
     return Origin(

@@ -1,7 +1,7 @@
 """Certified robustness by randomized smoothing, compiled.
 
 The names below are what programs use; each is imported when it is first asked for, so that `import purecert` is quick
-and needs no runtime. ``export_module`` needs PyTorch (``pip install 'purecert[export]'``).
+and needs no runtime. ``export_module`` and ``Denoiser`` need PyTorch (``pip install 'purecert[export]'``).
 """
 
 from importlib import import_module
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
     from purecert.engine.procedures.spec import StopSpec
     from purecert.export.modules import export_module
+    from purecert.train.purifiers.own import Denoiser
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Abstention",
     "Certificate",
+    "Denoiser",
     "Plan",
     "Prediction",
     "PurecertError",
@@ -40,6 +42,7 @@ _telemetry.switch_off()  # here, since no module of purecert, and so no library 
 _HOME = {
     "Abstention": "purecert.engine.procedures.outcomes",
     "Certificate": "purecert.engine.procedures.outcomes",
+    "Denoiser": "purecert.train.purifiers.own",
     "Plan": "purecert.engine.plans.plan",
     "Prediction": "purecert.engine.procedures.outcomes",
     "PurecertError": "purecert.engine.errors",

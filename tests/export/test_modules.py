@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 import purecert
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import load_dataset
+from purecert.engine.plans.protocol_buffers import with_output
 
 pytestmark = pytest.mark.slow  # whole exports
 
@@ -62,6 +64,10 @@ def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), {}, r"at least two classes, got \[2, 1\]"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"input_range": (1.0, 0.0)}, "low < high"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"sigmas": []}, "at least one sigma"),
+        (nn.Flatten(), {"mean": [0.1, 0.2]}, r"mean to have a number for each of 1 channels, got \[0.1, 0.2\]"),
+        (nn.Flatten(), {"std": [0.0]}, "a std above 0"),
+        (nn.Flatten(), {"class_names": ["a"]}, "expected 64 class names or none, got 1"),
+        (nn.Flatten(), {"purifier": purecert.Denoiser(module=nn.Linear(3, 3))}, "expected a denoiser of images"),
         (nn.Flatten(), {"data": "digits:nowhere"}, "^data: expected digits:train or digits:test, got split 'nowhere'"),
     ]
     for module, changes, words in cases:
@@ -69,6 +75,54 @@ def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None
         with pytest.raises(InputError, match=words):
             purecert.export_module(module, **options)  # type: ignore[arg-type]  # by name
         assert not (tmp_path / "plan").exists()
+
+
+class _Network(nn.Module):
+    """Convolutions with a time, as small denoisers have: the time is embedded and added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.embed = (
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.Conv2d(8, 1, 3, padding=1),
+            nn.Linear(1, 8),
+        )
+
+    def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = torch.relu(self.first(x) + self.embed(times[:, None])[:, :, None, None])
+        return self.last(hidden)
+
+
+def test_normalisation_and_a_denoiser_are_part_of_the_plan(tmp_path: Path) -> None:
+    """The graph's logits are those of the parts, called one after the other by hand."""
+    torch.manual_seed(0)
+    network = _Network().eval()
+    classifier = nn.Sequential(nn.Upsample(16), nn.Flatten(), nn.Linear(256, 10)).eval()
+    denoiser = purecert.Denoiser(module=network, predicts="noise", time=lambda sigma: 100 * sigma, clips=False)
+    plan = purecert.export_module(
+        classifier,
+        sigmas=[0.25],
+        data="digits:test[:20]",
+        out=tmp_path / "plan",
+        mean=[0.3],
+        std=[0.4],
+        purifier=denoiser,
+        class_names=tuple("abcdefghij"),
+        parity_draws=400,
+    )
+    record = plan.record
+    assert (record.purifier, record.time_rule, record.graphs[0].t) == ("OwnPurifier", "own", 25.0)
+    assert record.class_names == tuple("abcdefghij")
+    pixels = np.random.default_rng(0).integers(-100, 356, (7, 1, 8, 8)).astype(np.float32)
+    y = torch.from_numpy(pixels) / 127.5 - 1
+    with torch.no_grad():
+        clean = y - 0.5 * network(y, torch.full((7,), 25.0))
+        logits = classifier(((clean + 1) / 2 - 0.3) / 0.4)
+    session = ort.InferenceSession(
+        with_output(plan.read_graph(0.25), record.logits), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run([record.logits], {"pixels": pixels})
+    assert float((torch.from_numpy(found) - logits).abs().max()) < 1e-4
 
 
 class _Drifting(nn.Module):
