@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from purecert.engine.backends.tensorrt.cache import EngineFile
     from purecert.engine.plans.plan import Plan, Precision
+    from purecert.export.pipeline import ExportSpec
     from purecert.train.models.checkpoints import Model
 
 
@@ -58,6 +59,17 @@ if TYPE_CHECKING:
     "--builder-level", type=int, metavar="0..5", help="How long the builder searches; 5 is longest.  [default: 3]"
 )
 @click.option("--workspace-mib", type=int, help="Scratch memory that a layer may use.  [default: all that there is]")
+@click.option(
+    "--input-range",
+    nargs=2,
+    type=float,
+    metavar="LOW HIGH",
+    help="Own models: what pixels 0 and 255 are.  [default: 0 1]",
+)
+@click.option("--mean", metavar="M[,M...]", help="Own models: per channel, subtracted in units of --input-range.")
+@click.option("--std", metavar="S[,S...]", help="Own models: per channel, divided by after that.")
+@click.option("--size", type=int, help="Own models: height and width that they take, if not the images'.")
+@click.option("--trust", "trusts", is_flag=True, help="Load a .pt2 program, which is code.")
 @click.option("--force", is_flag=True, help="Replace the plan in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def export_command(
@@ -76,8 +88,13 @@ def export_command(
     workspace_mib: int | None,
     force: bool,
     as_json: bool,
+    trusts: bool,
+    **sees: Any,
 ) -> None:
-    """Fuse the purifier and classifier of MODEL (a model.pt, or 'demo') into one graph per sigma.
+    """Fuse the purifier and classifier of MODEL into one graph per sigma.
+
+    MODEL is a model.pt or 'demo'; or a classifier of your own: python:FILE.py:NAME runs that file and takes the module
+    NAME, and FILE.pt2 is a program of torch.export (code: with --trust only).
 
     The plan appears only if its votes on noisy draws of real images agree with eager FP32.
     """
@@ -85,12 +102,20 @@ def export_command(
     from purecert.engine.images.datasets import load_dataset
     from purecert.export.engines import ENGINE_BATCH, add_engines, build_options, engine_targets
     from purecert.export.output import check_output
+    from purecert.export.own_models import is_own
     from purecert.export.pipeline import ExportSpec, export_plan
 
     spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
     check_output(output, force=force)
     options = build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
     targets = engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
+    if is_own(model_name):
+        if targets:
+            raise InputError("engines are built ahead for a model.pt only; leave --tensorrt and --tensorrt-rtx out")
+        _print_plan(_export_own(model_name, sees, spec, data, data_dir, output, trusts=trusts), [], as_json=as_json)
+        return
+    if given := [f"--{name.replace('_', '-')}" for name, value in sees.items() if value is not None]:
+        raise InputError(f"expected {given[0]} with a model of your own only; {model_name} says it itself")
     model = _load_model(model_name)
     images = load_dataset(_data_name(data, model), data_dir)
     plan = export_plan(model, spec, images, output, talk)
@@ -104,6 +129,35 @@ def export_command(
     _print_plan(plan, engines, as_json=as_json)
 
 
+def _export_own(
+    name: str,
+    sees: dict[str, Any],
+    spec: ExportSpec,
+    data: str | None,
+    data_dir: Path | None,
+    output: Path,
+    *,
+    trusts: bool,
+) -> Plan:
+    from purecert.engine.images.datasets import load_dataset
+    from purecert.export.modules import Sees, export_own, own_model
+    from purecert.export.own_models import own_module, source_of
+
+    if data is None:
+        raise InputError("expected --data, at least 20 real images of the shape that your model takes")
+    lists = {name: None if sees[name] is None else _numbers(f"--{name}", sees[name]) for name in ("mean", "std")}
+    seen = Sees(input_range=sees["input_range"] or (0.0, 1.0), size=sees["size"], **lists)
+    images, module = load_dataset(data, data_dir), own_module(name, trusts=trusts, precision=spec.precision)
+    return export_own(own_model(module, seen, images, spec, source=source_of(name)), spec, images, output, talk)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"expected {option} as numbers with commas between them, got {text!r}") from error
+
+
 def _parse_sigma(text: str) -> float:
     try:
         return float(text)
@@ -112,9 +166,15 @@ def _parse_sigma(text: str) -> float:
 
 
 def _load_model(name: str) -> Model:
+    from purecert.export.own_models import way_out
     from purecert.train.models.checkpoints import demo_model_path, load_model
 
-    return load_model(demo_model_path() if name == "demo" else Path(name))
+    try:
+        return load_model(demo_model_path() if name == "demo" else Path(name))
+    except InputError as error:
+        if words := way_out(Path(name)):
+            raise InputError(f"{error}; {words}") from error
+        raise
 
 
 def _data_name(data: str | None, model: Model) -> str:

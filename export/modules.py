@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -68,45 +69,54 @@ def export_module(
         InputError: An argument does not fit the others, ``out`` is not free, or the module does not take such images.
         CheckError: The plan does not vote like eager FP32; nothing is left at ``out``.
     """
-    _check(module, input_range, precision)
+    if precision not in get_args(Precision):
+        raise InputError(f"expected a precision out of {', '.join(get_args(Precision))}, got {precision!r}")
     dataset = load_dataset(data, None if data_dir is None else Path(data_dir))
     spec = ExportSpec(
         sigmas=tuple(float(sigma) for sigma in sigmas), precision=precision, parity_draws=parity_draws, force=force
     )
-    preprocessing = _preprocessing(dataset.images.shape[1], input_range, mean, std, size)
-    model = _model(module, purifier, preprocessing, dataset, tuple(class_names), spec.sigmas[0])
+    sees = Sees(input_range=input_range, mean=mean, std=std, size=size)
+    model = own_model(module, sees, dataset, spec, purifier=purifier, class_names=tuple(class_names))
+    return export_own(model, spec, dataset, Path(out), talk)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sees:
+    """What a module takes images as; see ``export_module``."""
+
+    input_range: tuple[float, float] = (0.0, 1.0)
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    size: int | None = None
+
+    def preprocessing(self, channels: int) -> Preprocessing:
+        """Return what turns images of [-1, 1] into the module's: range and normalisation are one affine map.
+
+        Raises:
+            InputError: A value does not fit the others or the channels.
+        """
+        low, high = self.input_range if len(self.input_range) == 2 else (0.0, 0.0)
+        if not low < high:
+            raise InputError(f"expected an input range (low, high) with low < high, got {self.input_range}")
+        means = _per_channel("mean", (0.0,) * channels if self.mean is None else self.mean, channels)
+        stds = _per_channel("std", (1.0,) * channels if self.std is None else self.std, channels)
+        mean, std = tuple((m - low) / (high - low) for m in means), tuple(s / (high - low) for s in stds)
+        try:
+            return Preprocessing(PreprocessingConfig(mean=mean, std=std, size=self.size)).eval()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"expected a mean, a std above 0 and a size of at least 1, got: {error}") from error
+
+
+def export_own(model: Model, spec: ExportSpec, dataset: Dataset, output: Path, talk: Talk) -> Plan:
+    """Return the plan of a model whose network may be any: nothing of it is folded.
+
+    Raises:
+        InputError: As ``export_module``.
+        CheckError: As ``export_module``.
+    """
     modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
-    inputs = graph_inputs(model, spec.sigmas, precision)
-    return export_modules(modules, inputs, origin_of(model, spec.sigmas), spec, dataset, Path(out), talk)
-
-
-def _check(module: nn.Module, input_range: tuple[float, float], precision: str) -> None:
-    if not isinstance(module, nn.Module):
-        raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
-    if len(input_range) != 2 or not input_range[0] < input_range[1]:
-        raise InputError(f"expected an input range (low, high) with low < high, got {input_range}")
-    if precision not in get_args(Precision):
-        raise InputError(f"expected a precision out of {', '.join(get_args(Precision))}, got {precision!r}")
-
-
-def _preprocessing(
-    channels: int,
-    input_range: tuple[float, float],
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    size: int | None,
-) -> Preprocessing:
-    """Return what turns images of [-1, 1] into the module's: its range and normalisation are one affine map."""
-    low, high = input_range
-    means = _per_channel("mean", (0.0,) * channels if mean is None else mean, channels)
-    stds = _per_channel("std", (1.0,) * channels if std is None else std, channels)
-    config = {"mean": [(m - low) / (high - low) for m in means], "std": [s / (high - low) for s in stds]}
-    try:
-        return Preprocessing(
-            PreprocessingConfig(mean=tuple(config["mean"]), std=tuple(config["std"]), size=size)
-        ).eval()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected a mean, a std above 0 and a size of at least 1, got: {error}") from error
+    inputs = graph_inputs(model, spec.sigmas, spec.precision)
+    return export_modules(modules, inputs, origin_of(model, spec.sigmas), spec, dataset, output, talk)
 
 
 def _per_channel(name: str, values: Sequence[float], channels: int) -> list[float]:
@@ -115,21 +125,29 @@ def _per_channel(name: str, values: Sequence[float], channels: int) -> list[floa
     return [float(value) for value in values]
 
 
-def _model(
+def own_model(
     module: nn.Module,
-    purifier: Denoiser | Purifier | None,
-    preprocessing: Preprocessing,
+    sees: Sees,
     dataset: Dataset,
-    class_names: tuple[str, ...],
-    sigma: float,
+    spec: ExportSpec,
+    *,
+    purifier: Denoiser | Purifier | None = None,
+    class_names: tuple[str, ...] = (),
+    source: str = "",
 ) -> Model:
+    """Return ``module`` and what stands before it as one model, tried on two grey images.
+
+    Raises:
+        InputError: Module or purifier take no such images, or the module gives no logits.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
     channels, height, width = (int(length) for length in dataset.images.shape[1:])
-    grey = torch.zeros((2, channels, height, width))
+    grey, preprocessing = torch.zeros((2, channels, height, width)), sees.preprocessing(channels)
     if isinstance(purifier, Denoiser):
         purifier = OwnPurifier(purifier)
     before = (IdentityPurifier(IdentityConfig()) if purifier is None else purifier).eval()
-    if purifier is not None:
-        _check_purifier(before, grey, sigma)
+    _check_purifier(before, grey, spec.sigmas[0])
     module.eval()
     return Model(
         purifier=before,
@@ -138,7 +156,7 @@ def _model(
         input_shape=(channels, height, width),
         classes=_classes(module, preprocessing(grey), class_names),
         class_names=class_names,
-        sources=(type(module).__name__,),
+        sources=(source or type(module).__name__,),
     )
 
 

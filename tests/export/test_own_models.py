@@ -1,0 +1,143 @@
+"""Classifiers from files: what runs, what is code, and the way out for what says no network."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from click.testing import CliRunner
+
+from purecert.engine.errors import InputError
+from purecert.engine.plans.plan import read_plan
+from purecert.export.commands import export_command
+from purecert.export.own_models import own_module, way_out
+
+_FILE = """
+import torch
+from sizes import WIDTH
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Flatten())
+        self.head = nn.Linear(36 * WIDTH, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def made():
+    torch.manual_seed(5)
+    return Net().eval()
+
+
+net, number = made(), 7
+
+
+def broken():
+    raise RuntimeError("no weights here")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a network in a Python file, and every form in which people save it."""
+    where = tmp_path_factory.mktemp("own")
+    (where / "own.py").write_text(_FILE)
+    (where / "sizes.py").write_text("WIDTH = 4\n")
+    net = own_module(f"python:{where}/own.py:net", trusts=False)
+    torch.save(net.state_dict(), where / "weights.pt")
+    with warnings.catch_warnings(action="ignore"):  # deprecated, but what people have
+        torch.jit.save(torch.jit.trace(net, torch.zeros(2, 1, 8, 8)), where / "script.pt")
+    images = (torch.zeros(3, 1, 8, 8),)
+    for name, shapes in (("fixed", None), ("own", ({0: torch.export.Dim("batch")},))):
+        torch.export.save(torch.export.export(net, images, dynamic_shapes=shapes), where / f"{name}.pt2")
+    return where
+
+
+def _export(*arguments: str | Path) -> tuple[int, str]:
+    ended = CliRunner().invoke(export_command, [str(argument) for argument in arguments])
+    return ended.exit_code, ended.stderr.strip()
+
+
+@pytest.mark.slow
+def test_a_python_file_and_a_program_give_one_plan(folder: Path, tmp_path: Path) -> None:
+    common = ["--sigma", "0.25", "--data", "digits:test[:20]", "--parity-draws", "400", "--precision", "fp32"]
+    sees = ["--input-range", "-1", "1", "--mean", "0.1", "--std", "0.5"]
+    for name in ("python:own.py:made", "own.pt2"):
+        where = name.replace("python:", f"python:{folder}/") if ":" in name else folder / name
+        trust = ["--trust"] if name == "own.pt2" else []
+        code, said = _export(where, "-o", tmp_path / name.replace(":", "-"), *common, *sees, *trust)
+        assert code == 0, said
+    plans = [read_plan(tmp_path / name) for name in ("python-own.py-made", "own.pt2")]
+    assert [plan.record.sources for plan in plans] == [("python:own.py:made",), ("own.pt2",)]
+    module = own_module(f"python:{folder}/own.py:net", trusts=False)
+    rows = np.random.default_rng(0).integers(-300, 556, (400, 1, 8, 8)).astype(np.float32)
+    with torch.no_grad():
+        expected = module((torch.from_numpy(rows) / 127.5 - 1 - 0.1) / 0.5).argmax(dim=1).numpy()
+    for plan in plans:
+        session = ort.InferenceSession(plan.read_graph(0.25), providers=["CPUExecutionProvider"])
+        assert np.mean(session.run(["label"], {"pixels": rows})[0] == expected) >= 0.995
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("python:FOLDER/own.py:nothing", "expected nothing to be a torch.nn.Module, or to return one, found nothing"),
+        ("python:FOLDER/own.py:number", "expected number to be a torch.nn.Module, or to return one, found int"),
+        ("python:FOLDER/own.py:broken", r"own.py:\d+: RuntimeError: no weights here"),
+        ("python:FOLDER/absent.py:net", "expected a Python file, found none"),
+        ("python:FOLDER/own.py", "expected python:FILE.py:NAME, got"),
+        ("FOLDER/fixed.pt2", "for any batch, found one for 3 images; export it with"),
+        ("FOLDER/absent.pt2", "torch.export.save wrote, found none"),
+        ("FOLDER/odd.pt2", "torch.export.save wrote, found: "),
+    ],
+)
+def test_what_gives_no_module_is_refused(folder: Path, name: str, words: str) -> None:
+    (folder / "odd.pt2").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(InputError, match=words):
+        own_module(name.replace("FOLDER", str(folder)), trusts=True)
+
+
+def test_a_program_is_not_loaded_without_trust(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.export, "load", None)
+    with pytest.raises(InputError, match=r"a .pt2 program is code, which is run when it is loaded; .* add --trust"):
+        own_module(f"{folder}/own.pt2", trusts=False)
+    with pytest.raises(InputError, match="add --precision fp32"):
+        own_module(f"{folder}/own.pt2", trusts=True, precision="fp16")
+
+
+def test_every_other_form_is_shown_a_way_that_works(folder: Path, tmp_path: Path) -> None:
+    for name, words in (
+        ("weights.pt", "net.load_state_dict(torch.load('weights.pt'))"),
+        ("script.pt", "a TorchScript archive is code without a module"),
+        ("own.py", f"say python:{folder}/own.py:NAME"),
+    ):
+        code, said = _export(folder / name, "-o", tmp_path / "plan", "--sigma", "0.25", "--data", "digits:test[:20]")
+        assert (code, len(said.splitlines())) == (2, 1), said
+        assert words in said
+        if name != "own.py":
+            assert "python:own.py:net" in said
+            assert "purecert.export_module(net, ...)" in said
+    assert way_out(tmp_path / "absent") == ""
+
+
+def test_options_of_own_models_are_refused_for_others_and_bad_ones_named(folder: Path, tmp_path: Path) -> None:
+    common = ("-o", tmp_path / "plan", "--sigma", "0.25", "--data", "digits:test[:20]")
+    own = f"python:{folder}/own.py:net"
+    for arguments, words in (
+        (("demo", *common, "--mean", "0.5"), "expected --mean with a model of your own only; demo says it itself"),
+        ((own, *common[:4]), "expected --data, at least 20 real images"),
+        ((own, *common, "--std", "a"), "expected --std as numbers with commas between them, got 'a'"),
+        ((own, *common, "--mean", "0.1,0.2"), "a number for each of 1 channels"),
+        ((own, *common, "--input-range", "1", "1"), "low < high"),
+        ((own, *common, "--size", "0"), "a size of at least 1"),
+    ):
+        code, said = _export(*arguments)
+        assert code == 2, said
+        assert words in said
+        assert not (tmp_path / "plan").exists()
