@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from purecert.engine.backends.tensorrt.cache import EngineFile
+    from purecert.engine.images.datasets import Dataset
     from purecert.engine.plans.plan import Plan, Precision
+    from purecert.export.modules import Sees
     from purecert.export.pipeline import ExportSpec
     from purecert.train.models.checkpoints import Model
+
+_ONNX = ".onnx"
 
 
 @click.command(cls=EngineCommand)
@@ -69,6 +73,11 @@ if TYPE_CHECKING:
 @click.option("--mean", metavar="M[,M...]", help="Own models: per channel, subtracted in units of --input-range.")
 @click.option("--std", metavar="S[,S...]", help="Own models: per channel, divided by after that.")
 @click.option("--size", type=int, help="Own models: height and width that they take, if not the images'.")
+@click.option(
+    "--denoiser",
+    type=click.Path(path_type=Path),
+    help="An ONNX denoiser before an ONNX classifier, of --input-range too.",
+)
 @click.option("--trust", "trusts", is_flag=True, help="Load a .pt2 program, which is code.")
 @click.option("--force", is_flag=True, help="Replace the plan in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -94,7 +103,8 @@ def export_command(
     """Fuse the purifier and classifier of MODEL into one graph per sigma.
 
     MODEL is a model.pt or 'demo'; or a classifier of your own: python:FILE.py:NAME runs that file and takes the module
-    NAME, and FILE.pt2 is a program of torch.export (code: with --trust only).
+    NAME, FILE.onnx is taken as a graph (nothing in it is code), and FILE.pt2 is a program of torch.export (code: with
+    --trust only).
 
     The plan appears only if its votes on noisy draws of real images agree with eager FP32.
     """
@@ -109,7 +119,7 @@ def export_command(
     check_output(output, force=force)
     options = build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
     targets = engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
-    if is_own(model_name):
+    if is_own(model_name) or model_name.endswith(_ONNX):
         if targets:
             raise InputError("engines are built ahead for a model.pt only; leave --tensorrt and --tensorrt-rtx out")
         _print_plan(_export_own(model_name, sees, spec, data, data_dir, output, trusts=trusts), [], as_json=as_json)
@@ -147,8 +157,31 @@ def _export_own(
         raise InputError("expected --data, at least 20 real images of the shape that your model takes")
     lists = {name: None if sees[name] is None else _numbers(f"--{name}", sees[name]) for name in ("mean", "std")}
     seen = Sees(input_range=sees["input_range"] or (0.0, 1.0), size=sees["size"], **lists)
-    images, module = load_dataset(data, data_dir), own_module(name, trusts=trusts, precision=spec.precision)
+    images = load_dataset(data, data_dir)
+    if name.endswith(_ONNX):
+        return _export_onnx(name, sees["denoiser"], seen, spec, images, output)
+    if sees["denoiser"] is not None:
+        raise InputError("expected --denoiser with an ONNX classifier only; join modules with purecert.export_module")
+    module = own_module(name, trusts=trusts, precision=spec.precision)
     return export_own(own_model(module, seen, images, spec, source=source_of(name)), spec, images, output, talk)
+
+
+def _export_onnx(name: str, denoiser: Path | None, sees: Sees, spec: ExportSpec, images: Dataset, output: Path) -> Plan:
+    from purecert.export.from_onnx.exporting import export_onnx
+    from purecert.export.from_onnx.reading import OnnxPipeline, read_onnx
+
+    if sees.size is not None:
+        raise InputError("expected no --size with an ONNX file, whose graph is taken as it is; resize inside of it")
+    mean, std = sees.normalisation(images.images.shape[1])
+    pipeline = OnnxPipeline(
+        classifier=read_onnx(Path(name)),
+        denoiser=None if denoiser is None else read_onnx(denoiser),
+        input_range=sees.input_range,
+        mean=mean,
+        std=std,
+    )
+    source = Path(name).name if denoiser is None else f"{denoiser.name}, {Path(name).name}"
+    return export_onnx(pipeline, spec, images, output, source, talk)
 
 
 def _numbers(option: str, text: str) -> list[float]:

@@ -1,5 +1,6 @@
 """A plan of any PyTorch module that turns images into logits."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,22 +90,34 @@ class Sees:
     std: Sequence[float] | None = None
     size: int | None = None
 
+    def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and std of each channel, in units of the range; 0 and 1 where none are given.
+
+        Raises:
+            InputError: A value does not fit the others or the channels.
+        """
+        low, high = self.input_range if len(self.input_range) == 2 else (0.0, 0.0)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise InputError(f"expected an input range (low, high) with low < high, got {self.input_range}")
+        mean = _per_channel("mean", (0.0,) * channels if self.mean is None else self.mean, channels)
+        std = _per_channel("std", (1.0,) * channels if self.std is None else self.std, channels)
+        if not (all(map(math.isfinite, mean)) and all(0 < s < math.inf for s in std)):
+            raise InputError(f"expected finite means and a std above 0 of each channel, got {mean} and {std}")
+        return mean, std
+
     def preprocessing(self, channels: int) -> Preprocessing:
         """Return what turns images of [-1, 1] into the module's: range and normalisation are one affine map.
 
         Raises:
             InputError: A value does not fit the others or the channels.
         """
-        low, high = self.input_range if len(self.input_range) == 2 else (0.0, 0.0)
-        if not low < high:
-            raise InputError(f"expected an input range (low, high) with low < high, got {self.input_range}")
-        means = _per_channel("mean", (0.0,) * channels if self.mean is None else self.mean, channels)
-        stds = _per_channel("std", (1.0,) * channels if self.std is None else self.std, channels)
+        means, stds = self.normalisation(channels)
+        low, high = self.input_range
         mean, std = tuple((m - low) / (high - low) for m in means), tuple(s / (high - low) for s in stds)
         try:
             return Preprocessing(PreprocessingConfig(mean=mean, std=std, size=self.size)).eval()
         except (TypeError, ValueError) as error:
-            raise InputError(f"expected a mean, a std above 0 and a size of at least 1, got: {error}") from error
+            raise InputError(f"expected a size of at least 1, got: {error}") from error
 
 
 def export_own(model: Model, spec: ExportSpec, dataset: Dataset, output: Path, talk: Talk) -> Plan:
@@ -119,10 +132,10 @@ def export_own(model: Model, spec: ExportSpec, dataset: Dataset, output: Path, t
     return export_modules(modules, inputs, origin_of(model, spec.sigmas), spec, dataset, output, talk)
 
 
-def _per_channel(name: str, values: Sequence[float], channels: int) -> list[float]:
+def _per_channel(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
     if len(values) != channels:
         raise InputError(f"expected {name} to have a number for each of {channels} channels, got {list(values)}")
-    return [float(value) for value in values]
+    return tuple(float(value) for value in values)
 
 
 def own_model(

@@ -143,6 +143,20 @@ class Plan:
             raise InputError(f"{path}: {error}") from error
         return content
 
+    @property
+    def has_program(self) -> bool:
+        """Return whether PyTorch made the graphs, so that a program of it was kept; ONNX files have none."""
+        return "torch" in self.record.exporter or "onnx" not in self.record.exporter
+
+    def check_program(self) -> None:
+        """Refuse a plan that has no program of PyTorch.
+
+        Raises:
+            InputError: It has none.
+        """
+        if not self.has_program:
+            raise InputError(f"{self.directory}: made from an ONNX file, without PyTorch; use --backend onnxruntime")
+
     def cached_program(self, sigma: float) -> Path:
         """Return where this machine keeps the exported torch program of ``sigma`` (it may be absent)."""
         return self.directory / CACHE_DIRECTORY / (Path(self.graph(sigma).file).stem + ".pt2")

@@ -92,8 +92,8 @@ class GraphVoter(Voter):
 
 
 def open_candidates(plan: Plan, sigma: float, batch: int) -> list[Voter]:
-    """Return what can run ``plan`` here: the program always, the ONNX graph where ONNX Runtime is installed."""
-    voters: list[Voter] = [ProgramVoter(plan, sigma)]
+    """Return what can run ``plan`` here: its program if it has one, the graph where ONNX Runtime is installed."""
+    voters: list[Voter] = [ProgramVoter(plan, sigma)] if plan.has_program else []
     if has_onnxruntime():
         from purecert.engine.backends.onnxruntime.cpu import OrtGraph
 

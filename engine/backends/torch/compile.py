@@ -87,6 +87,7 @@ def open_program(plan: Plan, sigma: float, batch: int, queue: TorchQueue, *, tru
         InputError: The program is absent or not this machine's.
         BackendError: PyTorch cannot load or compile it.
     """
+    plan.check_program()
     _check_batch(plan, batch)
     forbid_rounding()
     with queue.entered():

@@ -42,6 +42,7 @@ class TorchGraph(HostGraph):
             BackendError: PyTorch cannot load the program.
             CheckError: The program keeps something from batch to batch.
         """
+        plan.check_program()
         content = read_trusted(plan.cached_program(sigma), plan.graph(sigma).sha256, trust=trust)
         torch.set_num_threads(threads)
         try:
