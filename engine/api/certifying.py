@@ -23,7 +23,7 @@ from purecert.engine.procedures.spec import SmoothingSpec, StopSpec, plain_numbe
 from purecert.engine.records import run as records
 from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import Sources
-from purecert.engine.running.progress import Progress, SilentProgress, TerminalProgress
+from purecert.engine.running.progress import CallingProgress, OnImage, Progress, SilentProgress, TerminalProgress
 from purecert.engine.running.run import RunRequest, execute
 
 PathLike = str | os.PathLike[str]
@@ -44,6 +44,7 @@ class RunOptions(TypedDict, total=False):
     batch: Count  # rows of one call of the graph: 256 unless given
     threads: Count | None  # processors to use; None: all
     shows_progress: bool  # a line on stderr, where that is a terminal
+    on_image: OnImage | None  # called after each image with how many are finished, of how many, and its outcome
 
 
 @python_words()
@@ -171,6 +172,7 @@ def _answer(
     batch: Count = 256,
     threads: Count | None = None,
     shows_progress: bool = False,
+    on_image: OnImage | None = None,
 ) -> RunResult:
     loaded = plan if isinstance(plan, Plan) else load_plan(plan)
     options = BackendOptions(
@@ -199,6 +201,8 @@ def _answer(
         progress: Progress = SilentProgress()
         if shows_progress:
             progress = TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify")
+        if on_image is not None:
+            progress = CallingProgress(progress, len(dataset), on_image)
         return RunResult(execute(request, progress), held.pop_all())
 
 

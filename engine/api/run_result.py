@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from purecert.engine.api.python_words import python_words
-from purecert.engine.errors import InputError
+from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import MOVED
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, plain_number
@@ -21,6 +24,9 @@ from purecert.engine.records.sources import change_sources, read_sources
 from purecert.engine.reports.curve import plot
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @final
@@ -130,6 +136,38 @@ class RunResult:
             change_sources(target, replace(read_sources(target), data=f"npz:{target / IMAGES_FILE}"))
         return target
 
-    def __str__(self) -> str:
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what became of the images as arrays [images].
+
+        ``index`` in the data set; ``label``, -1 where there is none; ``predicted``, -1 for an abstention; ``radius``
+        (L2 over pixels in [0, 1]; 0 without a certificate), ``p_lower`` and ``p_value``, NaN where an outcome has none.
+        """
+        outcomes = self.outcomes
+        return {
+            "index": np.array(self.indices, np.int64),
+            "label": np.array([-1 if label is None else label for label in self.labels], np.int64),
+            "predicted": np.array([getattr(one, "predicted", -1) for one in outcomes], np.int64),
+            "radius": np.array([getattr(one, "radius", 0.0) for one in outcomes], np.float64),
+            "p_lower": np.array([getattr(one, "p_lower", np.nan) for one in outcomes], np.float64),
+            "p_value": np.array([getattr(one, "p_value", np.nan) for one in outcomes], np.float64),
+        }
+
+    def to_pandas(self) -> "DataFrame":
+        """Return ``arrays`` as a data frame, a row an image.
+
+        Raises:
+            BackendError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise BackendError("to_pandas needs pandas, which is not installed; run: pip install pandas") from error
+        return DataFrame(self.arrays())
+
+    def table(self) -> str:
         """Return the report of the run: its table, and what to know of it."""
         return table([summarise(self._run)])
+
+    def __str__(self) -> str:
+        """Return ``table``."""
+        return self.table()

@@ -2,9 +2,11 @@
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from time import monotonic
 from typing import TextIO
 
+from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.records.lines import Line
 
 _REDRAW_SECONDS = 0.2  # rarely enough to cost nothing
@@ -30,6 +32,25 @@ class SilentProgress(Progress):
 
     def image(self, line: Line) -> None:
         pass
+
+
+OnImage = Callable[[int, int, Outcome], None]  # images finished, of how many, and the last one's outcome
+
+
+class CallingProgress(Progress):
+    """Tells a function of the caller's of every image that is finished, those of a resumed run included."""
+
+    def __init__(self, inner: Progress, images: int, on_image: OnImage) -> None:
+        """Call ``on_image`` for each of ``images``, after ``inner`` has heard of it."""
+        self._inner, self._images, self._on_image, self._finished = inner, images, on_image, 0
+
+    def rows(self, count: int) -> None:
+        self._inner.rows(count)
+
+    def image(self, line: Line) -> None:
+        self._inner.image(line)
+        self._finished += 1
+        self._on_image(self._finished, self._images, line.outcome)
 
 
 class TerminalProgress(Progress):

@@ -11,6 +11,7 @@ from purecert.engine import telemetry as _telemetry
 
 if TYPE_CHECKING:
     from purecert.engine.api.certifying import certify, load_plan, predict, read_run
+    from purecert.engine.api.loaded import load
     from purecert.engine.api.run_result import RunResult
     from purecert.engine.errors import PurecertError
     from purecert.engine.plans.plan import Plan
@@ -32,6 +33,7 @@ __all__ = [
     "StopSpec",
     "certify",
     "export_module",
+    "load",
     "load_plan",
     "predict",
     "read_run",
@@ -50,6 +52,7 @@ _HOME = {
     "StopSpec": "purecert.engine.procedures.spec",
     "certify": "purecert.engine.api.certifying",
     "export_module": "purecert.export.modules",
+    "load": "purecert.engine.api.loaded",
     "load_plan": "purecert.engine.api.certifying",
     "predict": "purecert.engine.api.certifying",
     "read_run": "purecert.engine.api.certifying",

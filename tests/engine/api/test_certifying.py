@@ -50,6 +50,33 @@ def test_its_accuracy_is_counted_from_its_outcomes(run: purecert.RunResult) -> N
     assert run.indices == tuple(range(6))
 
 
+def test_its_arrays_are_its_outcomes_and_so_is_its_data_frame(run: purecert.RunResult) -> None:
+    arrays, frame = run.arrays(), run.to_pandas()
+    for place, (outcome, label) in enumerate(zip(run.outcomes, run.labels, strict=True)):
+        certified = isinstance(outcome, purecert.Certificate)
+        assert arrays["predicted"][place] == (outcome.predicted if certified else -1)
+        assert arrays["radius"][place] == (outcome.radius if certified else 0)
+        assert arrays["label"][place] == label
+    share = np.mean((arrays["predicted"] == arrays["label"]) & (arrays["radius"] >= 0.25))
+    assert [share] == run.certified_accuracy([0.25])
+    assert list(frame.columns) == list(arrays)
+    assert all(np.array_equal(frame[name], values, equal_nan=True) for name, values in arrays.items())
+    assert run.table() == str(run)
+
+
+def test_a_loaded_plan_certifies_and_predicts_and_tells_of_every_image(
+    run: purecert.RunResult, demo_plan: Path
+) -> None:
+    heard: list[tuple[int, int, object]] = []
+    loaded = purecert.load(demo_plan)
+    assert _SIGMA in loaded.sigmas
+    again = loaded.certify("digits:test[:6]", on_image=lambda *told: heard.append(told), **_NUMBERS)
+    assert again.outcomes == run.outcomes
+    assert heard == [(number, 6, outcome) for number, outcome in enumerate(run.outcomes, start=1)]
+    answers = loaded.predict("digits:test[:2]", sigma=_SIGMA, n=200, seed=3, threads=1)
+    assert all(isinstance(outcome, purecert.Prediction | purecert.Abstention) for outcome in answers.outcomes)
+
+
 def test_an_array_is_certified_and_its_run_verified_without_a_word_on_where_it_lies(
     demo_plan: Path, tmp_path: Path
 ) -> None:
