@@ -92,6 +92,8 @@ class _Training:
         self._state = folder / STATE_FILE if folder else None
         if self._state:
             load_state(self._moving, self._configuration, self._state)
+        if not session.processes.agree(self._tally.step):
+            raise InputError(f"{folder}: the processes found different states there; it must be one folder for all")
         self._saved = self._tally.step
         is_writer = folder is not None and session.processes.is_first
         self._metrics = Metrics(folder, self._tally.step) if folder and is_writer else None
@@ -167,6 +169,7 @@ class _Training:
         if self._state and self._metrics:  # in the first process
             self._metrics.sync()  # the log of what is saved is there whenever the state is
             save_state(self._moving, self._configuration, self._state)
+        self._session.processes.agree(self._tally.step)  # no process leaves before the state is there
         self._saved = self._tally.step
 
     def _failure(self, what: str) -> CheckError:

@@ -59,6 +59,15 @@ class Processes:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def agree(self, value: int) -> bool:
+        """Return, in every process alike, whether all of them have the same value; all have waited for each other."""
+        on_gpu = self.count > 1 and dist.get_backend() == "nccl"
+        told = torch.tensor([value], dtype=torch.float64, device="cuda" if on_gpu else "cpu")
+        self.average_([told])
+        differs = (told != value).double()  # one of three may have the mean
+        self.average_([differs])
+        return not bool(differs)
+
 
 @contextmanager
 def group(backend: str, place: str, rank: int, count: int) -> Iterator[Processes]:

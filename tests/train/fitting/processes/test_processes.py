@@ -93,7 +93,8 @@ def _one_of_two(processes: Processes, folder: Path) -> None:
         "kept": (folder / "whole" / "toy" / "metrics.jsonl").read_text().count("\n"),
     }
     torch.save(found, folder / f"{processes.rank}.pt")
-    dist.barrier()
+    with pytest.raises(InputError, match="the processes found different states there"):
+        train_toy(Session(folder=folder / ("whole" if processes.is_first else "other"), processes=processes), _PLAIN)
     if processes.rank == 1:
         raise InputError("planted in the second process")
     dist.barrier()  # the first one waits for it
