@@ -86,7 +86,9 @@ class Bar(Progress):
         try:
             from tqdm import tqdm
         except ImportError as error:
-            raise BackendError("bars are drawn by tqdm, which is absent; pip install 'purecert[train]'") from error
+            raise BackendError(
+                "bars are drawn by tqdm, which is absent; pip install tqdm, or send stderr to a file"
+            ) from error
         self._make, self._stream = tqdm, stream
         self._bar: Any = None
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
             assert torch.equal(found, other)
             assert torch.equal(found, expected)
     assert first["kept"] == 2  # lines of one writer
+
+
+def _paused_while_the_first_saves(processes: Processes, file: Path) -> None:
+    if processes.is_first:
+        time.sleep(1)
+        file.touch()
+    raise PausedError("the time is up")
+
+
+@pytest.mark.slow
+def test_a_pause_waits_for_what_another_process_saves(tmp_path: Path) -> None:
+    with pytest.raises(PausedError, match="the time is up"):
+        launch(_paused_while_the_first_saves, tmp_path / "saved", count=2)
+    assert (tmp_path / "saved").exists()
 
 
 @pytest.mark.slow
