@@ -10,14 +10,14 @@ from support.commands import engine
 
 
 @pytest.mark.slow
-def test_a_trial_run_ends_at_its_time_goes_on_in_two_processes_and_writes_a_model(tmp_path: Path) -> None:
+def test_a_trial_run_ends_at_its_time_goes_on_and_writes_a_model(tmp_path: Path) -> None:
     output, work = tmp_path / "model.pt", tmp_path / "work"
-    command = ["digits", "-o", output, "--steps-scale", "0.0005", "--seed", "3", "--work", work]
-    paused = engine("train", *command, "--minutes", "1e-9", "--processes", "1").expect(0)
+    command = ["digits", "-o", output, "--steps-scale", "0.0005", "--seed", "3", "--work", work, "--processes", "1"]
+    paused = engine("train", *command, "--minutes", "1e-9").expect(0)
     assert "purifier: the time is up, the state after 1 steps is in" in paused.err
     assert "; go on with: engine-train digits -o" in paused.err
     assert (paused.out, output.exists()) == ("", False)
-    ended = engine("train", *command, "--processes", "2").expect(0)
+    ended = engine("train", *command).expect(0)
     assert ended.out == f"{output}\n"
     assert "purifier goes on at 1/2" in ended.err
     assert "purifier 2/2 loss" in ended.err
