@@ -127,12 +127,12 @@ def _misshapen_average(content: dict[str, Any]) -> None:
     content["average"][0] = torch.zeros(1, 4)
 
 
-def _no_target(content: dict[str, Any]) -> None:
-    content["kept"] = {}
+def _one_network_more(content: dict[str, Any]) -> None:
+    content["kept"]["teacher"] = {}
 
 
-def _text_for_a_step(content: dict[str, Any]) -> None:
-    content["tally"]["step"] = "3"
+def _text_for_a_loss(content: dict[str, Any]) -> None:
+    content["tally"]["loss"] = "3"
 
 
 def _step_out_of_range(content: dict[str, Any]) -> None:
@@ -147,8 +147,8 @@ def _step_out_of_range(content: dict[str, Any]) -> None:
         _misshapen_moment,
         _fewer_averages,
         _misshapen_average,
-        _no_target,
-        _text_for_a_step,
+        _one_network_more,
+        _text_for_a_loss,
         _step_out_of_range,
     ],
 )
