@@ -15,7 +15,8 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Certificate
 from purecert.export.fusing.fold import fold
 from purecert.export.fusing.fuse import fuse
-from purecert.train.fitting.loop import StepReport
+from purecert.train.fitting.progress import Silent, StepReport
+from purecert.train.fitting.session import Session
 from purecert.train.models import kinds
 from purecert.train.models.checkpoints import Model, demo_model_path, load_model, save_model
 from purecert.train.purifiers.edm import EdmPurifier
@@ -62,8 +63,12 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Page:
     return _Page(tmp_path, monkeypatch)
 
 
-def _silent(_: StepReport) -> None:
-    return None
+class _Kept(Silent):
+    def __init__(self) -> None:
+        self.lines: list[StepReport] = []
+
+    def report(self, line: StepReport) -> None:
+        self.lines.append(line)
 
 
 def test_every_example_has_less_than_40_lines_of_code() -> None:
@@ -123,7 +128,7 @@ def test_the_recipe_trains_and_gives_the_same_bits_again(page: _Page, tmp_path: 
     recipes = page.example("class NextClassifier", "next_classifier")
     demo = load_model(demo_model_path())
     first, again = (
-        recipes.train_next_classifier(recipes.NextClassifier(seed=3, steps=3), demo, _silent) for _ in range(2)
+        recipes.train_next_classifier(recipes.NextClassifier(seed=3, steps=3), demo, Session()) for _ in range(2)
     )
     for left, right in zip(first.classifier.state_dict().values(), again.classifier.state_dict().values(), strict=True):
         assert torch.equal(left, right)
@@ -137,6 +142,7 @@ def test_the_recipe_trains_and_gives_the_same_bits_again(page: _Page, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_the_recipe_lowers_its_loss(page: _Page) -> None:
-    recipes, reports = page.example("class NextClassifier", "next_classifier"), []
-    recipes.train_next_classifier(recipes.NextClassifier(steps=400), load_model(demo_model_path()), reports.append)
-    assert reports[-1].loss < 0.9 * reports[0].loss
+    recipes, kept = page.example("class NextClassifier", "next_classifier"), _Kept()
+    session = Session(progress=kept)
+    recipes.train_next_classifier(recipes.NextClassifier(steps=400), load_model(demo_model_path()), session)
+    assert kept.lines[-1].loss < 0.9 * kept.lines[0].loss

@@ -10,11 +10,17 @@ from support.commands import engine
 
 
 @pytest.mark.slow
-def test_a_trial_run_writes_a_model_and_talks_on_stderr(tmp_path: Path) -> None:
-    output = tmp_path / "model.pt"
-    ended = engine("train", "digits", "-o", output, "--steps-scale", "1e-9", "--seed", "3").expect(0)
+def test_a_trial_run_ends_at_its_time_goes_on_and_writes_a_model(tmp_path: Path) -> None:
+    output, work = tmp_path / "model.pt", tmp_path / "work"
+    command = ["digits", "-o", output, "--steps-scale", "0.0005", "--seed", "3", "--work", work, "--processes", "1"]
+    paused = engine("train", *command, "--minutes", "1e-9").expect(0)
+    assert "purifier: the time is up, the state after 1 steps is in" in paused.err
+    assert "; go on with: engine-train digits -o" in paused.err
+    assert (paused.out, output.exists()) == ("", False)
+    ended = engine("train", *command).expect(0)
     assert ended.out == f"{output}\n"
-    assert "purifier 1/1 loss" in ended.err
+    assert "purifier goes on at 1/2" in ended.err
+    assert "purifier 2/2 loss" in ended.err
     assert "classifier 1/1 loss" in ended.err
     model = load_model(output)
     assert (model.data, model.input_shape, model.classes) == ("digits:train", (1, 8, 8), 10)
@@ -30,6 +36,7 @@ def test_a_trial_run_writes_a_model_and_talks_on_stderr(tmp_path: Path) -> None:
         (["digits", "-o", "nowhere/new.pt"], "expected a file name in a folder that exists"),
         (["digits", "-o", "new.pt", "--steps-scale", "0"], "--steps-scale"),
         (["digits", "-o", "new.pt", "--threads", "0"], "--threads"),
+        (["digits", "-o", "new.pt", "--minutes", "1"], "--minutes needs --work"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -1,105 +1,205 @@
-"""The training loop: step, check, average, report. What a step is, a recipe says."""
+"""The training loop: step, check, average, report, save. What a step is, an objective says."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import final
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from purecert.engine.errors import CheckError
-from purecert.train.schedules.noise_levels import ema_decay
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepReport:
-    """One line of a training log."""
-
-    stage: str
-    step: int  # steps done
-    steps: int
-    loss: float  # mean since the line before
-
-
-Reporter = Callable[[StepReport], None]
+from purecert.engine.errors import CheckError, InputError
+from purecert.engine.records.run_directory import locked
+from purecert.train.fitting.data import Sampler
+from purecert.train.fitting.draws import step_seed
+from purecert.train.fitting.keeping.configuration import plain
+from purecert.train.fitting.keeping.metrics import Metrics
+from purecert.train.fitting.keeping.state import STATE_FILE, Moving, Tally, load_state, save_state
+from purecert.train.fitting.plans.averages import WeightAverage
+from purecert.train.fitting.plans.fit import Fit
+from purecert.train.fitting.progress import StepReport
+from purecert.train.fitting.session import PausedError, Session
+from purecert.train.fitting.step import Objective, Slope, find_slope, move
 
 
-@final
-class WeightAverage:
-    """An exponential moving average of a module's parameters; buffers are taken as they are."""
+@runtime_checkable
+class Following(Protocol):
+    """An objective with networks that follow the trained one after each step (`purecert.train.objectives`)."""
 
-    def __init__(self, module: nn.Module, half_life: float) -> None:
-        self.module = module
-        self.half_life = half_life
-        self.average = [p.detach().clone() for p in module.parameters()]
+    def after_step(self, step: int) -> None:
+        """Let them follow, after the step of this number, counted from 0."""
 
-    def update(self, step: int) -> None:
-        """Move the average towards the parameters after ``step`` steps."""
-        share = 1 - ema_decay(step, self.half_life)
-        for average, parameter in zip(self.average, self.module.parameters(), strict=True):
-            average.lerp_(parameter.detach(), share)
-
-    @torch.no_grad()
-    def store(self) -> None:
-        """Write the average into the module."""
-        for parameter, average in zip(self.module.parameters(), self.average, strict=True):
-            parameter.copy_(average)
+    def kept(self) -> Mapping[str, nn.Module]:
+        """Return the networks that change with the training, by a name each: the state holds them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fit:
-    """How one network is fitted."""
+def fit(module: nn.Module, objective: Objective, plan: Fit, sampler: Sampler, session: Session | None = None) -> None:
+    """Minimise the objective over the module's parameters and leave their average in it, in eval mode.
 
-    stage: str  # what the log calls it
-    steps: int
-    learning_rate: float
-    half_life: float  # of the weight average, in steps
-    weight_decay: float = 0.0
-    warm_up: int = 100  # steps of linear increase before the cosine decay to zero
-    report_every: int = 200
+    Batches, noise and dropout follow from the sampler's seed, the stage and the step alone. Where the session has a
+    folder with a state of this stage, the training goes on from there, to the same bits on a CPU (the same number of
+    threads and processes given). Every process of the session calls this with the same weights.
 
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.report_every < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps} and {self.report_every}")
-
-    def scaled(self, factor: float) -> "Fit":
-        """Return the plan with ``factor`` times the steps, at least one."""
-        return replace(self, steps=max(1, round(self.steps * factor)))
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate at ``step``, counted from 0."""
-        ramp = min(1.0, (step + 1) / max(1, self.warm_up))
-        return self.learning_rate * ramp * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-
-def fit(module: nn.Module, objective: Callable[[int], Tensor], plan: Fit, report: Reporter) -> None:
-    """Minimise ``objective(step)`` over the module's parameters and leave their average in it, in eval mode.
+    Args:
+        module: What is trained, on the session's device; the objective computes with it.
+        objective: Returns the loss of a batch, the mean over its rows.
+        plan: Every number.
+        sampler: Gives the batches.
+        session: Where what is kept, who is told; None: nothing and nobody.
 
     Raises:
-        CheckError: A loss is not finite.
+        CheckError: A loss, a gradient or a weight is not finite; the last good state is kept.
+        InputError: The folder's state is of another configuration, or another process writes there.
+        PausedError: The time is up and the state is saved.
     """
-    module.train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    average = WeightAverage(module, plan.half_life)
-    since_report: list[float] = []
-    for step in range(plan.steps):
-        since_report.append(_descend(optimizer, objective(step), plan.rate(step)))
-        average.update(step + 1)
-        if not math.isfinite(since_report[-1]):
-            raise CheckError(f"{plan.stage}: the loss at step {step} is {since_report[-1]}; lower the learning rate")
-        if (step + 1) % plan.report_every == 0 or step + 1 == plan.steps:
-            mean = sum(since_report) / len(since_report)
-            report(StepReport(stage=plan.stage, step=step + 1, steps=plan.steps, loss=mean))
-            since_report.clear()
-    average.store()
+    session = session or Session()
+    if session.deadline is not None and session.folder is None:
+        raise InputError("a training with a time budget needs a folder to go on from")
+    folder = session.stage_folder(plan.stage)
+    with _held(folder, session), _own_random_numbers(session.device):
+        training = _Training(module, objective, plan, sampler, session, folder)
+        try:
+            training.run()
+        finally:
+            training.close()
     module.eval()
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimizer.step()
-    return loss.item()
+@final
+class _Training:
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: Objective,
+        plan: Fit,
+        sampler: Sampler,
+        session: Session,
+        folder: Path | None,
+    ) -> None:
+        self._objective, self._plan, self._sampler, self._session = objective, plan, sampler, session
+        if hasattr(objective, "after_step") and not isinstance(objective, Following):
+            raise TypeError("an objective with after_step says in kept() which networks the state must hold")
+        self._rows = session.processes.rows(sampler.batch)
+        self._configuration = _configuration(plan, sampler, session)
+        self._moving = Moving(
+            module=module,
+            average=WeightAverage(module, plan.average),
+            optimizer=plan.optimizer.build(p for p in module.parameters() if p.requires_grad),
+            kept=objective.kept() if isinstance(objective, Following) else {},
+            tally=Tally(),
+        )
+        self._state = folder / STATE_FILE if folder else None
+        if self._state:
+            load_state(self._moving, self._configuration, self._state)
+        if not session.processes.agree(self._tally.step):
+            raise InputError(f"{folder}: the processes found different states there; it must be one folder for all")
+        self._saved = self._tally.step
+        is_writer = folder is not None and session.processes.is_first
+        self._metrics = Metrics(folder, self._tally.step) if folder and is_writer else None
+        self._began = time.monotonic() - self._tally.seconds
+        self._paced = (time.monotonic(), self._tally.step)
+
+    @property
+    def _tally(self) -> Tally:
+        return self._moving.tally
+
+    def run(self) -> None:
+        module, progress = self._moving.module, self._session.progress
+        module.train()
+        progress.begin(self._plan.stage, self._tally.step, self._plan.steps)
+        while self._tally.step < self._plan.steps:
+            slope = self._step()
+            progress.step()
+            if self._is_due(self._plan.report_every):
+                self._report(slope)
+            if self._is_due(self._plan.save_every) or slope.is_over:
+                self._save()
+            if slope.is_over and self._tally.step < self._plan.steps:
+                raise PausedError(f"{self._plan.stage}: the time is up, {self._where_saved()}")
+        self._moving.average.store()
+
+    def close(self) -> None:
+        self._session.progress.end()
+        if self._metrics:
+            self._metrics.close()
+
+    def _step(self) -> Slope:
+        plan, processes, step = self._plan, self._session.processes, self._tally.step
+        batch = self._sampler.draw(plan.stage, step, self._rows, self._session.device)
+        torch.manual_seed(step_seed(self._sampler.seed, f"{plan.stage}/network/{processes.rank}", step))
+        module, is_over = self._moving.module, self._session.is_over
+        slope = find_slope(module, self._objective, batch, plan.precision, processes, is_over=is_over)
+        if slope.fault:
+            raise self._failure(f"step {step}: {slope.fault}")
+        move(module, self._moving.optimizer, slope, plan.rate(step), plan.clip)
+        if isinstance(self._objective, Following):
+            self._objective.after_step(step)
+        self._moving.average.update(step + 1)
+        self._tally.step += 1
+        self._tally.loss += slope.loss
+        self._tally.losses += 1
+        return slope
+
+    def _is_due(self, every: int) -> bool:
+        return self._tally.step % every == 0 or self._tally.step == self._plan.steps
+
+    def _report(self, slope: Slope) -> None:
+        tally, now = self._tally, time.monotonic()
+        pace = (tally.step - self._paced[1]) * self._sampler.batch / max(now - self._paced[0], 1e-9)
+        line = StepReport(
+            stage=self._plan.stage,
+            step=tally.step,
+            steps=self._plan.steps,
+            loss=tally.loss / tally.losses,
+            learning_rate=self._plan.rate(tally.step - 1),
+            gradient_norm=slope.norm,
+            samples_per_second=pace,
+            seconds=now - self._began,
+        )
+        tally.loss, tally.losses, self._paced = 0.0, 0, (now, tally.step)
+        self._session.progress.report(line)
+        if self._metrics:
+            self._metrics.write(line)
+
+    def _save(self) -> None:
+        if not all(bool(value.isfinite().all()) for value in self._moving.module.state_dict().values()):
+            raise self._failure(f"a weight after {self._tally.step} steps is not finite")
+        self._tally.seconds = time.monotonic() - self._began
+        if self._state and self._metrics:  # in the first process
+            self._metrics.sync()  # the log of what is saved is there whenever the state is
+            save_state(self._moving, self._configuration, self._state)
+        self._session.processes.agree(self._tally.step)  # no process leaves before the state is there
+        self._saved = self._tally.step
+
+    def _failure(self, what: str) -> CheckError:
+        advice = "lower the learning rate, or clip the gradient"
+        return CheckError(f"{self._plan.stage}: {what}; {advice}; {self._where_saved()}")
+
+    def _where_saved(self) -> str:
+        if not self._state or not self._saved:
+            return "nothing was saved"
+        return f"the state after {self._saved} steps is in {self._state}"
+
+
+def _configuration(plan: Fit, sampler: Sampler, session: Session) -> dict[str, Any]:
+    """Return everything that decides the weights, as far as it is known here."""
+    data = {"batch": sampler.batch, "seed": sampler.seed, "images": sampler.images.fingerprint}
+    return {
+        "fit": plain(plan),
+        "data": data | {"augmentation": plain(sampler.augmentation)},
+        "recipe": plain(session.configuration),
+    }
+
+
+@contextmanager
+def _held(folder: Path | None, session: Session) -> Iterator[None]:
+    with locked(folder) if folder and session.processes.is_first else nullcontext():
+        yield
+
+
+@contextmanager
+def _own_random_numbers(device: torch.device) -> Iterator[None]:
+    """Give back the state of PyTorch's own generators, which dropout draws from, as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from purecert.train.fitting.data import Sampler
+from purecert.train.fitting.draws import Batch
 from purecert.train.purifiers.karras import KarrasConfig, denoise_each
 from purecert.train.schedules.noise_levels import Curriculum, LognormalTimes
 from purecert.train.shapes import Image, PerImage, Times
@@ -20,15 +20,12 @@ class ConsistencyObjective:
     config: KarrasConfig
     times: LognormalTimes
     curriculum: Curriculum
-    sampler: Sampler
 
-    def __call__(self, step: int) -> Tensor:
-        clean, _ = self.sampler.draw()
-        generator = self.sampler.generator
-        grid = self.config.levels.ascending_grid(self.curriculum.points(step))
-        interval = torch.multinomial(self.times.weights(grid), len(clean), replacement=True, generator=generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        return consistency_loss(self.network, self.config, clean, noise, grid[interval + 1], grid[interval])
+    def __call__(self, batch: Batch) -> Tensor:
+        grid = self.config.levels.ascending_grid(self.curriculum.points(batch.step)).to(batch.images.device)
+        interval = batch.draws.category(self.times.weights(grid))
+        noise = batch.draws.normal(*batch.images.shape[1:])
+        return consistency_loss(self.network, self.config, batch.images, noise, grid[interval + 1], grid[interval])
 
 
 def huber_scale(dimensions: int) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from purecert.train.fitting.data import Sampler
+from purecert.train.fitting.draws import Batch
 from purecert.train.purifiers.base import Purifier
 from purecert.train.shapes import Labels, Logits
 
@@ -19,21 +19,16 @@ class PurifiedObjective:
     purifier: Purifier
     preprocessing: nn.Module
     sigmas: tuple[float, ...]
-    sampler: Sampler
     label_smoothing: float
 
-    def __call__(self, step: int) -> Tensor:
-        clean, labels = self.sampler.draw()
-        first, *others = clean.chunk(len(self.sigmas) + 1)
+    def __call__(self, batch: Batch) -> Tensor:
+        noise = batch.draws.normal(*batch.images.shape[1:])
+        first, *others = batch.images.chunk(len(self.sigmas) + 1)
+        _, *noises = noise.chunk(len(self.sigmas) + 1)
         with torch.no_grad():
-            purified = [self._purify(x, sigma) for x, sigma in zip(others, self.sigmas, strict=True)]
+            purified = [self.purifier(x + 2 * s * z, s) for x, z, s in zip(others, noises, self.sigmas, strict=True)]
         logits = self.classifier(self.preprocessing(torch.cat([first, *purified])))
-        return cross_entropy(logits, labels, self.label_smoothing)
-
-    def _purify(self, clean: Tensor, sigma: float) -> Tensor:
-        noise = torch.randn(clean.shape, generator=self.sampler.generator)
-        purified: Tensor = self.purifier(clean + 2 * sigma * noise, sigma)
-        return purified
+        return cross_entropy(logits, batch.labels, self.label_smoothing)
 
 
 def cross_entropy(logits: Logits, labels: Labels, smoothing: float = 0.0) -> Tensor:

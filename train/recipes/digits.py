@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from purecert.train.fitting.data import Augmentation, Images, Sampler, load_images
-from purecert.train.fitting.loop import Fit, Reporter, fit
+from purecert.train.fitting.keeping.configuration import plain
+from purecert.train.fitting.loop import fit
+from purecert.train.fitting.plans.averages import HalfLife
+from purecert.train.fitting.plans.fit import Fit
+from purecert.train.fitting.plans.optimizers import AdamW
+from purecert.train.fitting.session import Session
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
@@ -48,7 +53,7 @@ class DigitsRecipe:
     grid_first: int = 10
     grid_last: int = 160
     purifier_fit: Fit = field(
-        default_factory=lambda: Fit(stage="purifier", steps=4000, learning_rate=3e-3, half_life=300.0)
+        default_factory=lambda: Fit(stage="purifier", steps=4000, learning_rate=3e-3, average=HalfLife(steps=300.0))
     )
     classifier: ResNetConfig = field(
         # Projections run almost twice as fast in ONNX Runtime as the slices and pads of the parameter-free shortcut.
@@ -62,7 +67,7 @@ class DigitsRecipe:
     sigmas: tuple[float, ...] = (0.12, 0.25, 0.5, 1.0)  # pixel noise the classifier sees purified, beside clean images
     classifier_fit: Fit = field(
         default_factory=lambda: Fit(
-            stage="classifier", steps=2000, learning_rate=1e-2, half_life=0.0, weight_decay=1e-2
+            stage="classifier", steps=2000, learning_rate=1e-2, optimizer=AdamW(weight_decay=1e-2)
         )
     )
     label_smoothing: float = 0.0
@@ -74,43 +79,45 @@ class DigitsRecipe:
         )
 
 
-def train_digits(recipe: DigitsRecipe, report: Reporter) -> Model:
-    """Return the demo model, trained on digits:train: the same bits for a seed, a thread count and a machine."""
-    return train_on(load_images("digits:train"), recipe, report)
+def train_digits(recipe: DigitsRecipe, session: Session) -> Model:
+    """Return the demo model, trained on digits:train.
+
+    It has the same bits for the same seed and numbers of threads and processes on one machine, interrupted or not.
+    """
+    return train_on(load_images("digits:train"), recipe, session)
 
 
-def train_on(images: Images, recipe: DigitsRecipe, report: Reporter) -> Model:
+def train_on(images: Images, recipe: DigitsRecipe, session: Session) -> Model:
     """Return the recipe's model trained on these images."""
-    generator = torch.Generator().manual_seed(recipe.seed)
+    session = replace(session, configuration=plain(recipe))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network, classifier = SongUNet(recipe.network), ResNet(recipe.classifier)
-    sampler = Sampler(images=images, batch=recipe.batch, augmentation=recipe.augmentation, generator=generator)
-    _fit_purifier(network, recipe, sampler, report)
+    network, classifier = network.to(session.device), classifier.to(session.device)
+    sampler = Sampler(images=images, batch=recipe.batch, augmentation=recipe.augmentation, seed=recipe.seed)
+    _fit_purifier(network, recipe, sampler, session)
     purifier = ConsistencyPurifier(recipe.consistency, network).eval().requires_grad_(False)
-    preprocessing = Preprocessing(recipe.preprocessing).eval()
+    preprocessing = Preprocessing(recipe.preprocessing).to(session.device).eval()
     objective = PurifiedObjective(
         classifier=classifier,
         purifier=purifier,
         preprocessing=preprocessing,
         sigmas=recipe.sigmas,
-        sampler=sampler,
         label_smoothing=recipe.label_smoothing,
     )
-    fit(classifier, objective, recipe.classifier_fit, report)
+    fit(classifier, objective, recipe.classifier_fit, sampler, session)
     return _assemble(purifier, classifier.requires_grad_(False), preprocessing, images, recipe)
 
 
-def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, report: Reporter) -> None:
+def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, session: Session) -> None:
     plan = recipe.purifier_fit
     objective = ConsistencyObjective(
         network=network,
         config=recipe.consistency,
         times=recipe.times,
         curriculum=Curriculum(first=recipe.grid_first, last=recipe.grid_last, steps=plan.steps),
-        sampler=sampler,
     )
-    fit(network, objective, plan, report)
+    fit(network, objective, plan, sampler, session)
 
 
 def _assemble(

@@ -1,6 +1,8 @@
+"""A step's random numbers belong to its samples."""
+
 import torch
 
-from purecert.train.fitting.draws import Draws
+from purecert.train.fitting.draws import Draws, step_seed
 
 
 def test_two_processes_draw_the_rows_of_one() -> None:
@@ -9,6 +11,7 @@ def test_two_processes_draw_the_rows_of_one() -> None:
     weights = torch.tensor([1.0, 0.0, 3.0])
     for ask in ("normal", "uniform"):
         assert torch.equal(getattr(whole, ask)(2, 2), torch.cat([getattr(part, ask)(2, 2) for part in parts]))
+    assert torch.equal(whole.integer(1000, 2), torch.cat([part.integer(1000, 2) for part in parts]))
     drawn = whole.category(weights)
     assert torch.equal(drawn, torch.cat([part.category(weights) for part in parts]))
     assert 1 not in drawn
@@ -17,3 +20,14 @@ def test_two_processes_draw_the_rows_of_one() -> None:
 def test_categories_follow_their_weights() -> None:
     share = (Draws(0, 40_000).category(torch.tensor([1.0, 3.0])) == 1).float().mean()
     assert abs(float(share) - 0.75) < 5 * (0.75 * 0.25 / 40_000) ** 0.5
+
+
+def test_no_two_steps_of_a_stage_begin_alike_as_pytorch_sees_seeds() -> None:
+    seeds = [step_seed(3, "purifier", step) for step in range(100_000)]
+    assert len({seed % 2**32 for seed in seeds}) == len(seeds)
+    assert seeds[0] != step_seed(3, "classifier", 0) != step_seed(4, "classifier", 0)
+
+
+def test_integers_are_below_their_bound_and_all_as_likely() -> None:
+    drawn = Draws(0, 30_000).integer(3)
+    assert (drawn.bincount() - 10_000).abs().max() < 5 * (30_000 * 2 / 9) ** 0.5

@@ -1,0 +1,1 @@
+"""How a network is fitted: optimiser, rate, average, as configurations."""
