@@ -1,7 +1,6 @@
 """Consistency distillation: a consistency model from a teacher's probability-flow ODE (Song et al. 2023)."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +12,7 @@ from purecert.train.fitting.draws import Batch
 from purecert.train.objectives.objective import Objective, per_image
 from purecert.train.purifiers.karras import KarrasConfig, denoise_each
 from purecert.train.shapes import Image, Times
+from purecert.train.strict.frozen import check_frozen
 
 
 @final
@@ -31,9 +31,11 @@ class DistillationObjective(Objective):
     def __post_init__(self) -> None:
         if self.points < 2 or not 0 <= self.decay < 1:
             raise ValueError(f"expected points >= 2 and decay in [0, 1), got {self.points} and {self.decay}")
+        check_frozen(self.teacher, "the teacher")
+        check_frozen(self.target, "the target")
 
     def __call__(self, batch: Batch) -> Tensor:
-        grid = self.config.levels.ascending_grid(self.points)
+        grid = self.config.levels.ascending_grid(self.points).to(batch.images.device)
         interval = batch.draws.category(torch.ones(self.points - 1))
         noise = batch.draws.normal(*batch.images.shape[1:])
         high, low = grid[interval + 1], grid[interval]
@@ -89,11 +91,6 @@ def heun_step(teacher: nn.Module, config: KarrasConfig, noisy: Image, high: Time
 
 def _slope(teacher: nn.Module, config: KarrasConfig, x: Image, times: Times) -> Image:
     return (x - denoise_each(teacher, config, x, times, t_min=0.0)) / per_image(times, x)
-
-
-def frozen_copy(network: nn.Module) -> nn.Module:
-    """Return a copy that no gradient reaches, in eval mode."""
-    return deepcopy(network).eval().requires_grad_(False)
 
 
 @torch.no_grad()

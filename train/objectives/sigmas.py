@@ -34,7 +34,7 @@ class DiscreteSigmas(Sigmas):
 
     def draw(self, draws: Draws) -> PixelNoise:
         chosen = draws.category(torch.ones(len(self.values)))
-        return torch.tensor(self.values, dtype=torch.float64)[chosen]
+        return torch.tensor(self.values, dtype=torch.float64, device=chosen.device)[chosen]
 
 
 @final

@@ -7,7 +7,7 @@ import torch
 
 from purecert.train.distances.pixels import Distance, Huber, l1, l2
 from purecert.train.fitting.draws import Draws
-from purecert.train.objectives.distillation import DistillationObjective, frozen_copy
+from purecert.train.objectives.distillation import DistillationObjective
 from purecert.train.purifiers.karras import KarrasConfig
 from purecert.train.schedules.noise_levels import NoiseRange
 from support import written_out as ref
@@ -16,7 +16,8 @@ _CONFIG = KarrasConfig(sigma_data=0.6, levels=NoiseRange(t_max=5.0))
 
 
 def _objective(distance: Distance = l2, decay: float = 0.9) -> DistillationObjective:
-    student, target, teacher = (ref.TinyNetwork(seed) for seed in range(3))
+    student = ref.TinyNetwork(0)
+    target, teacher = (ref.TinyNetwork(seed).eval().requires_grad_(False) for seed in (1, 2))
     return DistillationObjective(
         network=student, target=target, teacher=teacher, config=_CONFIG, distance=distance, points=6, decay=decay
     )
@@ -64,6 +65,13 @@ def test_the_gradient_stops_at_teacher_and_target() -> None:
     assert ref.untouched(objective.teacher, objective.target)
 
 
+def test_teacher_and_target_must_be_frozen() -> None:
+    free, frozen = ref.TinyNetwork(), ref.TinyNetwork().eval().requires_grad_(False)
+    for target, teacher, words in ((free, frozen, "the target must be"), (frozen, free, "the teacher must be")):
+        with pytest.raises(ValueError, match=words):
+            DistillationObjective(network=free, target=target, teacher=teacher, config=_CONFIG, distance=l2)
+
+
 def test_the_target_follows_the_student_by_its_decay_and_is_kept() -> None:
     objective = _objective(decay=0.9)
     before = [p.detach().clone() for p in objective.target.parameters()]
@@ -71,15 +79,6 @@ def test_the_target_follows_the_student_by_its_decay_and_is_kept() -> None:
     for old, new, student in zip(before, objective.target.parameters(), objective.network.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), 0.9 * old + 0.1 * student.detach())
     assert objective.kept() == {"target": objective.target}
-
-
-def test_a_frozen_copy_learns_nothing_and_shares_nothing() -> None:
-    network = ref.TinyNetwork()
-    copy = frozen_copy(network)
-    assert not copy.training
-    assert not any(p.requires_grad for p in copy.parameters())
-    network.mix.data += 1
-    assert not torch.equal(next(copy.parameters()), network.mix)
 
 
 @pytest.mark.parametrize(("points", "decay"), [(1, 0.9), (6, 1.0), (6, -0.1)])
