@@ -6,6 +6,7 @@ from typing import final
 
 from torch import Tensor, nn
 
+from purecert.train.distances.pixels import l2
 from purecert.train.fitting.draws import Batch
 from purecert.train.objectives.objective import Objective, per_image
 from purecert.train.purifiers.karras import KarrasConfig, denoise_each
@@ -46,6 +47,10 @@ def denoising_loss(network: nn.Module, config: KarrasConfig, clean: Image, noise
         times: t of each image, > 0, on that scale.
     """
     found = denoise_each(network, config, clean + per_image(times, clean) * noise, times, t_min=0.0)
-    error = (found - clean).square().flatten(1).mean(dim=1)
-    weights = (times.square() + config.sigma_data**2) / (times * config.sigma_data).square()
-    return (weights.to(error) * error).mean()
+    return weighted_error(found, clean, times, config.sigma_data)
+
+
+def weighted_error(found: Image, clean: Image, times: Times, sigma_data: float) -> Tensor:
+    """Return the mean of (t^2 + s^2) / (t s)^2 |found - x|^2, see ``denoising_loss``."""
+    weights = (times.square() + sigma_data**2) / (times * sigma_data).square()
+    return (weights.to(found) * l2(found, clean)).mean()
