@@ -16,7 +16,8 @@ def purify_each(purifier: Purifier, noisy: Image, sigmas: PixelNoise) -> Image:
         InputError: It was not made for such noise.
     """
     if isinstance(purifier, OneStepPurifier):
-        clean = apply_steps(purifier.network, [purifier.step(sigma) for sigma in sigmas.tolist()], noisy)
+        steps = {sigma: purifier.step(sigma) for sigma in set(sigmas.tolist())}
+        clean = apply_steps(purifier.network, [steps[sigma] for sigma in sigmas.tolist()], noisy)
         return clean.clamp(-1, 1) if purifier.clips else clean
     clean = torch.empty_like(noisy)
     for sigma in sorted(set(sigmas.tolist())):

@@ -110,6 +110,12 @@ def test_a_backbone_of_another_network_is_refused(tmp_path: Path, heads: dict[st
         load_lpips(LpipsConfig(network="alex"), path)
 
 
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "list.pth", [torch.zeros(1)])
+    with pytest.raises(InputError, match=r"list.pth: expected a state dict, found list; `--lpips-weights` names"):
+        load_lpips(LpipsConfig(network="alex"), path)
+
+
 def test_an_absent_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lpips_files, "find_spec", lambda name: None)
     path = write_torch(tmp_path / "alexnet.pth", _state(_backbone("alex")))
