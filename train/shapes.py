@@ -9,3 +9,4 @@ Logits = Float[Tensor, "batch classes"]
 Labels = Int64[Tensor, " batch"]
 PerImage = Float[Tensor, " batch"]
 Times = Float64[Tensor, " batch"]  # noise levels on the [-1, 1] scale
+PixelNoise = Float64[Tensor, " batch"]  # noise std of each image, in [0, 1] pixel units

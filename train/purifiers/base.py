@@ -100,13 +100,26 @@ class OneStepPurifier(Purifier):
 def apply_step(network: nn.Module, step: Step, noisy: Image) -> Image:
     """Return D(noisy) of the whole batch, see ``Step``."""
     raw = call_at(network, step.inp * noisy + step.inp_shift, step.label)
+    return step.skip * noisy + step.out * _image_part(raw, noisy, step.has_variance) + step.shift
+
+
+def apply_steps(network: nn.Module, steps: Sequence[Step], noisy: Image) -> Image:
+    """Return D(noisy) with constants of its own for each image, as training needs; see ``Step``."""
+    constants = [(step.skip, step.out, step.inp, step.inp_shift, step.shift) for step in steps]
+    columns = torch.tensor(constants, dtype=noisy.dtype, device=noisy.device)
+    skip, out, inp, inp_shift, shift = columns.T[:, :, None, None, None].unbind()
+    labels = torch.tensor([step.label for step in steps], dtype=noisy.dtype, device=noisy.device)
+    raw: Tensor = network(inp * noisy + inp_shift, labels)
+    return skip * noisy + out * _image_part(raw, noisy, steps[0].has_variance) + shift
+
+
+def _image_part(raw: Tensor, noisy: Image, has_variance: bool) -> Tensor:
     image, given = list(noisy.shape[1:]), list(raw.shape[1:])
-    if step.has_variance and given != [2 * image[0], *image[1:]]:
+    if has_variance and given != [2 * image[0], *image[1:]]:
         raise ValueError(f"the network must give twice an image's channels {image} for its variance, gave {given}")
-    if not step.has_variance and given != image:  # broadcasting would hide it
+    if not has_variance and given != image:  # broadcasting would hide it
         raise ValueError(f"the network must keep an image's shape {image}, gave {given}")
-    raw = raw[:, : image[0]]
-    return step.skip * noisy + step.out * raw + step.shift
+    return raw[:, : image[0]]
 
 
 @final

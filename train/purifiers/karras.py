@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from purecert.train.purifiers.base import OneStepPurifier, Step, apply_step
+from purecert.train.purifiers.base import OneStepPurifier, Step, apply_step, apply_steps
 from purecert.train.schedules.noise_levels import NoiseRange, TimeRule, choose_time
 from purecert.train.shapes import Image, Times
 
@@ -94,10 +93,12 @@ def denoise(network: nn.Module, config: KarrasConfig, noisy: Image, t: float) ->
     return apply_step(network, config.step(t, config.levels.t_min), noisy)
 
 
-def denoise_each(network: nn.Module, config: KarrasConfig, noisy: Image, times: Times) -> Image:
-    """Return D(noisy, t) with a time of its own for each image, as training needs."""
-    scales = [boundary_scales(t, config.sigma_data, config.levels.t_min) for t in times.tolist()]
-    skip, out, inp = torch.tensor(scales, dtype=noisy.dtype, device=noisy.device).T[:, :, None, None, None].unbind()
-    label = (config.label_scale * times.log() / 4).to(torch.float32)
-    raw: Tensor = network(inp * noisy, label)
-    return skip * noisy + out * raw
+def denoise_each(
+    network: nn.Module, config: KarrasConfig, noisy: Image, times: Times, t_min: float | None = None
+) -> Image:
+    """Return D(noisy, t) with a time of its own for each image, as training needs.
+
+    It is the consistency function, or with ``t_min`` 0 the EDM denoiser.
+    """
+    start = config.levels.t_min if t_min is None else t_min
+    return apply_steps(network, [config.step(t, start) for t in times.tolist()], noisy)

@@ -1,0 +1,1 @@
+"""How far two images are from each other: in pixels, in features of a network, as LPIPS."""
