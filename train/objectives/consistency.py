@@ -1,46 +1,48 @@
-"""Consistency training: the equations and the loss of one batch (Song and Dhariwal 2023)."""
+"""Consistency training: a consistency model without a teacher (Song and Dhariwal 2023)."""
 
-import math
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from purecert.train.distances.pixels import Distance, Huber
 from purecert.train.fitting.draws import Batch
+from purecert.train.objectives.objective import Objective, per_image
 from purecert.train.purifiers.karras import KarrasConfig, denoise_each
 from purecert.train.schedules.noise_levels import Curriculum, LognormalTimes
-from purecert.train.shapes import Image, PerImage, Times
+from purecert.train.shapes import Image, Times
+
+PSEUDO_HUBER = Huber()  # of the paper, as wide as the images ask
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ConsistencyObjective:
+class ConsistencyObjective(Objective):
     """The loss of consistency training on one batch, its grid refined as training goes on."""
 
     network: nn.Module
     config: KarrasConfig
     times: LognormalTimes
     curriculum: Curriculum
+    distance: Distance = PSEUDO_HUBER
 
     def __call__(self, batch: Batch) -> Tensor:
         grid = self.config.levels.ascending_grid(self.curriculum.points(batch.step)).to(batch.images.device)
         interval = batch.draws.category(self.times.weights(grid))
         noise = batch.draws.normal(*batch.images.shape[1:])
-        return consistency_loss(self.network, self.config, batch.images, noise, grid[interval + 1], grid[interval])
-
-
-def huber_scale(dimensions: int) -> float:
-    """Return the width of the pseudo-Huber metric for images of so many values (Song and Dhariwal 2023, sec. 3.3)."""
-    return 0.00054 * math.sqrt(dimensions)
-
-
-def pseudo_huber(a: Image, b: Image, width: float) -> PerImage:
-    """Return sqrt(|a - b|^2 + width^2) - width for each image of the batch (Song and Dhariwal 2023, eq. 8)."""
-    squared = (a - b).square().flatten(1).sum(dim=1)
-    return torch.sqrt(squared + width**2) - width
+        high, low = grid[interval + 1], grid[interval]
+        return consistency_loss(self.network, self.config, batch.images, noise, high, low, self.distance)
 
 
 def consistency_loss(
-    network: nn.Module, config: KarrasConfig, clean: Image, noise: Image, high: Times, low: Times
+    network: nn.Module,
+    config: KarrasConfig,
+    clean: Image,
+    noise: Image,
+    high: Times,
+    low: Times,
+    distance: Distance = PSEUDO_HUBER,
 ) -> Tensor:
     """Return the loss that pulls D(x + high z, high) to D(x + low z, low) (Song and Dhariwal 2023, eqs. 3 and 7).
 
@@ -53,13 +55,9 @@ def consistency_loss(
         noise: Standard normal z, shared by both sides.
         high: The later times.
         low: The grid neighbours below them.
+        distance: d; the pseudo-Huber metric in the paper.
     """
     with torch.no_grad():
-        target = denoise_each(network, config, clean + _per_image(low, clean) * noise, low)
-    moved = denoise_each(network, config, clean + _per_image(high, clean) * noise, high)
-    distance = pseudo_huber(moved, target, huber_scale(clean[0].numel()))
-    return (distance / (high - low).to(distance.dtype)).mean()
-
-
-def _per_image(times: Times, images: Image) -> Tensor:
-    return times.to(images.dtype)[:, None, None, None]
+        target = denoise_each(network, config, clean + per_image(low, clean) * noise, low)
+    found = distance(denoise_each(network, config, clean + per_image(high, clean) * noise, high), target)
+    return (found / (high - low).to(found)).mean()

@@ -17,7 +17,8 @@ from purecert.train.models.preprocessing import Preprocessing, PreprocessingConf
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.objectives.consistency import ConsistencyObjective
-from purecert.train.objectives.purified import PurifiedObjective
+from purecert.train.objectives.purified_classifier import PurifiedClassifierObjective
+from purecert.train.objectives.sigmas import DiscreteSigmas
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
@@ -98,11 +99,12 @@ def train_on(images: Images, recipe: DigitsRecipe, session: Session) -> Model:
     _fit_purifier(network, recipe, sampler, session)
     purifier = ConsistencyPurifier(recipe.consistency, network).eval().requires_grad_(False)
     preprocessing = Preprocessing(recipe.preprocessing).to(session.device).eval()
-    objective = PurifiedObjective(
+    objective = PurifiedClassifierObjective(
         classifier=classifier,
-        purifier=purifier,
         preprocessing=preprocessing,
-        sigmas=recipe.sigmas,
+        purifier=purifier,
+        sigmas=DiscreteSigmas(values=recipe.sigmas),
+        clean_share=1 / (len(recipe.sigmas) + 1),
         label_smoothing=recipe.label_smoothing,
     )
     fit(classifier, objective, recipe.classifier_fit, sampler, session)
