@@ -37,7 +37,7 @@ def main() -> None:
 @main.command()
 @click.argument("logs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--n", "sizes", multiple=True, default=(1_000, 10_000, 100_000))
-@click.option("--limit", default=10_000, help="Images of a log, at the most.")
+@click.option("--limit", default=1_000, help="Images of a log, at the most.")
 @click.option("--out", type=click.Path(path_type=Path))
 def rules(logs: tuple[Path, ...], sizes: tuple[int, ...], limit: int, out: Path | None) -> None:
     """Let every rule look at the same counts."""
@@ -58,7 +58,7 @@ def rules(logs: tuple[Path, ...], sizes: tuple[int, ...], limit: int, out: Path 
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--n", default=10_000)
 @click.option("--batch", default=512)
-@click.option("--limit", default=10_000)
+@click.option("--limit", default=1_000)
 @click.option("--out", type=click.Path(path_type=Path))
 def run(log: Path, n: int, batch: int, limit: int, out: Path | None) -> None:
     """Run the engine's own procedure, with and without giving up, through the scheduler."""

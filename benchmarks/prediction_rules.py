@@ -1,6 +1,7 @@
 """Rules that end an early prediction, each looking at the counts of many images at once (early_predictions.py)."""
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -141,6 +142,7 @@ class Floor(Rule):
         return answered, np.zeros(len(images), bool)
 
 
+@lru_cache(maxsize=16)
 def least_ahead(n: int, alpha: float) -> Ints:
     """Return for each number of draws of two classes how many must show the one that is ahead."""
     thresholds, draws = Thresholds(0.5, alpha), np.arange(n + 1)

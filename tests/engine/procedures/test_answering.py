@@ -43,6 +43,9 @@ def test_p_value_is_that_of_the_closest_rival() -> None:
 def test_invalid_draws_neither_win_nor_rival() -> None:
     rule = AnswerRule(_SPEC, 0.0, 0)
     assert rule.p_value(np.array([40, 5, 0])) == rule.p_value(np.array([40, 5, 900]))
+    assert _SPEC.stop is not None
+    likely = AnswerRule(replace(_SPEC, stop=replace(_SPEC.stop, least_chance=1e-3)), 0.0, 0)
+    assert (likely.remaining(np.array([55, 45, 0])) > 0, likely.remaining(np.array([55, 45, 850]))) == (True, 0)
     assert early_prediction(_SPEC, 0.0, None, np.array([0, 0, 100])) == Abstention()
 
 
