@@ -55,15 +55,15 @@ def main() -> None:
 def catrs(log: Path, sigma: float, n: int, batch: int, limit: int, ways: tuple[str, ...], out: Path | None) -> None:
     """Stop early on the probabilities that LOG proves."""
     rows = read_cohen_tsv(log).rows[:limit]
-    laws, labels = _laws(rows, sigma, n), [row.label for row in rows]
+    laws, labels = laws_of(rows, sigma, n), [row.label for row in rows]
     results = []
     for against_label in (False, True):
         fixed = SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n, alpha=_ALPHA, against_label=against_label)
-        usual, _ = _simulate(laws, labels, fixed, batch)
+        usual, _ = simulate(laws, labels, fixed, batch)
         for radii, by in product(((0.5,), _RADII), ways):
             stop = StopSpec(rule="radii", radii=radii, alpha_final=_ALPHA / 2, alpha_refute=_ALPHA)
             spec = replace(fixed, stop=stop) if by == "bounds" else with_tables(replace(fixed, stop=stop), 0.0)
-            ends, numbers = _simulate(laws, labels, spec, batch)
+            ends, numbers = simulate(laws, labels, spec, batch)
             numbers |= {"radii": list(radii), "against_label": against_label, "by": by}
             results.append(numbers | _agreement(ends, usual, laws, labels, radii, fixed))
             click.echo(results[-1])
@@ -88,7 +88,7 @@ def expect(
     results = []
     for log in logs:
         sigma = float(log.stem.removeprefix("noise_"))
-        laws = _laws(read_cohen_tsv(log).rows, sigma, n)
+        laws = laws_of(read_cohen_tsv(log).rows, sigma, n)
         p, images = np.unique(np.minimum(laws.max(axis=1), 1 - 1e-9), return_counts=True)
         for radius, price in product(radii, prices):
             threshold = threshold_of(radius, sigma, 0.0)
@@ -123,7 +123,7 @@ def _expected(
     }
 
 
-def _laws(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float64]:
+def laws_of(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float64]:
     """Return each image's law over ten classes and invalid rows: the predicted class, and one rival with the rest.
 
     An image that abstained has one half for its label. A wrong image's rival is its label.
@@ -141,7 +141,7 @@ def _laws(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float6
     return laws
 
 
-def _simulate(
+def simulate(
     laws: NDArray[np.float64], labels: list[int], spec: SmoothingSpec, batch: int
 ) -> tuple[list[Finished], dict[str, Any]]:
     from support.simulated_graph import SimulatedGraph  # of the tests, which `real` does without

@@ -19,7 +19,7 @@ from purecert.engine.hardware import available_threads
 from purecert.engine.images.class_folders import labelled_for
 from purecert.engine.images.datasets import Dataset, load_dataset, moved_record
 from purecert.engine.plans.plan import Plan, read_plan
-from purecert.engine.procedures.spec import SmoothingSpec, StopSpec, plain_number
+from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, SmoothingSpec, StopSpec, plain_number
 from purecert.engine.records import run as records
 from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import Sources
@@ -128,6 +128,7 @@ def predict(
     n0: Count = 100,
     alpha: Number = 1e-3,
     early: bool = False,
+    least_chance: Number = DEFAULT_LEAST_CHANCE,
     **options: Unpack[RunOptions],
 ) -> RunResult:
     """Return the smoothed classifier's answer or an abstention for each image; no radius is claimed.
@@ -138,6 +139,7 @@ def predict(
         n: Draws that vote; with ``early``, at the most.
         n0: With ``early``: draws that pick the candidate.
         early: Stop when the candidate is shown to be likelier than every other class.
+        least_chance: With ``early``: give an image up where the rest of n draws would answer it with less chance.
         options: As of ``certify``; so are the arguments that are not listed here.
 
     Raises:
@@ -145,7 +147,8 @@ def predict(
         BackendError: The backend is missing or fails.
         CheckError: The backend's rows depend on each other.
     """
-    stop = StopSpec(rule="answer", alpha_refute=plain_number("alpha", alpha)) if early else None
+    chance = plain_number("least_chance", least_chance)
+    stop = StopSpec(rule="answer", alpha_refute=plain_number("alpha", alpha), least_chance=chance) if early else None
     spec = SmoothingSpec(
         mode="predict",
         sigma=plain_number("sigma", sigma),

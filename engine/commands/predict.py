@@ -25,8 +25,15 @@ from purecert.engine.commands.options import (
 @click.option("--n", default=1000, show_default=True, help="Draws that vote; with --early, at the most.")
 @click.option("--n0", default=100, show_default=True, help="With --early: draws that pick the candidate.")
 @click.option("--early", is_flag=True, help="Stop when the candidate is shown to be likelier than every other class.")
+@click.option(
+    "--least-chance",
+    type=float,
+    help="With --early: give an image up where the rest of n draws would answer it with less chance.  [default: 0.001]",
+)
 @combined(backend_options, tsv_option, json_option)
-def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **options: Any) -> None:
+def predict_command(
+    sigma: float, alpha: float, n: int, n0: int, early: bool, least_chance: float | None, **options: Any
+) -> None:
     """Predict images with the smoothed classifier, or abstain; no radius is claimed (Cohen et al. 2019).
 
     A certificate of a class within a radius holds for these answers at every 8-bit image closer than the radius: each
@@ -35,9 +42,12 @@ def predict_command(sigma: float, alpha: float, n: int, n0: int, early: bool, **
     Images of floats are rounded to 8 bits first, and stderr says by how much at most. The guarantee holds for a float
     image whose own distance plus that movement is less than the radius.
     """
-    from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+    from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, SmoothingSpec, StopSpec
 
-    stop = StopSpec(rule="answer", alpha_refute=alpha) if early else None
+    if least_chance is not None and not early:
+        raise click.UsageError("--least-chance belongs to --early; leave it out, or ask for --early")
+    chance = DEFAULT_LEAST_CHANCE if least_chance is None else least_chance
+    stop = StopSpec(rule="answer", alpha_refute=alpha, least_chance=chance) if early else None
     answer_images(
         SmoothingSpec(mode="predict", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop), **options
     )

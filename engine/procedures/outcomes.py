@@ -21,7 +21,10 @@ class Certificate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The smoothed classifier's answer, right with probability 1 - alpha; it claims no radius."""
+    """The smoothed classifier's answer, right with probability 1 - alpha; it claims no radius.
+
+    Were another class the answer, a ``p_value`` so small, wherever the draws stopped, would be as unlikely as it says.
+    """
 
     predicted: int
     p_value: float

@@ -22,6 +22,7 @@ MIN_SPEC_ALPHA = 1e-90
 _MOST_RADII = 1000
 DEFAULT_ALPHA_REFUTE = 1e-3
 DEFAULT_PRICE = 1e6  # of a lost certificate, in draws (docs/stopping-early.md)
+DEFAULT_LEAST_CHANCE = 1e-3  # of an early prediction (docs/stopping-early.md)
 
 # Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
 DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -38,7 +39,7 @@ class StopSpec:
 
     ``radii``: once every listed radius is certified or given up, each by a table of its own where rows may lie anywhere
     in a batch, elsewhere by bounds that hold at every n. ``tolerance``: once the certified radius is within a share of
-    the largest that the draws leave possible. ``answer``: once the prediction is settled.
+    the largest that the draws leave possible. ``answer``: once the prediction is settled, or unlikely to be.
 
     Raises:
         InputError: A number is out of its range.
@@ -53,11 +54,13 @@ class StopSpec:
     )
     price: float | None = None  # of the rule "radii": a lost certificate is worth so many draws; None: the default
     tables: tuple[StoppingTable, ...] = ()  # of "radii": of each listed radius within reach; alpha is whole for each
+    # Of "answer": an image is given up where the draws left would answer it with less chance. None: of before schema 7.
+    least_chance: float | None = None
 
     def __post_init__(self) -> None:
         # NumPy's numbers, and a list of radii, are recorded as plain ones.
         object.__setattr__(self, "radii", tuple(plain_number("radii", radius) for radius in _listed(self.radii)))
-        for name in ("tolerance", "alpha_final", "alpha_refute", "price"):
+        for name in ("tolerance", "alpha_final", "alpha_refute", "price", "least_chance"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else plain_number(name, value))
         if self.rule == "radii":
@@ -74,6 +77,9 @@ class StopSpec:
         is_whole = self.rule != "answer" or self.alpha_final == 0
         _require(is_whole, "no part of alpha for the last look of a prediction", self.alpha_final)
         _require(0 < self.alpha_refute < MAX_ALPHA, f"alpha of refutation in (0, {MAX_ALPHA})", self.alpha_refute)
+        chance = self.least_chance
+        is_chance = chance is None or (self.rule == "answer" and 0 < chance < MAX_ALPHA)
+        _require(is_chance, f"a least chance in (0, {MAX_ALPHA}), of the rule answer alone", chance)
         self._check_tables()
 
     def _check_tables(self) -> None:

@@ -110,4 +110,7 @@ def _split(stopping: Stopping) -> str:
     parts = [f"of alpha {stopping.alpha_stop:.6g} for stopping"]
     if stopping.rule.alpha_final:
         parts.append(f"{stopping.rule.alpha_final:.6g} for the bound after the last draw")
-    return f"{', '.join(parts)}; {stopping.rule.alpha_refute:.6g} more for giving up, which makes no claim false"
+    giving_up = f"{stopping.rule.alpha_refute:.6g} more for giving up"
+    if (chance := stopping.rule.least_chance) is not None:
+        giving_up += f", and where the rest of the draws would answer with a chance below {chance:.6g}"
+    return f"{', '.join(parts)}; {giving_up}, which makes no claim false"

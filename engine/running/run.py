@@ -17,7 +17,7 @@ from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_asked, check_rule, procedure_for
 from purecert.engine.procedures.placement import is_sound, placed
-from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec
+from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, DEFAULT_PRICE, SmoothingSpec
 from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
@@ -71,6 +71,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
         )
         with closing(backend):
             spec = _tabled(_placed(spec, backend.info, ledger.stored), plan, backend.info, ledger.stored)
+            spec = _giving_up(spec, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
             # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
@@ -114,6 +115,18 @@ def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:
         return False
     price = DEFAULT_PRICE if asked.stop.price is None else asked.stop.price
     return asked.stop.radii == stored.stop.radii and price == (stored.stop.price or DEFAULT_PRICE)
+
+
+def _giving_up(spec: SmoothingSpec, stored: RunRecord | None) -> SmoothingSpec:
+    """Return ``spec`` with the chance at which the run that it continues gives up.
+
+    A run of before there was one has none, and is continued where none but the default is asked for.
+    """
+    began = None if stored is None else stored.spec.stop
+    if spec.stop is None or began is None or began.least_chance is not None:
+        return spec
+    is_default = spec.stop.least_chance == DEFAULT_LEAST_CHANCE
+    return replace(spec, stop=replace(spec.stop, least_chance=None)) if is_default else spec
 
 
 def _as_older(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec:

@@ -199,7 +199,9 @@ _SPEC = (
     *(set_field("spec.sigma", value) for value in (0.0, -0.5, 20.0, 1e300, HUGE)),
     set_field("spec.sigma", 0.25, of=("votes",)),  # whose p-values hold what the noise takes off
     own_word("spec.sigma", 0.25, _PLAN_TOLD, of=("answer",)),
-    *(set_field("spec.n_estimate", value, of=ALL) for value in (299, 1000)),
+    set_field("spec.n_estimate", 1000, of=ALL),
+    set_field("spec.n_estimate", 299, of=(*CERTIFY, "votes")),
+    set_field("spec.n_estimate", 299, Named(words="| 299 |"), ("answer",)),  # no image of it took so many draws
     *(set_field("spec.n_estimate", value) for value in (0, -1, 2**32, HUGE)),
     set_field("spec.n_select", 21, of=(*CERTIFY, "answer")),
     own_word("spec.n_select", 21, "a run whose draws all vote has none", of=("votes",)),
@@ -225,6 +227,9 @@ _SPEC = (
     set_field("spec.stop.alpha_refute", 1e-300, of=("radii",)),
     set_field("spec.stop.alpha_refute", 1e-300, Named(words="1e-300 more for giving up"), ("tolerance",)),
     set_field("spec.stop.alpha_refute", 0.0, of=EARLY),
+    *(set_field("spec.stop.least_chance", value, of=("answer",)) for value in (None, 1e-9, 0.0, 0.5, -1.0, HUGE)),
+    set_field("spec.stop.least_chance", 0.002, Named(words="with a chance below 0.002"), ("answer",)),
+    set_field("spec.stop.least_chance", 1e-3, of=("radii", "tables", "tolerance")),
 )
 _RECORD = (
     set_field("schema", "purecert.run/99"),

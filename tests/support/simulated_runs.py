@@ -22,7 +22,7 @@ SPECS = {
     "tables": with_tables(replace(_FIXED, stop=StopSpec(rule="radii", radii=(0.0, 0.25, 0.5))), RUN.tv),
     "tolerance": replace(_FIXED, stop=StopSpec(rule="tolerance", tolerance=0.2, alpha_final=5e-4)),
     "votes": replace(_FIXED, mode="predict"),
-    "answer": replace(_FIXED, mode="predict", stop=StopSpec(rule="answer")),
+    "answer": replace(_FIXED, mode="predict", stop=StopSpec(rule="answer", least_chance=1e-3)),
 }
 # Of the right class: all draws, nearly all, a few too few, and none; the last image shows two classes alike.
 _SHARES = (1.0, 0.97, 0.85, 0.7, 0.0, 0.5)

@@ -23,6 +23,7 @@ _SPECS = {
     "tolerance": replace(_CERTIFY, stop=StopSpec(rule="tolerance", tolerance=0.2)),
     "predict": replace(_CERTIFY, mode="predict"),
     "predict early": replace(_CERTIFY, mode="predict", stop=StopSpec(rule="answer")),
+    "predict likely": replace(_CERTIFY, mode="predict", stop=StopSpec(rule="answer", least_chance=1e-3)),
 }
 _IMAGES = ((0.99, 0.01, 0, 0), (0.8, 0.1, 0.1, 0), (0.5, 0.5, 0, 0), (0.2, 0.5, 0.2, 0.1), (0, 0, 0, 1))
 _TV = 1e-9
@@ -103,6 +104,8 @@ def test_draws_that_all_agree_end_where_their_rule_ends(draws: int) -> None:
         ("predict", [[20, 0, 0], [300, 0, 0]]),
         ("predict early", [[20, 0, 0], [5, 0, 0]]),
         ("predict early", [[300, 0, 0]]),
+        ("predict early", [[20, 0, 0], [75, 75, 0]]),  # where it is given up if it may be
+        ("predict likely", [[20, 0, 0], [20, 20, 0]]),
     ],
 )
 def test_counts_that_no_procedure_ends_with_are_refused(mode: str, phases: Any) -> None:

@@ -64,9 +64,11 @@ def test_a_fault_makes_more_false_certificates_than_alpha_allows(steps: Steps) -
         assert (false > runs * 0.05 + 4 * np.sqrt(runs * 0.05 * 0.95)) == is_faulty
 
 
-def test_a_prediction_that_counts_its_selection_again_errs_more_often_than_alpha_allows() -> None:
+@pytest.mark.parametrize("chance", [None, 1e-3])
+def test_a_prediction_that_counts_its_selection_again_errs_more_often_than_alpha_allows(chance: float | None) -> None:
     """By exact sums over two classes: 5 draws pick the candidate, and must not speak for it as well."""
-    spec = SmoothingSpec(mode="predict", sigma=0.5, n_estimate=100, alpha=0.05, stop=StopSpec(rule="answer"))
+    stop = StopSpec(rule="answer", least_chance=chance)
+    spec = SmoothingSpec(mode="predict", sigma=0.5, n_estimate=100, alpha=0.05, stop=stop)
     reused = {(5, 0): 2 / 32, (4, 1): 10 / 32, (3, 2): 20 / 32}
     assert 0.5 * spec.alpha < answers_to_a_tie(spec, {(0, 0): 1.0}) <= spec.alpha
     assert answers_to_a_tie(spec, reused) > 1.1 * spec.alpha

@@ -26,6 +26,7 @@ _RADII = StopSpec(rule="radii", radii=(0.0, 0.1, 0.3), alpha_refute=0.1)
 _TOLERANCE = StopSpec(rule="tolerance", tolerance=0.5, alpha_refute=0.1)
 _STOPS = {"fixed": None, "radii": _RADII, "tolerance": _TOLERANCE}
 _EARLY = StopSpec(rule="answer", alpha_refute=0.1)
+_LIKELY = StopSpec(rule="answer", alpha_refute=0.1, least_chance=0.05)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,6 +83,7 @@ def test_no_false_certificate_comes_more_often_than_alpha(rule: str, batch: int,
         *((batch, 24, 2, None) for batch in (2, 4, 8)),
         (3, 12, 3, None),
         *((2, 12, 2, _EARLY), (4, 12, 2, _EARLY), (8, 24, 2, _EARLY), (2, 8, 3, _EARLY), (3, 9, 3, _EARLY)),
+        *((2, 12, 2, _LIKELY), (8, 24, 2, _LIKELY), (2, 8, 3, _LIKELY), (3, 9, 3, _LIKELY)),
     ],
 )
 def test_no_false_prediction_comes_more_often_than_alpha(

@@ -113,7 +113,7 @@ def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
     flat = json.loads(json.dumps(asdict(record)))
     assert flat["spec"].pop("step") == 1
     flat |= flat.pop("spec")
-    assert (flat["stop"].pop("price"), flat["stop"].pop("tables")) == (None, [])
+    assert (flat["stop"].pop("price"), flat["stop"].pop("tables"), flat["stop"].pop("least_chance")) == (None, [], None)
     flat["backend"]["gated"] = flat.pop("gated")
     assert flat["data"].pop("slice") is None
     assert flat == written | {"schema": RUN_SCHEMA}
@@ -155,6 +155,26 @@ def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tm
         (tmp_path / "run.json").write_text(json.dumps(mixed))
         with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/4, found those of a later"):
             read_run(tmp_path)
+
+
+@pytest.mark.parametrize("schema", [5, 6])
+def test_a_run_of_schema_5_or_6_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path, schema: int) -> None:
+    stopping = with_spec(RUN, mode="predict", stop=StopSpec(rule="answer"))
+    written = json.loads(json.dumps(asdict(stopping))) | {"schema": f"purecert.run/{schema}"}
+    stop = written["spec"]["stop"]
+    added = {name: stop.pop(name) for name in ("least_chance", "price", "tables")[: 3 if schema == 5 else 1]}
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    assert read_run(tmp_path).record == stopping
+    for name, value in added.items():
+        stop[name] = value
+        (tmp_path / "run.json").write_text(json.dumps(written))
+        with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/., found those of a later"):
+            read_run(tmp_path)
+        del stop[name]
+    written["backend"]["placement"] = "static"
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    with pytest.raises(InputError, match=r"expected draws and looks at multiples of 64 under static placement"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])

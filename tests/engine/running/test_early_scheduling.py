@@ -19,7 +19,7 @@ _SPECS = {
     "radii": _SPEC,
     "tolerance": replace(_SPEC, stop=StopSpec(rule="tolerance", tolerance=0.1, alpha_final=5e-4)),
     "against label": replace(_SPEC, against_label=True),
-    "predict early": replace(_SPEC, mode="predict", stop=StopSpec(rule="answer")),
+    "predict early": replace(_SPEC, mode="predict", stop=StopSpec(rule="answer", least_chance=1e-3)),
 }
 _NIGHTLY = {"tolerance": pytest.mark.nightly}  # many more looks
 _NO_PIXELS = np.zeros((1, 1, 1), np.uint8)

@@ -34,7 +34,9 @@ _SPECS = {
     "fixed": SmoothingSpec(mode="certify", sigma=0.5, n_select=_N0, n_estimate=_N),
     "radii": SmoothingSpec(mode="certify", sigma=0.5, n_select=_N0, n_estimate=_N, stop=_STOP),
     "predict": SmoothingSpec(mode="predict", sigma=0.5, n_estimate=_N),
-    "answer": SmoothingSpec(mode="predict", sigma=0.5, n_select=_N0, n_estimate=_N, stop=StopSpec(rule="answer")),
+    "answer": SmoothingSpec(
+        mode="predict", sigma=0.5, n_select=_N0, n_estimate=_N, stop=StopSpec(rule="answer", least_chance=1e-3)
+    ),
 }
 _FRESH = ("--share", "1", "--fresh-seed", "--json")
 

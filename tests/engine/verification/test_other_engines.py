@@ -38,7 +38,7 @@ _SPECS = {
         mode="certify", sigma=0.5, n_estimate=_N, stop=StopSpec(rule="radii", radii=(0.25, 0.5), alpha_final=5e-4)
     ),
     "predict": SmoothingSpec(mode="predict", sigma=0.5, n_estimate=_N),
-    "answer": SmoothingSpec(mode="predict", sigma=0.5, n_estimate=_N, stop=StopSpec(rule="answer")),
+    "answer": SmoothingSpec(mode="predict", sigma=0.5, n_estimate=_N, stop=StopSpec(rule="answer", least_chance=1e-3)),
 }
 _ELSEWHERE = {"hardware": "x86_64 Another"}
 _SHARE = ("--share", "1")
