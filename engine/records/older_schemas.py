@@ -5,10 +5,11 @@ from typing import Any
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import SmoothingSpec
 
-_SCHEMA_3, _SCHEMA_4, _SCHEMA_5 = "purecert.run/3", "purecert.run/4", "purecert.run/5"
+_SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6 = "purecert.run/3", "purecert.run/4", "purecert.run/5", "purecert.run/6"
 _SINCE_5 = "step"  # of spec
 _SINCE_6: dict[str, object] = {"price": None, "tables": []}  # of spec.stop
-_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name != _SINCE_5]
+_SINCE_7: dict[str, object] = {"extension": None}  # of spec
+_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name not in (_SINCE_5, *_SINCE_7)]
 
 
 def from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
@@ -35,12 +36,22 @@ def from_schema_4(value: dict[str, Any]) -> dict[str, Any]:
 
 def from_schema_5(value: dict[str, Any]) -> dict[str, Any]:
     """Return run.json of schema 5 as today's: a rule that stops early has no tables, and no price of one."""
-    spec, today = value.get("spec"), {"schema": "purecert.run/6"}
+    spec = value.get("spec")
     if not isinstance(spec, dict) or not isinstance(stop := spec.get("stop"), dict):
-        return value | today
+        return from_schema_6(value)
     if stop.keys() & _SINCE_6.keys():
         raise _mixed(_SCHEMA_5)
-    return value | today | {"spec": spec | {"stop": stop | _SINCE_6}}
+    return from_schema_6(value | {"spec": spec | {"stop": stop | _SINCE_6}})
+
+
+def from_schema_6(value: dict[str, Any]) -> dict[str, Any]:
+    """Return run.json of schema 6 as today's: its draws are looked at once, and cannot be continued."""
+    spec, today = value.get("spec"), {"schema": "purecert.run/7"}
+    if not isinstance(spec, dict):
+        return value | today
+    if spec.keys() & _SINCE_7.keys():
+        raise _mixed(_SCHEMA_6)
+    return value | today | {"spec": spec | _SINCE_7}
 
 
 def _mixed(schema: str) -> InputError:

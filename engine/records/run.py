@@ -8,11 +8,11 @@ from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import parse_json, read_document
 from purecert.engine.records.line_checks import checked_lines
 from purecert.engine.records.lines import Line, decode_line
-from purecert.engine.records.older_schemas import from_schema_3, from_schema_4, from_schema_5
+from purecert.engine.records.older_schemas import from_schema_3, from_schema_4, from_schema_5, from_schema_6
 from purecert.engine.records.run_directory import LEDGER_FILE, RUN_FILE
 from purecert.engine.records.run_record import RUN_SCHEMA, RunRecord
 
-_FITTED = ("purecert.run/5", RUN_SCHEMA)  # since when looks fit the placement
+_FITTED = ("purecert.run/5", "purecert.run/6", RUN_SCHEMA)  # since when looks fit the placement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,12 @@ def record_of(path: Path, content: bytes) -> RunRecord:
         RUN_SCHEMA,
         damaged="the run cannot be used",
         other_version="use the version that made it",
-        older={"purecert.run/5": from_schema_5, "purecert.run/4": from_schema_4, "purecert.run/3": from_schema_3},
+        older={
+            "purecert.run/6": from_schema_6,
+            "purecert.run/5": from_schema_5,
+            "purecert.run/4": from_schema_4,
+            "purecert.run/3": from_schema_3,
+        },
     )
     if parse_json(content)["schema"] in _FITTED and record.step_problem is not None:
         raise InputError(f"{path}: {record.step_problem}")

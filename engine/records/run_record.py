@@ -16,7 +16,7 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Line, dense_counts
 
 _FULL_ROW_CHECK = 1000
-RUN_SCHEMA = "purecert.run/6"
+RUN_SCHEMA = "purecert.run/7"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 _MOST_CLASSES = 1_000_000  # as of a plan
 _MOST_IMAGES = 2**32  # a draw is addressed by 32 bits of its image (kernels/README.md)

@@ -162,7 +162,7 @@ _GARBAGE = {
     "an integer of too many digits": b'{"schema": ' + b"9" * 10_000 + b"}",
     "deeply nested": b"[" * 1_000_000,
     "deeply nested and closed": b"[" * 100_000 + b"]" * 100_000,
-    "only its schema": b'{"schema": "purecert.run/6"}',
+    "only its schema": b'{"schema": "purecert.run/7"}',
     "only a schema without a slice": b'{"schema": "purecert.run/4"}',
     "only an older schema": b'{"schema": "purecert.run/3"}',
     "an older schema of nonsense": b'{"schema": "purecert.run/3", "backend": 3, "mode": {}, "stop": []}',
@@ -220,7 +220,7 @@ def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path, line: by
 def test_a_run_of_another_schema_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, [])
     (tmp_path / "run.json").write_text(json.dumps(asdict(RUN) | {"schema": "purecert.run/99"}))
-    with pytest.raises(InputError, match=r"expected schema purecert.run/6, found 'purecert.run/99'; use the version"):
+    with pytest.raises(InputError, match=r"expected schema purecert.run/7, found 'purecert.run/99'; use the version"):
         read_run(tmp_path)
 
 
