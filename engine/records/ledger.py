@@ -10,13 +10,14 @@ import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, sync_directory, write_atomically
 from purecert.engine.files.strict_json import parse_json
+from purecert.engine.records.changes import refuse_changes
 from purecert.engine.records.lines import Line, encode_line
 from purecert.engine.records.run import Run, read_form, read_run, record_of
 from purecert.engine.records.run_directory import (
@@ -34,7 +35,6 @@ from purecert.engine.records.run_record import RunRecord
 
 _USAGE = {"rows", "padding", "in_vain"}  # what a session says of itself (engine/running/scheduler.py)
 _LONG_LIST = re.compile(r"\[(?:\s+-?\d+,){8,}\s+-?\d+\s+\]")  # as of a stopping table
-_LONGEST_SHOWN = 300  # of a value in a message: stopping tables have thousands of numbers
 _MOST_ROWS = 2**63 - 1  # that a session can have drawn
 
 
@@ -94,7 +94,7 @@ class Ledger:
         if self._stored is None:
             self._digest = self._write_record(record, invocation, images)
         else:
-            _refuse_changes(self._stored.record, _as_known(record, self._stored.record), self._directory)
+            refuse_changes(self._stored.record, _as_known(record, self._stored.record), self._directory)
             for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
                 _drop_torn_tail(self._directory / name)
             self._digest = self._stored.digest
@@ -195,29 +195,6 @@ def _on_one_line(numbers: re.Match[str]) -> str:
 def _as_known(record: RunRecord, stored: RunRecord) -> RunRecord:
     """Return ``record`` without the slice, where ``stored`` is of an older version and does not know it."""
     return record if stored.data.slice is not None else replace(record, data=replace(record.data, slice=None))
-
-
-def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:
-    for name, was, now in _changes(stored, asked):
-        raise InputError(
-            f"{directory}: the run was begun with {name} = {_short(was)}, asked to resume with {_short(now)}; "
-            "resume with the same plan, data and options, or start a new run"
-        )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-
-
-def _changes(stored: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield name, old and new value of each field that differs between two records of one class."""
-    for field in fields(stored):
-        was, now = getattr(stored, field.name), getattr(asked, field.name)
-        if is_dataclass(was) and type(was) is type(now):
-            yield from _changes(was, now, f"{prefix}{field.name}.")
-        elif was != now:
-            yield prefix + field.name, was, now
 
 
 def _drop_torn_tail(path: Path) -> None:
