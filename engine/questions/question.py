@@ -80,6 +80,8 @@ def _check_run(run: Run) -> None:
 
 
 def _check_thinning(run: Run) -> None:
+    if run.record.data.earlier:
+        _refuse(run, "its record changed with more images, and would choose other draws", "leave --ask-n out")
     if run.record.backend.placement == "static":
         _refuse(run, "a random part of its draws would not hold every place equally often", "leave --ask-n out")
     if run.record.spec.n_estimate > MOST_DRAWS:

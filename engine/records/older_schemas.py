@@ -8,8 +8,8 @@ from purecert.engine.procedures.spec import SmoothingSpec
 _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6 = "purecert.run/3", "purecert.run/4", "purecert.run/5", "purecert.run/6"
 _SINCE_5 = "step"  # of spec
 _SINCE_6: dict[str, object] = {"price": None, "tables": []}  # of spec.stop
-_SINCE_7: dict[str, object] = {"extension": None}  # of spec
-_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name not in (_SINCE_5, *_SINCE_7)]
+_SINCE_7: dict[str, dict[str, object]] = {"spec": {"extension": None}, "data": {"earlier": []}}
+_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name not in (_SINCE_5, *_SINCE_7["spec"])]
 
 
 def from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +45,11 @@ def from_schema_5(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_schema_6(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of schema 6 as today's: its draws are looked at once, and cannot be continued."""
-    spec, today = value.get("spec"), {"schema": "purecert.run/7"}
-    if not isinstance(spec, dict):
-        return value | today
-    if spec.keys() & _SINCE_7.keys():
+    """Return run.json of schema 6 as today's: its draws are looked at once, and its images are those it began with."""
+    known = {name: value[name] for name in _SINCE_7 if isinstance(value.get(name), dict)}
+    if any(_SINCE_7[name].keys() & fields.keys() for name, fields in known.items()):
         raise _mixed(_SCHEMA_6)
-    return value | today | {"spec": spec | _SINCE_7}
+    return value | {"schema": "purecert.run/7"} | {name: fields | _SINCE_7[name] for name, fields in known.items()}
 
 
 def _mixed(schema: str) -> InputError:

@@ -29,6 +29,12 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
     of draws at any alpha; the exact bound after the last draw shares its part of alpha likewise. What was given up
     stays given up. What a stopping table certified is of its own alpha, so of a run with tables it is that bound too.
     """
+    for run in runs:
+        if run.record.data.earlier:
+            raise InputError(
+                f"--bonferroni: expected runs whose number of images was fixed in advance, found {run.directory} with "
+                "more images later; leave it out, or run all of them anew"
+            )
     count = max(1, claims_of(runs))
     return [_at_share(run, count) for run in runs]
 

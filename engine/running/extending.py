@@ -39,6 +39,11 @@ def check_extended(run: Run, output: Path) -> None:
             f"{run.directory}: expected a finished run to extend, found {len(run.lines)} of "
             f"{run.record.data.images} images; finish it with --resume"
         )
+    if run.record.data.earlier:
+        raise InputError(
+            f"{run.directory}: expected a run of the images that it began with, found one that was continued to more; "
+            "start a new run"
+        )
     if output.resolve() == run.directory.resolve():
         raise InputError(f"{output}: expected another directory than that of the run to extend; choose another --out")
 

@@ -79,6 +79,8 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
             if request.extends is not None:
                 refuse_other(request.extends, record)
+            elif request.images is None:  # what came from memory is kept with the run as it was
+                record = ledger.with_more_images(record, dataset)
             # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
             beside = {"noise": active_path(), "row_check": backend.row_check}
             ledger.begin(record, request.invocation | beside, request.images)

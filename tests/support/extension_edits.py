@@ -1,4 +1,7 @@
-"""Edits of a run whose draws were continued: of the split of alpha, and of what a line says of its two looks."""
+"""Edits of a run whose draws were continued: of the split of alpha, and of what a line says of its two looks.
+
+And of what a run says that its images were before it was continued to more.
+"""
 
 from typing import Any, Final
 
@@ -9,6 +12,10 @@ _OF: Final = ("extended",)
 
 def _looks(*looks: list[int]) -> Any:
     return lambda line: line.update(stops=list(looks))
+
+
+def _extents(*images: int) -> list[dict[str, Any]]:
+    return [{"slice": f"[0:{count}] of 360", "images": count, "fingerprint": "f" * 64} for count in images]
 
 
 def _as_begun(record: Record, lines: Lines) -> None:
@@ -42,6 +49,8 @@ EXTENSION_EDITS: Final = (
     set_field("spec.extension", {}, of=("fixed", "extended")),
     set_field("spec.extension", {"n_first": 300, "n_last": 600, "alpha_first": 4e-4}, of=("fixed", "radii", "votes")),
     set_field("spec.n_estimate", 300, of=_OF),
+    *(set_field("data.earlier", _extents(*images), of=("fixed",)) for images in ((3,), (6,), (0,), (3, 2), (HUGE,))),
+    set_field("data.earlier", _extents(*range(1, 102)), of=("fixed",)),
     *(set_field("spec.extension.n_first", value, of=_OF) for value in (299, 600, 0, -1, HUGE)),
     *(set_field("spec.extension.n_last", value, of=_OF) for value in (601, 300, 2**32, HUGE)),
     *(set_field("spec.extension.alpha_first", value, of=_OF) for value in (5e-4, 1e-3, 0.0, -1e-4, 0.5, HUGE)),

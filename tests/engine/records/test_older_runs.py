@@ -115,7 +115,7 @@ def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
     flat |= flat.pop("spec")
     assert (flat["stop"].pop("price"), flat["stop"].pop("tables")) == (None, [])
     flat["backend"]["gated"] = flat.pop("gated")
-    assert flat["data"].pop("slice") is None
+    assert (flat["data"].pop("slice"), flat["data"].pop("earlier")) == (None, [])
     assert flat == written | {"schema": RUN_SCHEMA}
 
 
@@ -147,7 +147,7 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
 def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path) -> None:
     written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/4"}
     added = {"slice": written["data"].pop("slice"), "step": written["spec"].pop("step")}
-    del written["spec"]["extension"]
+    del written["spec"]["extension"], written["data"]["earlier"]
     (tmp_path / "run.json").write_text(json.dumps(written))
     assert read_run(tmp_path).record == replace(RUN, data=replace(DATA, slice=None))
     for name, place in (("slice", "data"), ("step", "spec")):
@@ -160,12 +160,13 @@ def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tm
 
 def test_a_run_of_schema_6_is_read_and_a_field_of_the_next_in_it_is_refused(tmp_path: Path) -> None:
     written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/6"}
-    del written["spec"]["extension"]
+    del written["spec"]["extension"], written["data"]["earlier"]
     (tmp_path / "run.json").write_text(json.dumps(written))
     assert read_run(tmp_path).record == RUN
-    (tmp_path / "run.json").write_text(json.dumps(written | {"spec": written["spec"] | {"extension": None}}))
-    with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/6, found those of a later"):
-        read_run(tmp_path)
+    for name, later in (("spec", {"extension": None}), ("data", {"earlier": []})):
+        (tmp_path / "run.json").write_text(json.dumps(written | {name: written[name] | later}))
+        with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/6, found those of a later"):
+            read_run(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])

@@ -29,8 +29,9 @@ from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec
 from purecert.engine.records.ledger import read_usage
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run, read_run
+from purecert.engine.records.run_record import Extent
 from purecert.engine.reports.bonferroni import at_shared_alpha
-from purecert.engine.running.extending import extended_spec
+from purecert.engine.running.extending import check_extended, extended_spec
 from purecert.engine.running.progress import SilentProgress
 from purecert.engine.running.run import RunRequest, execute
 from support.commands import Ended, engine, engine_arguments
@@ -167,6 +168,10 @@ def test_only_what_was_planned_is_extended(folder: Path, tmp_path: Path) -> None
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), (arguments, ended.err)
         assert words in ended.err
     assert not new.exists()
+    record = read_run(first).record
+    grown = replace(record.data, earlier=(Extent(slice="[0:2] of 24", images=2, fingerprint="f" * 64),))
+    with pytest.raises(InputError, match="found one that was continued to more"):
+        check_extended(replace(read_run(first), record=replace(record, data=grown)), new)
     with pytest.raises(InputError, match=r"begun with backend.batch = 128, asked to extend with 64"):
         _extend(read_run(first), new, backend=BackendOptions(name="onnxruntime", batch=64, threads=1, probe_rows=128))
     assert not new.exists()
