@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purecert.engine.commands.console import EngineCommand, talk
+from purecert.engine.commands.extend import extension_options, extension_request, extension_spec
 from purecert.engine.commands.options import (
     DEFAULT_RADII_TEXT,
     backend_options,
@@ -70,15 +71,33 @@ _stop_options = combined(
 
 @click.command(cls=EngineCommand)
 @combined(plan_option, data_options, run_options)
-@combined(draw_options, _stop_options)
+@combined(draw_options, _stop_options, extension_options)
 @combined(backend_options, tsv_option, json_option)
-def certify_command(sigma: float, alpha: float, n0: int, n: int, **options: Any) -> None:
-    """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019)."""
+@click.pass_context
+def certify_command(
+    context: click.Context, /, sigma: float, alpha: float, n0: int, n: int, as_json: bool, tsv: bool, **options: Any
+) -> None:
+    """Certify images: an answer and a radius each, right with probability 1 - alpha (Cohen et al. 2019).
+
+    With --extend RUN: continue the draws of a finished run that was begun with --extend-to.
+    """
+    if options["extend"] is not None:
+        _answer(extension_request(context, options), as_json=as_json, tsv=tsv)
+        return
+    split = {name: options.pop(name) for name in ("extend_to", "alpha_first")}
+    extension = extension_spec(mode=options["mode"], n=n, alpha=alpha, **split)
     stop, against_label = _stop_spec(options, alpha), options.pop("against_label")
     spec = SmoothingSpec(
-        mode="certify", sigma=sigma, n_select=n0, n_estimate=n, alpha=alpha, stop=stop, against_label=against_label
+        mode="certify",
+        sigma=sigma,
+        n_select=n0,
+        n_estimate=n,
+        alpha=alpha,
+        stop=stop,
+        against_label=against_label,
+        extension=extension,
     )
-    answer_images(spec, **options)
+    answer_images(spec, as_json=as_json, tsv=tsv, **options)
 
 
 def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
@@ -120,17 +139,12 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
     from purecert.engine.images.class_folders import labelled_for
     from purecert.engine.images.datasets import load_dataset, moved_record
     from purecert.engine.plans.plan import read_plan
-    from purecert.engine.records.run_directory import RUN_FILE
     from purecert.engine.records.sources import Sources
-    from purecert.engine.reports.table import print_report
-    from purecert.engine.running.progress import TerminalProgress
-    from purecert.engine.running.run import RunRequest, execute
+    from purecert.engine.running.run import RunRequest
 
     sources = Sources(plan=options["plan"], data=options["data"], data_dir=options["data_dir"])
     plan = read_plan(sources.plan)
     dataset = labelled_for(load_dataset(sources.data, sources.data_dir), plan.record.classes, plan.record.class_names)
-    if tsv and dataset.labels is None:
-        raise click.UsageError(f"--tsv needs labels, {dataset.name} has none; leave it out")
     request = RunRequest(
         plan=plan,
         dataset=dataset,
@@ -142,9 +156,23 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
         force=options["force"],
         invocation=sources.absolute() | moved_record(dataset),
     )
+    _answer(request, as_json=as_json, tsv=tsv)
+
+
+def _answer(request: RunRequest, *, as_json: bool, tsv: bool) -> None:
+    """Run what is asked for, and print the report."""
+    from purecert.engine.records.run_directory import RUN_FILE
+    from purecert.engine.reports.table import print_report
+    from purecert.engine.running.progress import TerminalProgress
+    from purecert.engine.running.run import execute
+
+    dataset, spec = request.dataset, request.spec
+    if tsv and dataset.labels is None:
+        raise click.UsageError(f"--tsv needs labels, {dataset.name} has none; leave it out")
     if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
-    done = execute(request, TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify"))
+    rows = spec.max_rows - (0 if request.extends is None else request.extends.record.spec.max_rows)
+    done = execute(request, TerminalProgress(len(dataset), rows, certifies=spec.mode == "certify"))
     _talk_rounding(request)
     _talk_usage(request.output)
     if tsv:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from purecert.engine.procedures.spec import DEFAULT_RADII
 
@@ -24,10 +25,27 @@ def combined(*options: Decorator) -> Decorator:
     return decorate
 
 
-plan_option = click.option("--plan", type=click.Path(path_type=Path), required=True, help="Plan directory.")
+class RunOption(click.Option):
+    """An option that a run must be given, unless it continues another one (``--extend``), which has it."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value; None where it is missing and the run to continue has it."""
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter:
+            if ctx.get_parameter_source("extend") is not ParameterSource.COMMANDLINE:
+                raise
+            return None
+
+
+plan_option = click.option(
+    "--plan", cls=RunOption, type=click.Path(path_type=Path), required=True, help="Plan directory."
+)
 
 data_options = combined(
-    click.option("--data", required=True, metavar="NAME[:SPLIT][SLICE]", help="Images, e.g. 'digits:test[:100]'."),
+    click.option(
+        "--data", cls=RunOption, required=True, metavar="NAME[:SPLIT][SLICE]", help="Images, e.g. 'digits:test[:100]'."
+    ),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie."),
 )
 
@@ -41,7 +59,7 @@ backend_options = combined(
 )
 
 run_options = combined(
-    click.option("--sigma", type=float, required=True, help="Noise std, in [0, 1] pixel units."),
+    click.option("--sigma", cls=RunOption, type=float, required=True, help="Noise std, in [0, 1] pixel units."),
     click.option("--alpha", default=1e-3, show_default=True, help="Failure probability of one image's answer."),
     click.option(
         "-o",

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from purecert.engine.commands.console import EngineCommand
 from purecert.engine.commands.options import combined, json_option, parse_radii
 from purecert.engine.commands.verify_logs import log_options, require_run_or_logs, verify_logs
-
-if TYPE_CHECKING:
-    from purecert.engine.records.sources import Sources
 
 
 @click.command(cls=EngineCommand)
@@ -54,11 +51,12 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_form
+    from purecert.engine.records.sources import read_sources
     from purecert.engine.verification.printing import print_verification
     from purecert.engine.verification.verify import verify_run
 
     run = read_form(run_directory)  # every problem is named, not the first alone
-    sources = _sources(run_directory, options)
+    sources = read_sources(run_directory).moved(options["plan"], options["data"], options["data_dir"])
     plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
     if dataset.fingerprint != run.record.data.fingerprint:  # older runs numbered folders in alphabetical order
         dataset = labelled_for(dataset, plan.record.classes, plan.record.class_names)
@@ -74,15 +72,3 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     )
     problems = (*verification.problems, *cohen_problems(run))
     print_verification(replace(verification, problems=problems), as_json=as_json)
-
-
-def _sources(run_directory: Path, options: dict[str, Any]) -> Sources:
-    """Return where the run's plan and data are: as given now, else as they were when it ran."""
-    from purecert.engine.records.sources import Sources, read_sources
-
-    stored = read_sources(run_directory)
-    return Sources(
-        plan=options["plan"] or stored.plan,
-        data=options["data"] or stored.data,
-        data_dir=options["data_dir"] or stored.data_dir,
-    )

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,17 @@ class Dataset:
     def label(self, position: int) -> int | None:
         """Return the label of the image at ``position`` here; None where there are no labels."""
         return None if self.labels is None else int(self.labels[position])
+
+    def first(self, count: int) -> "Dataset":
+        """Return the first ``count`` images, at most all, as a shorter slice would have named them."""
+        return replace(
+            self,
+            indices=self.indices[:count],
+            images=self.images[:count],
+            labels=None if self.labels is None else self.labels[:count],
+            moved=None if self.moved is None else self.moved[:count],
+            slice=None if self.slice is None else _first_of_slice(self.slice, count),
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -119,6 +130,13 @@ def slice_text(positions: Integers, length: int) -> str:
     first, last = int(positions[0]), int(positions[-1])
     step = int(positions[1]) - first if len(positions) > 1 else 1
     return f"[{first}:{last + 1}{f':{step}' if step > 1 else ''}] of {length}"
+
+
+def _first_of_slice(text: str, count: int) -> str:
+    """Return what ``slice_text`` says of the first ``count`` images of the slice ``text``."""
+    taken, _, length = text.removeprefix("[").partition("] of ")
+    first, _, *step = (int(part) for part in taken.split(":"))
+    return slice_text(first + np.arange(count) * (step[0] if step else 1), int(length))
 
 
 def _open_source(spec: str, data_dir: Path | None) -> ImageSource:

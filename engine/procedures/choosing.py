@@ -45,9 +45,10 @@ def check_rule(spec: SmoothingSpec, tv: float) -> None:
     """
     if spec.mode == "certify":
         # alpha^(1/n) is the bound when every draw agrees; at 1/2 or below nothing can be certified.
-        if spec.n_estimate * -math.log(2) >= math.log(spec.alpha):
-            least = -math.log2(spec.alpha)
-            raise InputError(f"expected n > log2(1 / alpha) = {least:.1f} to certify anything, got {spec.n_estimate}")
+        for n, alpha in spec.fixed_looks:
+            if n * -math.log(2) >= math.log(alpha):
+                least = -math.log2(alpha)
+                raise InputError(f"expected n > log2(1 / alpha) = {least:.1f} to certify anything, got {n}")
         _ = stop_rule(spec, tv)
     elif spec.stop is not None:
         _ = AnswerRule(spec, tv, 0)

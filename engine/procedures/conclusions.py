@@ -1,7 +1,7 @@
 """What counts amount to, without the draws: the outcomes of finished images, recomputed from their lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.procedures.answering import AnswerRule
 from purecert.engine.procedures.certify import certificates
 from purecert.engine.procedures.drawing import Counts
+from purecert.engine.procedures.extending import continuation_problem
 from purecert.engine.procedures.looks import Tally, draws_left, looks_problem
 from purecert.engine.procedures.outcomes import Abstention, Outcome, Stops
 from purecert.engine.procedures.predict import answered, prediction
@@ -43,7 +44,7 @@ class Ended:
     classes: int
     label: int | None  # the data's
     looks: int | None = None  # how often the draws of the second phase were looked at; None: not asked about
-    stops: Stops = ()  # where each radius was decided, where stopping tables decide
+    stops: Stops = ()  # where each radius was decided, where stopping tables decide; the first look of continued draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def conclude(spec: SmoothingSpec, tv: float, phases: Sequence[Counts], label: in
         tv: Total variation of one draw's noise from the ideal Gaussian.
         phases: Counts of each phase that was drawn, in order; an entry a class, the last of invalid draws.
         label: The data's, where the spec takes the class from there.
-        stops: Where each radius was decided, where stopping tables decide.
+        stops: Where each radius was decided, where stopping tables decide; the first look of continued draws.
 
     Raises:
         InputError: No procedure of ``spec`` ends with these counts.
@@ -120,11 +121,11 @@ def _begun(spec: SmoothingSpec, one: Ended) -> _Estimated | Outcome | str:
     estimation = found if may_end else spec.n_estimate
     if problem := _draws_problem(one, [*selection, estimation]):
         return problem
-    if spec.stop is None and (problem := _fixed_looks_problem(one, 1)):
+    if spec.stop is None and (problem := _fixed_looks_problem(one, 1 + spec.is_extended)):
         return problem
     if top is None:
         return Abstention()
-    return _Estimated(top, one.phases[-1], one.looks, one.stops if spec.tables else ())
+    return _Estimated(top, one.phases[-1], one.looks, one.stops if spec.tables or spec.is_extended else ())
 
 
 def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> list[Outcome | str]:
@@ -138,9 +139,19 @@ def _estimated(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated]) -> 
         return _decided(spec, tv, images, tallies)
     n = tallies.sum(axis=-1)
     ends = (n == spec.n_estimate) | (draws_left(spec, tv, tallies) == 0)
+    wrong: list[str | None] = [None] * len(images)
+    if spec.is_extended:
+        wrong = [
+            continuation_problem(spec, one.stops, k) for one, k in zip(images, tallies[:, 0].tolist(), strict=True)
+        ]
+        # What cannot be is not counted with.
+        images = [replace(one, stops=()) if problem else one for one, problem in zip(images, wrong, strict=True)]
     outcomes = _outcomes(spec, tv, images, tallies)
-    judged = zip(images, tallies, ends.tolist(), outcomes, strict=True)
-    return [_end_problem(spec, tv, one, tally, has_ended) or outcome for one, tally, has_ended, outcome in judged]
+    judged = zip(images, tallies, ends.tolist(), outcomes, wrong, strict=True)
+    return [
+        problem or _end_problem(spec, tv, one, tally, has_ended) or outcome
+        for one, tally, has_ended, outcome, problem in judged
+    ]
 
 
 def _decided(spec: SmoothingSpec, tv: float, images: Sequence[_Estimated], tallies: Tally) -> list[Outcome | str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 # Of each radius that a stopping table decides, in their order: how many draws it took, and the successes among them.
+# Where draws were continued: the same of the look before that, and of the last one.
 Stops = tuple[tuple[int, int], ...]
 
 
@@ -16,7 +17,7 @@ class Certificate:
     predicted: int
     p_lower: float
     radius: float
-    stops: Stops = ()  # empty where no table decides
+    stops: Stops = ()  # empty where no table decides, and draws were not continued
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

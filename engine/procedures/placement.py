@@ -25,7 +25,11 @@ def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec
     n_select = _whole(spec.n_select, batch) if spec.selects else spec.n_select
     # A table takes all draws to have one law, so it is for rows that may lie anywhere; the bound for every n is not.
     stop = spec.stop and replace(spec.stop, price=None, tables=())
-    return replace(spec, step=batch, n_select=n_select, n_estimate=_whole(spec.n_estimate, batch), stop=stop)
+    n, extension = _whole(spec.n_estimate, batch), spec.extension
+    if extension is not None:
+        first, last = _whole(extension.n_first, batch), _whole(extension.n_last, batch)
+        extension = replace(extension, n_first=first, n_last=last)
+    return replace(spec, step=batch, n_select=n_select, n_estimate=n, stop=stop, extension=extension)
 
 
 def misfit(spec: SmoothingSpec, *, is_static: bool, batch: int) -> str | None:
@@ -50,7 +54,7 @@ def is_sound(spec: SmoothingSpec, *, is_static: bool, batch: int) -> bool:
     """
     if is_static and spec.tables:
         return False
-    is_fixed = spec.mode == "certify" and spec.stop is None and spec.alpha <= MAX_PLACED_ALPHA
+    is_fixed = spec.mode == "certify" and (spec.stop, spec.extension) == (None, None) and spec.alpha <= MAX_PLACED_ALPHA
     return misfit(spec, is_static=is_static, batch=batch) is None or (is_static and is_fixed)
 
 

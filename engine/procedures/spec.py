@@ -96,6 +96,26 @@ class StopSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExtensionSpec:
+    """That the draws are looked at after n of them, and may be continued once: a split of alpha made in advance.
+
+    Raises:
+        InputError: A number is out of its range.
+    """
+
+    n_first: int  # draws of the phase that estimates, at the first look
+    n_last: int  # and at the last one
+    alpha_first: float  # the part of alpha for the first look; the rest is kept for the last
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha_first", plain_number("alpha_first", self.alpha_first))
+        _require(
+            1 <= self.n_first < self.n_last, "more draws to extend to than the first n", (self.n_first, self.n_last)
+        )
+        _require(self.n_last <= MAX_DRAWS, f"at most {MAX_DRAWS} draws to extend to", self.n_last)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SmoothingSpec:
     """The sampling plan of one certificate, or of one prediction.
 
@@ -112,6 +132,7 @@ class SmoothingSpec:
     against_label: bool = False  # the class is the data's label: nothing is selected, and no other class is claimed
     # Looks, and the end of each phase, fall on multiples of so many draws: the batch, where placement is static.
     step: int = 1
+    extension: ExtensionSpec | None = None  # None: the draws are not looked at before the last, nor continued after it
 
     def __post_init__(self) -> None:
         _require(self.sigma > 0 and math.isfinite(self.sigma), "sigma > 0 in [0, 1] pixel units", self.sigma)
@@ -127,11 +148,25 @@ class SmoothingSpec:
             _require(is_part, "alpha of the last look to be 0 or a part of alpha", final)
             self._check_tables()
         _require(self.mode == "certify" or not self.against_label, "a class given to certify, not to predict", True)
+        self._check_extension()
+
+    def _check_extension(self) -> None:
+        extension = self.extension
+        if extension is None:
+            return
+        is_fixed = self.mode == "certify" and self.stop is None
+        _require(is_fixed, "certificates of a fixed n to extend: draws that stop early take what they need", self.mode)
+        ends = (extension.n_first, extension.n_last)
+        _require(self.n_estimate in ends, f"n as one of the looks of its extension, {ends}", self.n_estimate)
+        least = MIN_SPEC_ALPHA / 2
+        is_part = extension.alpha_first >= least and self.alpha - extension.alpha_first >= least
+        _require(is_part, f"alpha of the first look as a part of alpha, {self.alpha}", extension.alpha_first)
 
     def _check_step(self) -> None:
         _require(1 <= self.step <= MAX_DRAWS, f"a step in [1, {MAX_DRAWS}]", self.step)
         if self.step > 1:
-            counts = (self.n_estimate, self.n_select) if self.selects else (self.n_estimate,)
+            looks = [n for n, _ in self.fixed_looks]
+            counts = (*looks, self.n_select) if self.selects else (*looks,)
             is_whole = all(count % self.step == 0 for count in counts)
             _require(is_whole, f"draws in whole batches of {self.step} where placement is static", counts)
             limit = f"alpha of at most {MAX_PLACED_ALPHA} where placement is static (docs/placement.md)"
@@ -157,6 +192,28 @@ class SmoothingSpec:
     def alpha_stop(self) -> float:
         """Return the part of alpha that the bound which holds at every look may use."""
         return self.alpha if self.stop is None else self.alpha - self.stop.alpha_final
+
+    @property
+    def fixed_looks(self) -> tuple[tuple[int, float], ...]:
+        """Return after how many draws an exact bound of a fixed n may be looked at, and its part of alpha, in order.
+
+        All but the first are of draws that an extension may add.
+        """
+        if self.extension is None:
+            return ((self.n_estimate, self.alpha),)
+        first = self.extension.alpha_first
+        rest = math.nextafter(self.alpha - first, 0)  # both together are at most alpha, whatever the difference lost
+        return ((self.extension.n_first, first), (self.extension.n_last, rest))
+
+    @property
+    def alpha_fixed(self) -> float:
+        """Return the part of alpha for the exact bound of a fixed n after the last draw."""
+        return dict(self.fixed_looks)[self.n_estimate]
+
+    @property
+    def is_extended(self) -> bool:
+        """Return whether the draws were continued after a first look."""
+        return self.extension is not None and self.n_estimate == self.extension.n_last
 
     @property
     def expected_rows(self) -> int:

@@ -143,11 +143,14 @@ def threshold_of(radius: float, sigma: float, tv: float) -> float:
 
 @final
 class FixedRule(CountRule):
-    """Stops after n draws, as published: one look, at the exact bound of a number of draws fixed in advance."""
+    """Stops after n draws, as published: one look, at the exact bound of a number of draws fixed in advance.
+
+    Where the draws may be continued, or were, its bound is at the part of alpha for so many (``extending.py``).
+    """
 
     def __init__(self, spec: SmoothingSpec) -> None:
         super().__init__(spec)
-        self._n, self._alpha = spec.n_estimate, spec.alpha
+        self._n, self._alpha = spec.n_estimate, spec.alpha_fixed
 
     def all_remaining(self, k: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
         return np.asarray(self._n - np.asarray(n, np.int64))

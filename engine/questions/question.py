@@ -68,6 +68,8 @@ def _check_run(run: Run) -> None:
         _refuse(run, "it predicts, and its votes bound no probability of a class", "run engine-certify")
     if record.spec.stop is not None:
         _refuse(run, "its draws stopped early, which biases their counts", "run engine-certify --mode fixed")
+    if record.spec.extension is not None:
+        _refuse(run, "its alpha is split for draws that may be continued", "run engine-certify without --extend-to")
     for field in fields(record.spec):
         if field.name not in _KNOWN_OF_PLAN and getattr(record.spec, field.name) != field.default:
             _refuse(run, f"its sampling plan has {field.name}", "run engine-certify --mode fixed without that")
@@ -78,6 +80,8 @@ def _check_run(run: Run) -> None:
 
 
 def _check_thinning(run: Run) -> None:
+    if run.record.data.earlier:
+        _refuse(run, "its record changed with more images, and would choose other draws", "leave --ask-n out")
     if run.record.backend.placement == "static":
         _refuse(run, "a random part of its draws would not hold every place equally often", "leave --ask-n out")
     if run.record.spec.n_estimate > MOST_DRAWS:

@@ -6,17 +6,19 @@ bytes of an uninterrupted run. Timings, usage and paths, which no run repeats, h
 
 import json
 import os
-import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json, sha256_hex, sync_directory, write_atomically
 from purecert.engine.files.strict_json import parse_json
+from purecert.engine.images.datasets import Dataset
+from purecert.engine.records.changes import refuse_changes
+from purecert.engine.records.growing import as_continued, grown, line_digests, run_json
 from purecert.engine.records.lines import Line, encode_line
 from purecert.engine.records.run import Run, read_form, read_run, record_of
 from purecert.engine.records.run_directory import (
@@ -33,8 +35,6 @@ from purecert.engine.records.run_directory import (
 from purecert.engine.records.run_record import RunRecord
 
 _USAGE = {"rows", "padding", "in_vain"}  # what a session says of itself (engine/running/scheduler.py)
-_LONG_LIST = re.compile(r"\[(?:\s+-?\d+,){8,}\s+-?\d+\s+\]")  # as of a stopping table
-_LONGEST_SHOWN = 300  # of a value in a message: stopping tables have thousands of numbers
 _MOST_ROWS = 2**63 - 1  # that a session can have drawn
 
 
@@ -94,18 +94,46 @@ class Ledger:
         if self._stored is None:
             self._digest = self._write_record(record, invocation, images)
         else:
-            _refuse_changes(self._stored.record, _as_known(record, self._stored.record), self._directory)
+            asked = _as_known(record, self._stored.record)
+            refuse_changes(as_continued(self._stored.record, asked), asked, self._directory)
             for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
                 _drop_torn_tail(self._directory / name)
-            self._digest = self._stored.digest
+            self._digest = self._grow(record, invocation) if record.data.earlier else self._stored.digest
         self._record = record
+        self._digest_at = line_digests((self._directory / RUN_FILE).read_bytes(), record)
         self._ledger = self._held.enter_context((self._directory / LEDGER_FILE).open("ab"))
         self._timings = self._held.enter_context((self._directory / TIMINGS_FILE).open("ab"))
         sync_directory(self._directory)
 
+    def with_more_images(self, record: RunRecord, dataset: Dataset) -> RunRecord:
+        """Return ``record``, of the run as it is asked for, with the images that the run had before it had these.
+
+        Raises:
+            InputError: The run cannot be continued to more images.
+        """
+        if self._stored is None:
+            return record
+        content = (self._directory / RUN_FILE).read_bytes()
+        try:
+            return grown(self._stored.record, content, len(self._lines), record, dataset)
+        except InputError as error:
+            raise InputError(f"{self._directory}: {error}") from error
+
+    def _grow(self, record: RunRecord, invocation: dict[str, object]) -> str:
+        """Write run.json and where the images lie, if not done yet; return the run's digest.
+
+        The record goes first: with it the lines that there are belong to a run that is not finished.
+        """
+        assert self._stored is not None
+        content = _content_of(record, self._directory / RUN_FILE)
+        if record != self._stored.record:
+            write_atomically(self._directory / RUN_FILE, content)
+        write_atomically(self._directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
+        return sha256_hex((self._directory / RUN_FILE).read_bytes())
+
     def append(self, line: Line, seconds: float) -> None:
         """Write one image's line and make it survive a power cut before returning."""
-        self._ledger.write(encode_line(line, self._digest).encode() + b"\n")
+        self._ledger.write(encode_line(line, self._digest_at(len(self._lines))).encode() + b"\n")
         self._ledger.flush()
         os.fsync(self._ledger.fileno())
         self._lines.append(line)
@@ -179,8 +207,7 @@ def _content_of(record: RunRecord, path: Path) -> bytes:
         InputError: They could not be read back as this record.
     """
     try:
-        text = json.dumps(asdict(record), indent=1, allow_nan=False)
-        content = (_LONG_LIST.sub(_on_one_line, text) + "\n").encode()
+        content = run_json(asdict(record))
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: expected plain numbers and texts, got {error}") from error
     if record_of(path, content) != record:
@@ -188,36 +215,9 @@ def _content_of(record: RunRecord, path: Path) -> bytes:
     return content
 
 
-def _on_one_line(numbers: re.Match[str]) -> str:
-    return re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]")
-
-
 def _as_known(record: RunRecord, stored: RunRecord) -> RunRecord:
     """Return ``record`` without the slice, where ``stored`` is of an older version and does not know it."""
     return record if stored.data.slice is not None else replace(record, data=replace(record.data, slice=None))
-
-
-def _refuse_changes(stored: RunRecord, asked: RunRecord, directory: Path) -> None:
-    for name, was, now in _changes(stored, asked):
-        raise InputError(
-            f"{directory}: the run was begun with {name} = {_short(was)}, asked to resume with {_short(now)}; "
-            "resume with the same plan, data and options, or start a new run"
-        )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-
-
-def _changes(stored: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield name, old and new value of each field that differs between two records of one class."""
-    for field in fields(stored):
-        was, now = getattr(stored, field.name), getattr(asked, field.name)
-        if is_dataclass(was) and type(was) is type(now):
-            yield from _changes(was, now, f"{prefix}{field.name}.")
-        elif was != now:
-            yield prefix + field.name, was, now
 
 
 def _drop_torn_tail(path: Path) -> None:

@@ -8,8 +8,9 @@ from purecert.engine.procedures.spec import SmoothingSpec
 _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6 = (f"purecert.run/{number}" for number in (3, 4, 5, 6))
 _SINCE_5 = "step"  # of spec
 _SINCE_6: dict[str, object] = {"price": None, "tables": []}  # of spec.stop
-_SINCE_7: dict[str, object] = {"least_chance": None}  # of spec.stop
-_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name != _SINCE_5]
+_STOP_SINCE_7: dict[str, object] = {"least_chance": None}  # of spec.stop
+_SINCE_7: dict[str, dict[str, object]] = {"spec": {"extension": None}, "data": {"earlier": []}}
+_SPEC_OF_4 = [name for name in SmoothingSpec.__dataclass_fields__ if name not in (_SINCE_5, *_SINCE_7["spec"])]
 
 
 def _from_schema_3(value: dict[str, Any]) -> dict[str, Any]:
@@ -40,8 +41,16 @@ def _from_schema_5(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_schema_6(value: dict[str, Any]) -> dict[str, Any]:
-    """Return run.json of schema 6 as today's: an early prediction ends at all draws, however unlikely an answer is."""
-    return _with_stop(value, _SINCE_7, _SCHEMA_6) | {"schema": "purecert.run/7"}
+    """Return run.json of schema 6 as today's.
+
+    An early prediction ends at all draws, however unlikely an answer is; a fixed number of draws is looked at once; and
+    the images are those that the run began with.
+    """
+    value = _with_stop(value, _STOP_SINCE_7, _SCHEMA_6)
+    known = {name: value[name] for name in _SINCE_7 if isinstance(value.get(name), dict)}
+    if any(_SINCE_7[name].keys() & fields.keys() for name, fields in known.items()):
+        raise _mixed(_SCHEMA_6)
+    return value | {"schema": "purecert.run/7"} | {name: fields | _SINCE_7[name] for name, fields in known.items()}
 
 
 def _with_stop(value: dict[str, Any], since: dict[str, object], schema: str) -> dict[str, Any]:

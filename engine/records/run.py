@@ -6,6 +6,7 @@ from pathlib import Path
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import parse_json, read_document
+from purecert.engine.records.growing import line_digests
 from purecert.engine.records.line_checks import checked_lines
 from purecert.engine.records.lines import Line, decode_line
 from purecert.engine.records.older_schemas import OLDER
@@ -45,7 +46,8 @@ def read_form(directory: Path) -> Run:
     Raises:
         InputError: There is no run, or run.json or a line is not what this version or an older one wrote.
     """
-    record, digest = _read_record(directory)
+    record, content = _read_record(directory)
+    digest_at = line_digests(content, record)
     path = directory / LEDGER_FILE
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: expected a file of certificates, found none; it was changed")
@@ -53,20 +55,20 @@ def read_form(directory: Path) -> Run:
     lines = []
     for number, line in enumerate(whole, 1):
         try:
-            lines.append(decode_line(line.decode("ascii", "replace"), digest))
+            lines.append(decode_line(line.decode("ascii", "replace"), digest_at(number - 1)))
         except InputError as error:
             raise InputError(f"{path}:{number}: {error}") from error
-    if tail and _is_line(tail[:-1], digest):
+    if tail and _is_line(tail[:-1], digest_at(len(lines))):
         raise InputError(f"{path}:{len(lines) + 1}: expected a newline, found {tail[-1:]!r}; it was changed")
-    return Run(directory=directory, record=record, digest=digest, lines=tuple(lines))
+    return Run(directory=directory, record=record, digest=sha256_hex(content), lines=tuple(lines))
 
 
-def _read_record(directory: Path) -> tuple[RunRecord, str]:
+def _read_record(directory: Path) -> tuple[RunRecord, bytes]:
     path = directory / RUN_FILE
     if not path.is_file():
         raise InputError(f"{directory}: expected a run directory with {RUN_FILE}, found none; is the path right?")
     content = path.read_bytes()
-    return record_of(path, content), sha256_hex(content)
+    return record_of(path, content), content
 
 
 def record_of(path: Path, content: bytes) -> RunRecord:

@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import purecert
 from purecert.engine.backends.base import BackendInfo, BackendOptions
@@ -20,8 +21,18 @@ RUN_SCHEMA = "purecert.run/7"
 _LARGEST_SIZE = 2**31 - 1  # as of a plan: far past any image
 _MOST_CLASSES = 1_000_000  # as of a plan
 _MOST_IMAGES = 2**32  # a draw is addressed by 32 bits of its image (kernels/README.md)
+_MOST_EXTENTS = 100  # that a run had before: each is a record whose digest lines carry
 _MOST_INPUTS = 1000  # of a graph: so many leave the noise's deviation far below 1
 _SEEDS = 2**64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How far a run's images went at some time: which, how many, and their digest."""
+
+    slice: str | None
+    images: int
+    fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +45,14 @@ class DataRecord:
     fingerprint: str
     quantised: bool  # the source held floats; the certificate speaks of the 8-bit image
     classes: int
+    earlier: tuple[Extent, ...] = ()  # of what the run was finished before it was continued to more images
 
     def __post_init__(self) -> None:
+        ends = [0, *(extent.images for extent in self.earlier), self.images]
+        is_growing = all(few < more for few, more in pairwise(ends))
+        _require(is_growing or not self.earlier, "images that a run had before to be ever more", ends)
+        times = len(self.earlier)
+        _require(times <= _MOST_EXTENTS, f"a run to get more images at most {_MOST_EXTENTS} times", times)
         _require(1 <= self.images <= _MOST_IMAGES, f"images in [1, {_MOST_IMAGES}]", self.images)
         _require(0 <= self.classes <= _LARGEST_SIZE, f"classes of the data in [0, {_LARGEST_SIZE}]", self.classes)
 
@@ -158,6 +175,9 @@ def marks_of(record: RunRecord, images: int) -> tuple[str, ...]:
 def _marks(record: RunRecord, images: int) -> Iterator[str]:
     if images < record.data.images:
         yield f"incomplete: {images} of {record.data.images} images are finished, and only they are counted"
+    if earlier := record.data.earlier:
+        begun = " and then ".join(str(extent.images) for extent in earlier)
+        yield f"more images later: begun with {begun}, and continued when their results could be seen"
     if record.spec.against_label:
         yield "class given: label; nothing is claimed of other classes"
     if record.seed_given:

@@ -29,6 +29,10 @@ class Sources:
         data = f"{name}:{Path(rest).absolute()}" if name in _NAMED_BY_PATH else self.data
         return {"plan": os.fspath(self.plan.resolve()), "data": data, "data_dir": data_dir}
 
+    def moved(self, plan: Path | None, data: str | None, data_dir: Path | None) -> "Sources":
+        """Return the sources where each of these that is given lies elsewhere now."""
+        return Sources(plan=plan or self.plan, data=data or self.data, data_dir=data_dir or self.data_dir)
+
 
 def change_sources(directory: Path, sources: Sources) -> None:
     """Say that the plan and the data of the run in ``directory`` lie elsewhere now; nothing else is changed.

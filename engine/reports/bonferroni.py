@@ -29,6 +29,12 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
     of draws at any alpha; the exact bound after the last draw shares its part of alpha likewise. What was given up
     stays given up. What a stopping table certified is of its own alpha, so of a run with tables it is that bound too.
     """
+    for run in runs:
+        if run.record.data.earlier:
+            raise InputError(
+                f"--bonferroni: expected runs whose number of images was fixed in advance, found {run.directory} with "
+                "more images later; leave it out, or run all of them anew"
+            )
     count = max(1, claims_of(runs))
     return [_at_share(run, count) for run in runs]
 
@@ -36,7 +42,9 @@ def at_shared_alpha(runs: Sequence[Run]) -> list[Run]:
 def _at_share(run: Run, count: int) -> Run:
     spec = run.record.spec
     stop = spec.stop and replace(spec.stop, alpha_final=spec.stop.alpha_final / count, price=None, tables=())
-    record = replace(run.record, spec=replace(spec, alpha=spec.alpha / count, stop=stop))
+    # Both looks of draws that may be continued share it likewise.
+    parts = spec.extension and replace(spec.extension, alpha_first=spec.extension.alpha_first / count)
+    record = replace(run.record, spec=replace(spec, alpha=spec.alpha / count, stop=stop, extension=parts))
     certified = [line for line in run.lines if isinstance(line.outcome, Certificate)]
     anew = iter(_certificates(record, certified))
     lines = [
@@ -53,8 +61,9 @@ def _certificates(record: RunRecord, lines: Sequence[Line]) -> list[Outcome]:
     tops = [line.outcome.predicted for line in lines if isinstance(line.outcome, Certificate)]
     k = np.array([line.counts[-1].get(str(top), 0) for line, top in zip(lines, tops, strict=True)], np.int64)
     n = np.array([sum(line.counts[-1].values()) for line in lines], np.int64)
+    looks = [stops_of(line.outcome) if record.spec.is_extended else () for line in lines]
     try:
-        anew = certificates(record.spec, record.tv, tops, k, n, [()] * len(tops))
+        anew = certificates(record.spec, record.tv, tops, k, n, looks)
     except InputError:  # at this alpha so many draws certify none of the listed radii
         anew = [Abstention()] * len(lines)
     return [_decided_as(line, outcome) for line, outcome in zip(lines, anew, strict=True)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from purecert.engine.procedures.spec import ExtensionSpec
 from purecert.engine.records.invalid_rows import InvalidRows
 from purecert.engine.reports.distribution import distribution_notes
 from purecert.engine.reports.stopping import GIVEN_UP_LEVEL, GivenUp, Stopping
@@ -49,6 +50,8 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield from distribution_notes(summary.distribution)
     if summary.stopping is not None:
         yield from _stopping_notes(summary, summary.stopping)
+    if summary.extension is not None:
+        yield _looks(summary, summary.extension)
     if summary.invalid_draws:
         yield f"{summary.invalid_draws} of {summary.draws} draws were invalid (a logit was not finite)"
         if problem := InvalidRows(invalid=summary.invalid_draws, rows=summary.draws).problem():
@@ -80,6 +83,14 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
         )
     if not all(point.is_settled for point in summary.certified_at):
         yield NOT_SETTLED_NOTE
+
+
+def _looks(summary: Summary, extension: ExtensionSpec) -> str:
+    first = f"the look at n = {extension.n_first:,} has {extension.alpha_first:.6g} of alpha"
+    last = f"for n = {extension.n_last:,}"
+    if summary.n_estimate == extension.n_last:
+        return f"{first}, the rest is {last}: its draws were continued, and the larger of both bounds counts"
+    return f"{first}, the rest is kept {last} (engine-certify --extend)"
 
 
 def _price(given_up: GivenUp) -> str:

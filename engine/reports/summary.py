@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.procedures.outcomes import Abstention, Certificate
-from purecert.engine.procedures.spec import DEFAULT_RADII, Mode
+from purecert.engine.procedures.spec import DEFAULT_RADII, ExtensionSpec, Mode
 from purecert.engine.records.lines import INVALID, Line, draws_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, marks_of
@@ -55,6 +55,7 @@ class Summary:
     distribution: Distributions | None  # of what is averaged, beside every average
     false_claims: FalseClaims
     stopping: Stopping | None  # None where the number of draws is fixed
+    extension: ExtensionSpec | None  # None where alpha was not split for draws that may be continued
     against_label: bool
     marks: tuple[str, ...]  # what a reader must know before trusting the numbers
 
@@ -102,6 +103,7 @@ def summarise(
         distribution=distributions_of(record, rows) if is_certified else None,
         false_claims=claims,
         stopping=None if record.spec.stop is None else stopping_of(drawn or record, rows),
+        extension=record.spec.extension,
         against_label=record.spec.against_label,
         marks=marks_of(record, len(rows)),
     )

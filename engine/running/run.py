@@ -24,6 +24,7 @@ from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
+from purecert.engine.running.extending import after_first_looks, check_extended, refuse_other
 from purecert.engine.running.progress import Progress
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
@@ -45,6 +46,7 @@ class RunRequest:
     force: bool = False
     invocation: dict[str, object]  # where plan and data lie; kept beside the run, fixes nothing
     images: bytes | None = None  # an archive of images from memory, to be kept with the run
+    extends: Run | None = None  # whose draws are continued, as ``spec`` says; it is read, and left as it is
 
 
 def execute(request: RunRequest, progress: Progress) -> Run:
@@ -60,6 +62,8 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     """
     _check_labels(request)
     _check_place(request)
+    if request.extends is not None:
+        check_extended(request.extends, request.output)
     plan, dataset, spec = request.plan, request.dataset, request.spec
     check_asked(spec, total_variation(plan.noise_elements, spec.sigma))
     with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
@@ -74,10 +78,14 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             spec = _giving_up(spec, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
+            if request.extends is not None:
+                refuse_other(request.extends, record)
+            elif request.images is None:  # what came from memory is kept with the run as it was
+                record = ledger.with_more_images(record, dataset)
             # Beside the run, not in run.json: a run repeated with its seed has the same bytes, cached check or not.
             beside = {"noise": active_path(), "row_check": backend.row_check}
             ledger.begin(record, request.invocation | beside, request.images)
-            _certify_rest(ledger, backend, dataset, progress)
+            _certify_rest(ledger, backend, dataset, progress, request.extends)
             return ledger.finished()
 
 
@@ -89,10 +97,12 @@ def _placed(spec: SmoothingSpec, info: BackendInfo, stored: RunRecord | None) ->
     fitted = placed(spec, is_static=is_static, batch=info.batch)
     if stored is not None and stored.backend == info and stored.spec.step != fitted.step:
         return _as_older(spec, is_static=is_static, batch=info.batch)
-    if (fitted.n_select, fitted.n_estimate) != (spec.n_select, spec.n_estimate):
+    if replace(fitted, step=spec.step, stop=spec.stop) != spec:
+        selected = f" and n0 = {fitted.n_select}" if fitted.selects else ""
+        last = "" if fitted.extension is None else f", to be extended to {fitted.extension.n_last}"
         _log.warning(
-            "a row's result may depend on its place in the batch, so draws come in whole batches of %d: n = %d%s",
-            *(info.batch, fitted.n_estimate, f" and n0 = {fitted.n_select}" if fitted.selects else ""),
+            "a row's result may depend on its place in the batch, so draws come in whole batches of %d: n = %d%s%s",
+            *(info.batch, fitted.n_estimate, selected, last),
         )
     return fitted
 
@@ -139,7 +149,7 @@ def _as_older(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingS
     )
 
 
-def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: Progress) -> None:
+def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: Progress, extends: Run | None) -> None:
     """Append the lines of the images that are not there yet."""
     _check_order(ledger.lines, dataset)
     for line in ledger.lines:
@@ -148,7 +158,8 @@ def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: 
     check_invalid(invalid, record, len(ledger.lines))
     scheduler, began = Scheduler(backend, progress.rows), perf_counter()
     try:
-        for finished in scheduler.run(_jobs(record, dataset, first=len(ledger.lines))):
+        jobs = _jobs(record, dataset, first=len(ledger.lines))
+        for finished in scheduler.run(jobs if extends is None else after_first_looks(extends, jobs)):
             line = _line(finished)
             # Many images share each batch; the time since the last end is what this one added to the run.
             ledger.append(line, perf_counter() - began)
@@ -179,6 +190,8 @@ def _line(finished: Finished) -> Line:
 
 def _seed(request: RunRequest, stored: tuple[int, bool] | None) -> tuple[int, bool]:
     """Return the run's seed and whether it was given by hand; a resumed run keeps the one that is ``stored``."""
+    if request.extends is not None:
+        return request.extends.record.seed, request.extends.record.seed_given
     if stored is not None:
         if request.seed is not None and request.seed != stored[0]:
             raise InputError(f"{request.output}: the run has seed {stored[0]}, got {request.seed}; leave out --seed")

@@ -1,7 +1,7 @@
 """Many images' procedures through one backend: full batches, two submissions in flight, results in dataset order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -26,6 +26,7 @@ class Job:
     label: int | None = None  # the data's, where it has one
     pixels: NDArray[np.uint8]  # [C, H, W]
     procedure: Procedure
+    drawn: Mapping[int, Counts] = field(default_factory=dict)  # phase -> counts that the procedure has already
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +86,13 @@ class _Active:
     looks: int = 0
 
 
+def _begun(job: Job, slot: int) -> _Active:
+    """Return the image in its slot, from the draw on that its procedure asks for first."""
+    asked = {phase: int(counts.sum()) for phase, counts in job.drawn.items()}
+    looks = int(ESTIMATE in job.drawn)
+    return _Active(job, slot, next(job.procedure), counts=dict(job.drawn), asked=asked, looks=looks)
+
+
 @dataclass(frozen=True, slots=True)
 class _Submission:
     future: Future[NDArray[np.int64]]
@@ -140,7 +148,7 @@ class Scheduler:
                 return
             slot = self._free.popleft()
             self._backend.place(slot, job.image_index, job.pixels)
-            self._active.append(_Active(job, slot, next(job.procedure)))
+            self._active.append(_begun(job, slot))
             order.append(job.image_index)
 
     def _submit(self) -> bool:

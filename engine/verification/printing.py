@@ -65,7 +65,8 @@ def _claim(spec: SmoothingSpec) -> str:
     """Return how each image was answered for, and how often that may be wrong."""
     mode = "fixed n" if spec.stop is None else f"stops early by {spec.stop.rule}"
     given = ", class given: label" if spec.against_label else ""
-    return f"{spec.mode}, {mode}{given}; alpha {spec.alpha:.6g} an image"
+    looks = "" if spec.extension is None else f", {', '.join(f'{a:.6g} at n = {n}' for n, a in spec.fixed_looks)}"
+    return f"{spec.mode}, {mode}{given}; alpha {spec.alpha:.6g} an image{looks}"
 
 
 def _replayed(verification: Verification) -> str:

@@ -11,8 +11,9 @@ from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.contract import ESTIMATE, SELECT
 from purecert.engine.procedures.choosing import procedure_for
 from purecert.engine.procedures.drawing import Draw, Procedure
+from purecert.engine.procedures.extending import TwoLooks
 from purecert.engine.procedures.outcomes import Abstention, Stops, stops_of
-from purecert.engine.procedures.tables.rule import table_rule
+from purecert.engine.procedures.tables.rule import TableRule, stop_rule
 from purecert.engine.records.lines import Line, draws_of, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import class_counted
@@ -26,8 +27,8 @@ class Replayed:
     line: Line
     counts: tuple[dict[str, int], ...]  # as the line's
     looks: int
-    stops: Stops = ()  # where stopping tables decide on these draws, of the class that the line counts
-    at_stops: Stops = ()  # how many successes there are where the line says that tables decided
+    stops: Stops = ()  # where stopping tables decide on these draws, of the class that the line counts; or a first look
+    at_stops: Stops = ()  # how many successes there are where the line says that tables decided, or that it looked
 
     @property
     def differing(self) -> int:
@@ -97,7 +98,7 @@ def _problems(each: Replayed, *, exact: bool, allowed: float) -> Iterator[str]:
     if exact and each.looks != line.looks:
         yield f"{image}: replayed, its procedure looked {each.looks} times, the line says {line.looks}"
     if exact and each.stops != stops_of(line.outcome):
-        yield f"{image}: replayed, its radii are decided at {each.stops}, the line says {stops_of(line.outcome)}"
+        yield f"{image}: replayed, its looks are {each.stops}, the line says {stops_of(line.outcome)}"
 
 
 def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
@@ -107,20 +108,20 @@ def differing_votes(one: dict[str, int], other: dict[str, int]) -> int:
 
 
 def _as_counted(run: Run, line: Line) -> Procedure:
-    """Draw as many of each phase as the line counts, looking wherever tables look.
+    """Draw as many of each phase as the line counts, looking wherever tables look, or where draws were continued.
 
-    What is returned holds the successes where the line says that tables decided, and then where they decide here.
+    What is returned holds the successes where the line has a look, and then the looks of the same rule here.
     """
     spec, first = run.record.spec, ESTIMATE if run.record.spec.against_label else SELECT
     top, written = class_counted(run.record, line), stops_of(line.outcome)
+    rule = stop_rule(spec, run.record.tv) if spec.mode == "certify" else None
     seen, stops = {0: 0}, Stops()
     for phase, counts in enumerate(line.counts, first):
         whole = sum(counts.values())
-        if phase != ESTIMATE or top is None or not spec.tables:
+        if phase != ESTIMATE or top is None or not isinstance(rule, TableRule | TwoLooks):
             yield Draw(phase, whole)
             continue
-        rule, drawn, successes = table_rule(spec, run.record.tv), 0, 0
-        watch = rule.watch()
+        watch, drawn, successes = rule.watch(), 0, 0
         for look in (*rule.looks[: bisect_left(rule.looks, whole)], whole):
             successes += int((yield Draw(phase, look - drawn))[top])
             drawn, seen[look] = look, successes

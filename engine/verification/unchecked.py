@@ -71,6 +71,8 @@ def _own_word(
         yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
     if not record.spec.selects:
         yield f"spec.n_select = {record.spec.n_select}: no draws of their own pick the class here"
+    if record.spec.extension is not None:
+        yield "spec.extension: that alpha was split before the first draw"
     if record.data.slice is None:
         yield "data.slice: not recorded"
     unseen = len(run.lines) - (0 if differences or here is None else replayed)

@@ -8,7 +8,7 @@ Record = dict[str, Any]
 Lines = list[dict[str, Any]]
 Mutate = Callable[[Record, Lines], object]
 
-CERTIFY: Final = ("fixed", "radii", "tables", "tolerance")
+CERTIFY: Final = ("fixed", "radii", "tables", "tolerance", "extended")
 PREDICT: Final = ("votes", "answer")
 FIXED: Final = ("fixed", "votes")
 EARLY: Final = ("radii", "tables", "tolerance", "answer")

@@ -27,6 +27,7 @@ from support.edit_forms import (
     own_word,
     set_field,
 )
+from support.extension_edits import EXTENSION_EDITS
 from support.table_edits import TABLE_EDITS
 
 
@@ -280,7 +281,7 @@ _RECORD = (
     ),
     set_field("backend.batch", 0),
 )
-EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *TABLE_EDITS, *_IMAGES, *_SPEC, *_RECORD)
+EDITS: Final = (*_CLAIMS, *_COUNTS, *_LOOKS, *TABLE_EDITS, *EXTENSION_EDITS, *_IMAGES, *_SPEC, *_RECORD)
 
 # Edits of run.json's bytes, all refused: what one reader takes in one way and another in another.
 BYTE_EDITS: Final[tuple[tuple[str, Callable[[bytes], bytes]], ...]] = (

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from purecert.engine.procedures.choosing import procedure_for
-from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
+from purecert.engine.procedures.extending import extended
+from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec, StopSpec
 from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run_record import RunRecord
@@ -21,6 +22,7 @@ SPECS = {
     "radii": replace(_FIXED, stop=StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)),
     "tables": with_tables(replace(_FIXED, stop=StopSpec(rule="radii", radii=(0.0, 0.25, 0.5))), RUN.tv),
     "tolerance": replace(_FIXED, stop=StopSpec(rule="tolerance", tolerance=0.2, alpha_final=5e-4)),
+    "extended": extended(replace(_FIXED, extension=ExtensionSpec(n_first=300, n_last=600, alpha_first=4e-4))),
     "votes": replace(_FIXED, mode="predict"),
     "answer": replace(_FIXED, mode="predict", stop=StopSpec(rule="answer", least_chance=1e-3)),
 }

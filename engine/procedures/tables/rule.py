@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from purecert.engine.errors import InputError
+from purecert.engine.procedures.extending import TwoLooks
 from purecert.engine.procedures.outcomes import Stops
 from purecert.engine.procedures.spec import DEFAULT_PRICE, SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import StopRule, Watch, count_rule, threshold_of
@@ -43,7 +44,9 @@ def stop_rule(spec: SmoothingSpec, tv: float) -> StopRule:
     Raises:
         InputError: No radius that is asked for can be reached with the spec's draws, or its tables are not sound.
     """
-    return table_rule(spec, tv) if spec.tables else count_rule(spec, tv)
+    if spec.tables:
+        return table_rule(spec, tv)
+    return TwoLooks(spec) if spec.is_extended else count_rule(spec, tv)
 
 
 @lru_cache(maxsize=8)

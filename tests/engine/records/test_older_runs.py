@@ -111,11 +111,11 @@ def test_every_field_of_an_older_record_arrives_where_it_stands_today() -> None:
     stop = StopSpec(rule="radii", radii=(0.0, 0.25, 0.5), alpha_final=5e-4)
     assert record.spec == SmoothingSpec(mode="certify", sigma=0.25, n_select=20, n_estimate=4000, stop=stop)
     flat = json.loads(json.dumps(asdict(record)))
-    assert flat["spec"].pop("step") == 1
+    assert (flat["spec"].pop("step"), flat["spec"].pop("extension")) == (1, None)
     flat |= flat.pop("spec")
     assert (flat["stop"].pop("price"), flat["stop"].pop("tables"), flat["stop"].pop("least_chance")) == (None, [], None)
     flat["backend"]["gated"] = flat.pop("gated")
-    assert flat["data"].pop("slice") is None
+    assert (flat["data"].pop("slice"), flat["data"].pop("earlier")) == (None, [])
     assert flat == written | {"schema": RUN_SCHEMA}
 
 
@@ -147,6 +147,7 @@ def test_an_older_run_that_was_cut_is_continued_to_the_bytes_of_the_whole(tmp_pa
 def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path) -> None:
     written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/4"}
     added = {"slice": written["data"].pop("slice"), "step": written["spec"].pop("step")}
+    del written["spec"]["extension"], written["data"]["earlier"]
     (tmp_path / "run.json").write_text(json.dumps(written))
     assert read_run(tmp_path).record == replace(RUN, data=replace(DATA, slice=None))
     for name, place in (("slice", "data"), ("step", "spec")):
@@ -161,6 +162,7 @@ def test_a_run_of_schema_4_is_read_and_a_field_of_later_ones_in_it_is_refused(tm
 def test_a_run_of_schema_5_or_6_is_read_and_a_field_of_later_ones_in_it_is_refused(tmp_path: Path, schema: int) -> None:
     stopping = with_spec(RUN, mode="predict", stop=StopSpec(rule="answer"))
     written = json.loads(json.dumps(asdict(stopping))) | {"schema": f"purecert.run/{schema}"}
+    del written["spec"]["extension"], written["data"]["earlier"]
     stop = written["spec"]["stop"]
     added = {name: stop.pop(name) for name in ("least_chance", "price", "tables")[: 3 if schema == 5 else 1]}
     (tmp_path / "run.json").write_text(json.dumps(written))
@@ -175,6 +177,17 @@ def test_a_run_of_schema_5_or_6_is_read_and_a_field_of_later_ones_in_it_is_refus
     (tmp_path / "run.json").write_text(json.dumps(written))
     with pytest.raises(InputError, match=r"expected draws and looks at multiples of 64 under static placement"):
         read_run(tmp_path)
+
+
+def test_a_run_of_schema_6_is_read_and_a_field_of_the_next_in_it_is_refused(tmp_path: Path) -> None:
+    written = json.loads(json.dumps(asdict(RUN))) | {"schema": "purecert.run/6"}
+    del written["spec"]["extension"], written["data"]["earlier"]
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    assert read_run(tmp_path).record == RUN
+    for name, later in (("spec", {"extension": None}), ("data", {"earlier": []})):
+        (tmp_path / "run.json").write_text(json.dumps(written | {name: written[name] | later}))
+        with pytest.raises(InputError, match=r"expected the fields of schema purecert.run/6, found those of a later"):
+            read_run(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["alpha", "stop", "backend", "seed"])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from purecert.engine.errors import InputError
-from purecert.engine.procedures.spec import StopSpec
-from purecert.engine.records.run_record import RunRecord
+from purecert.engine.procedures.spec import ExtensionSpec, StopSpec
+from purecert.engine.records.run_record import Extent, RunRecord
 from support.records import BACKEND, DATA, RUN, proven_rows, with_spec, write_run
 
 _OTHER = {
@@ -22,6 +22,7 @@ _OTHER = {
         "stop": StopSpec(rule="radii", radii=(0.5,)),
         "against_label": True,
         "step": 10,
+        "extension": ExtensionSpec(n_first=1000, n_last=2000, alpha_first=5e-4),
     },
     "seed": 5,
     "seed_given": True,
@@ -40,6 +41,7 @@ _OTHER = {
         "fingerprint": "e" * 64,
         "quantised": True,
         "classes": 9,
+        "earlier": (Extent(slice="[0:10] of 360", images=10, fingerprint="d" * 64),),
     },
     "backend": {
         "name": "torch",
