@@ -85,6 +85,6 @@ def test_a_folder_for_temporary_files_with_signs_of_a_shell_is_used(
 
 
 def test_the_error_is_the_line_in_which_the_compiler_names_it() -> None:
-    message = "C++ compile error\n\nCommand:\ng++ a.cpp\n\nOutput:\nIn file a.cpp:\na.cpp:1:9: fatal error: omp.h: No such file"
+    message = "C++ compile error\n\nCommand:\ng++ a.cpp\n\nOutput:\nIn a:\na.cpp:1:9: fatal error: omp.h: No such file"
     assert error_named_in(message) == "a.cpp:1:9: fatal error: omp.h: No such file"
     assert error_named_in("no compiler said: error: this") == ""
