@@ -61,6 +61,7 @@ class Origin:
     model_sha256: str = ""
     sources: tuple[str, ...] = ()
     licence: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def export_plan(model: Model, spec: ExportSpec, data: Dataset, output: Path, talk: Talk = lambda line: None) -> Plan:
@@ -155,6 +156,7 @@ def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
         model_sha256=model.sha256,
         sources=model.sources,
         licence=model.licence,
+        choices=model.choices,
     )
 
 
@@ -178,4 +180,5 @@ def _record(
         data=data,
         sources=origin.sources,
         licence=origin.licence,
+        choices=origin.choices,
     )

@@ -5,7 +5,7 @@ import math
 import reprlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
@@ -89,6 +89,7 @@ class PlanRecord:
     data: str | None  # where the parity images came from
     sources: tuple[str, ...]
     licence: str
+    choices: tuple[str, ...] = ()  # what the checkpoints left open and their import decided; absent where there is none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,15 +189,22 @@ def read_plan(directory: Path) -> Plan:
         PLAN_SCHEMA,
         damaged="copy or export the plan again",
         other_version="export again with this version",
+        older={PLAN_SCHEMA: _with_choices},
     )
     _check(record, path)
     return Plan(directory=directory, record=record, digest=sha256_hex(content))
 
 
+def _with_choices(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a plan.json with a field that older plans, and all without choices, lack."""
+    return {"choices": [], **value}
+
+
 def write_plan(directory: Path, record: PlanRecord) -> Plan:
     """Write plan.json into ``directory`` (whose graphs are in place) and return the plan as read back."""
     _check(record, directory / PLAN_FILE)
-    content = json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+    values = {name: value for name, value in asdict(record).items() if value or name != "choices"}
+    content = json.dumps(values, indent=1, allow_nan=False) + "\n"
     write_atomically(directory / PLAN_FILE, content.encode())
     return read_plan(directory)
 

@@ -137,6 +137,7 @@ def _model(*, multistep: bool = False) -> Model:
         classes=3,
         class_names=("a", "b", "c"),
         sources=("made by a test",),
+        choices=("time rule: exact (given)",),
         licence="none",
         sha256="0" * 64,
     )
@@ -151,6 +152,7 @@ def test_plan_json_says_where_the_graphs_come_from(digits: Dataset, tmp_path: Pa
     ]
     assert (record.purifier, record.time_rule, record.data) == ("consistency", "exact", "digits:test")
     assert (record.model_sha256, record.sources, record.licence) == ("0" * 64, ("made by a test",), "none")
+    assert record.choices == ("time rule: exact (given)",)
     assert record.class_names == ("a", "b", "c")
     assert set(record.exporter) == {"purecert", "torch", "onnx", "onnxscript"}
 

@@ -9,13 +9,14 @@ from typing import Any, Literal
 from torch import nn
 
 from purecert.engine.errors import InputError
+from purecert.train.importing.choices import Note, note_network, note_purifier, numbers
 from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS, Classifier
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.compatibility import check_fit
 from purecert.train.models.kinds import PREPROCESSINGS, PURIFIERS
 from purecert.train.networks.adm.unet import AdmUNet
-from purecert.train.networks.class_token import replace_classes_by_token
+from purecert.train.networks.class_token import replace_classes_by_token, replace_labels_by_mean
 from purecert.train.networks.film_unet import FilmUNet
 from purecert.train.networks.song.unet import SongUNet
 from purecert.train.purifiers.base import Purifier
@@ -66,7 +67,8 @@ class ImportSpec:
     clip: bool | None = None
     config: Path | None = None  # JSON with "network" and "purifier": fields that differ from the published ones
     preprocessing: Literal["fast", "exact"] = "fast"
-    resize: Literal["bilinear", "bicubic"] = "bilinear"  # bicubic is antialiased, as in the code of Carlini et al.
+    # None: as the classifier's files record, else bilinear. Bicubic is antialiased, as in the code of Carlini et al.
+    resize: Literal["bilinear", "bicubic"] | None = None
     mean: tuple[float, ...] | None = None  # per channel on the [0, 1] scale; None: as the kind's publisher trained
     std: tuple[float, ...] | None = None
     classifier_size: int | None = None  # height of what the classifier sees; None: as the kind's publisher trained
@@ -76,19 +78,21 @@ class ImportSpec:
 
 
 def import_model(spec: ImportSpec) -> Model:
-    """Return the model that two checkpoints make.
+    """Return the model that two checkpoints make, with a line for each choice that they leave open.
 
-    A network that is conditional on classes gets one learned vector in their place, their mean.
+    A network that is conditional on classes gets their mean in their place.
 
     Raises:
         InputError: A kind or choice is unknown, a file is unreadable, hostile or does not fit its kind exactly, or the
             two networks do not fit together.
         BackendError: A classifier's library is not installed.
     """
-    classifier = _read_classifier(spec.classifier)
-    purifier = _read_purifier(spec)
-    size = _image_size(purifier, spec, classifier)
-    wanted = _preprocess(classifier, spec, size)
+    choices: list[str] = []
+    classifier = _read_classifier(spec.classifier, choices.append)
+    purifier = _read_purifier(spec, choices.append)
+    size = _image_size(purifier, spec, classifier, choices.append)
+    wanted = _preprocess(classifier, spec, size, choices.append)
+    choices.append(f"preprocessing: {spec.preprocessing}")
     shape = (len(wanted.mean), size, size)
     preprocessing = PREPROCESSINGS[spec.preprocessing].module(wanted).eval()
     check_fit(purifier.eval(), classifier.network, preprocessing, shape, classifier.classes, "the two checkpoints")
@@ -101,19 +105,20 @@ def import_model(spec: ImportSpec) -> Model:
         data=spec.data,
         sources=tuple(_name_source(source) for source in (spec.purifier, spec.classifier)),
         licence=spec.licence,
+        choices=tuple(choices),
     )
 
 
-def _read_classifier(source: Source) -> Classifier:
+def _read_classifier(source: Source, note: Note) -> Classifier:
     kind, _, name = source.kind.partition(":")
     if kind not in CLASSIFIER_KINDS or source.path is None:
         raise InputError(f"expected a classifier kind out of {', '.join(CLASSIFIER_KINDS)}, got {source.kind!r}")
     if name and not CLASSIFIER_KINDS[kind].takes_name:
         raise InputError(f"expected {kind}=PATH, got the name {name!r} after the kind, which has none")
-    return CLASSIFIER_KINDS[kind].read(source.path, name)
+    return CLASSIFIER_KINDS[kind].read(source.path, name, note)
 
 
-def _read_purifier(spec: ImportSpec) -> Purifier:
+def _read_purifier(spec: ImportSpec, note: Note) -> Purifier:
     if spec.purifier.path is None:
         _refuse_choices(spec, ("family", "time_rule", "steps", "clip", "config"))
         return IdentityPurifier(IdentityConfig())
@@ -123,7 +128,9 @@ def _read_purifier(spec: ImportSpec) -> Purifier:
     kind, changes = NETWORK_KINDS[spec.purifier.kind], _read_changes(spec.config)
     family = spec.family or next(iter(kind.purifiers))
     config = _choose(kind, family, changes["purifier"], spec)
-    network = _unconditional(kind.read(spec.purifier.path, changes["network"]))
+    network = _unconditional(kind.read(spec.purifier.path, changes["network"], note), note)
+    note_network(note, network)
+    note_purifier(note, tuple(kind.purifiers), family, plain_config(config), plain_config(kind.purifiers[family]))
     module: Purifier = PURIFIERS[family].module(config, network)
     return module
 
@@ -178,17 +185,20 @@ def _set(config: Any, chosen: Mapping[str, Any], family: str) -> Any:
     return override(config, chosen, f"family {family}")
 
 
-def _unconditional(network: nn.Module) -> nn.Module:
+def _unconditional(network: nn.Module, note: Note) -> nn.Module:
     if isinstance(network, AdmUNet) and network.config.num_classes:
+        note(f"class: the mean of the embeddings of {network.config.num_classes} classes")
         return replace_classes_by_token(network)
     if isinstance(network, FilmUNet) and network.config.classes:
+        note(f"class: the mean of the embeddings of {network.config.classes} classes")
         return replace_classes_by_token(network)
     if isinstance(network, SongUNet) and network.config.label_dim:
-        raise InputError("expected a network without classes; of this family, conditional ones have no mean class")
+        note(f"class label: 1/{network.config.label_dim} each")
+        return replace_labels_by_mean(network)
     return network
 
 
-def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier) -> int:
+def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier, note: Note) -> int:
     """Return the height and width of the images: the purifier's, where it has one size, else what was asked for."""
     network = getattr(purifier, "network", None)
     fixed = network.config.img_resolution if isinstance(network, SongUNet) else None
@@ -198,18 +208,51 @@ def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier) ->
     size = fixed or spec.image_size or classifier.image_size
     if size is None:
         raise InputError("expected --image-size, since neither purifier nor classifier fixes the size of the images")
+    if not fixed:
+        note(f"image size: {size} ({'given' if spec.image_size else 'the classifier was trained on it'})")
     return int(size)
 
 
-def _preprocess(classifier: Classifier, spec: ImportSpec, size: int) -> Any:
+def _preprocess(classifier: Classifier, spec: ImportSpec, size: int, note: Note) -> Any:
     """Return the classifier's preprocessing for images of ``size``."""
     given = {name: getattr(spec, name) for name in ("mean", "std") if getattr(spec, name) is not None}
     if spec.classifier_size is not None:
         given["size"] = spec.classifier_size
     wanted = override(classifier.preprocessing, given, "classifier's normalisation")
+    note(f"classifier's mean: {numbers(wanted.mean)} ({classifier.because if spec.mean is None else 'given'})")
+    note(f"classifier's std: {numbers(wanted.std)} ({classifier.because if spec.std is None else 'given'})")
     if wanted.size in (None, size):
+        note(f"resize: none, the classifier sees images of {size} pixels")
         return replace(wanted, size=None)
-    return replace(wanted, interpolation=spec.resize, antialias=spec.resize == "bicubic")
+    interpolation, who = _choose_resize(classifier, spec, wanted.size)
+    # Libraries that record a way of resizing mean an antialiased one.
+    antialias = interpolation == "bicubic" or (spec.resize is None and classifier.resample is not None)
+    how = interpolation + (", antialiased" if antialias else "")
+    note(f"resize: {how}, from {size} pixels to the classifier's {wanted.size} ({who})")
+    return replace(
+        wanted, interpolation=interpolation, antialias=antialias and (interpolation == "bicubic" or size > wanted.size)
+    )
+
+
+def _choose_resize(classifier: Classifier, spec: ImportSpec, size: int) -> tuple[Literal["bilinear", "bicubic"], str]:
+    """Return how images are brought to the classifier's ``size``, and who decided that."""
+    if spec.resize is not None:
+        return spec.resize, "given"
+    if classifier.resample is None:
+        return "bilinear", "the default, since no file records it"
+    if classifier.resample == "none":
+        raise InputError(
+            f"expected images of {size} pixels, since the classifier's files record no resize; "
+            f"give --image-size {size}, or --resize to resize all the same"
+        )
+    if classifier.resample == "bicubic":
+        return "bicubic", classifier.because
+    if classifier.resample == "bilinear":
+        return "bilinear", classifier.because
+    raise InputError(
+        f"expected --resize, since the classifier's files record {classifier.resample}, "
+        "and purecert resizes bilinear or bicubic"
+    )
 
 
 def _name_source(source: Source) -> str:

@@ -1,15 +1,17 @@
 """The kinds of classifier checkpoint: what file each is, its network, and the input that it was trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import BackendError, InputError
-from purecert.train.importing.plain_weights import read_weights, without_prefix
+from purecert.train.importing.choices import Note, silent
+from purecert.train.importing.plain_weights import read_weights, told_names, without_prefix, without_wrappers
+from purecert.train.importing.vit_input import read_vit_input
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
@@ -20,6 +22,8 @@ from purecert.train.strict.configuration import build_config
 from purecert.train.strict.state import build_empty, load_strictly
 
 _NORMALISED = "1."  # in files of locuslab and of denoised-smoothing, where place 0 is the normalisation
+
+_LOCUSLAB = f"as locuslab's, since all names begin with {_NORMALISED}"
 
 _COUNTER = ".num_batches_tracked"
 _CIFAR_SIZE = 32
@@ -35,7 +39,15 @@ class Classifier(NamedTuple):
     network: nn.Module
     classes: int
     preprocessing: PreprocessingConfig
+    because: str  # where the preprocessing comes from, in words
     image_size: int | None = None  # of the images that it was trained on, where its kind says so
+    resample: str | None = None  # how images are resized for it, where its files say so; "none" for not at all
+
+
+class ReadClassifier(Protocol):
+    """Reads a classifier from a file and what follows the colon of the kind's name."""
+
+    def __call__(self, path: Path, name: str, note: Note = silent) -> Classifier: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +55,12 @@ class ClassifierKind:
     """One kind of classifier checkpoint."""
 
     expects: str  # the file, in words
-    read: Callable[[Path, str], Classifier]  # from a file and what follows the colon of the kind's name
+    read: ReadClassifier
     takes_name: bool = False  # whether anything may follow
 
 
-def _read_resnet(path: Path, name: str) -> Classifier:
-    weights, is_locuslab = _without_normalisation(read_weights(path))
+def _read_resnet(path: Path, name: str, note: Note = silent) -> Classifier:
+    weights, is_locuslab = _without_normalisation(path, note)
     head: Literal["fc", "linear"] = "fc" if _count_parts(weights, "fc.") else "linear"
     blocks = tuple(_count_parts(weights, f"layer{stage}.") for stage in (1, 2, 3))
     has_projections = any(".downsample." in key for key in weights)
@@ -62,11 +74,12 @@ def _read_resnet(path: Path, name: str) -> Classifier:
     network = build_empty(lambda: ResNet(config), str(path))
     # Akamaster's networks were trained on ImageNet's statistics, locuslab's on CIFAR-10's.
     wanted = _CIFAR_LOCUSLAB if is_locuslab else _IMAGENET
-    return Classifier(_fill(network, weights, path), classes, wanted, _CIFAR_SIZE)
+    because = _LOCUSLAB if is_locuslab else f"as akamaster's, since not all names begin with {_NORMALISED}"
+    return Classifier(_fill(network, weights, path), classes, wanted, because, _CIFAR_SIZE)
 
 
-def _read_wide_resnet(path: Path, name: str) -> Classifier:
-    weights, is_locuslab = _without_normalisation(read_weights(path))
+def _read_wide_resnet(path: Path, name: str, note: Note = silent) -> Classifier:
+    weights, is_locuslab = _without_normalisation(path, note)
     is_block = _count_parts(weights, "block1.") > 0
     first = "block1.layer." if is_block else "layer1."
     classes = _rows(weights, "fc.weight" if is_block else "linear.weight", path)
@@ -82,13 +95,15 @@ def _read_wide_resnet(path: Path, name: str) -> Classifier:
         raise InputError(f"{path}: expected the weights of a WideResNet ({error})") from error
     network = build_empty(lambda: WideResNet(config), str(path))
     wanted = _CIFAR_LOCUSLAB if is_locuslab else _CIFAR
-    return Classifier(_fill(network, weights, path), classes, wanted, _CIFAR_SIZE)
+    because = _LOCUSLAB if is_locuslab else f"CIFAR-10's own, since not all names begin with {_NORMALISED}"
+    return Classifier(_fill(network, weights, path), classes, wanted, because, _CIFAR_SIZE)
 
 
-def _without_normalisation(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+def _without_normalisation(path: Path, note: Note) -> tuple[dict[str, Tensor], bool]:
     """Return the network's own weights, and whether they lay after a normalisation, which has no weights."""
-    is_behind = all(key.startswith(_NORMALISED) for key in weights)
-    return without_prefix(without_prefix(weights, _NORMALISED), "module."), is_behind
+    weights = read_weights(path, note)
+    own = without_prefix(weights, _NORMALISED)
+    return without_wrappers(own, path, note), own.keys() != weights.keys()
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
@@ -108,17 +123,22 @@ def _count_parts(weights: Mapping[str, Tensor], prefix: str) -> int:
 
 def _rows(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
     if name not in weights or weights[name].dim() < 2:
-        raise InputError(f"{path}: weight {name!r} is missing; is the file of another kind?")
+        raise InputError(
+            f"{path}: weight {name!r} is missing; is the file of another kind? Its names are {told_names(weights)}"
+        )
     return weights[name].shape[0]
 
 
-def _read_vit(path: Path, name: str) -> Classifier:
-    weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path))
+def _read_vit(path: Path, name: str, note: Note = silent) -> Classifier:
+    weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path, note))
     classes = _rows(weights, "classifier.weight", path)
     config = _vit_config(path, classes)
+    if not path.is_dir():
+        note(f"classifier's shape: ViT-B/16's, {config.heads} heads, norm_eps {config.norm_eps} (without config.json)")
     network = build_empty(lambda: Vit(config), str(path))
     load_strictly(network.network, weights, str(path))
-    return Classifier(network.eval(), classes, _vit_input(path, config))
+    found = read_vit_input(path, config.channels, config.image_size)
+    return Classifier(network.eval(), classes, found.preprocessing, found.because, resample=found.resample)
 
 
 def _vit_weights(folder: Path) -> Path:
@@ -155,26 +175,19 @@ def _vit_config(path: Path, classes: int) -> VitConfig:
     return build_config(VitConfig, {"classes": classes, **known}, str(path))
 
 
-def _vit_input(path: Path, config: VitConfig) -> PreprocessingConfig:
-    """Return the input that the folder's preprocessor_config.json records; without one, that of Google's ViTs."""
-    path = path / "preprocessor_config.json"
-    content = read_object(path, "the preprocessing of a ViT") if path.is_file() else {}
-    if content.get("do_normalize", True) is not True:
-        raise InputError(f"{path}: expected do_normalize true, found another value")
-    halves = [0.5] * config.channels
-    values = {"mean": content.get("image_mean", halves), "std": content.get("image_std", halves)}
-    return build_config(PreprocessingConfig, {**values, "size": config.image_size}, str(path))
-
-
-def _read_timm(path: Path, name: str) -> Classifier:
+def _read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
     if not name:
         raise InputError(f"expected timm:NAME=FILE, got timm={path}")
-    weights = read_weights(path)
+    weights = read_weights(path, note)
     head = _timm_head(build_empty(lambda: _build_timm(name, 2), str(path)), path)
     classes = _rows(weights, f"{head}.weight", path)
     network = _build_timm(name, classes)
     load_strictly(network.network, weights, str(path))
-    return Classifier(network.eval(), classes, _timm_input(network))
+    wanted, recorded = _timm_input(network), cast(Any, network.network).pretrained_cfg
+    if recorded.get("crop_pct", 1) != 1:
+        note(f"crop: none, the whole image is resized; timm records crop_pct {recorded['crop_pct']}")
+    because = "as timm records for the model"
+    return Classifier(network.eval(), classes, wanted, because, resample=str(recorded["interpolation"]))
 
 
 def _build_timm(name: str, classes: int) -> TimmClassifier:

@@ -57,7 +57,11 @@ def _parse_values(context: click.Context, parameter: click.Parameter, text: str 
 )
 @click.option("--purifier-config", "config", type=click.Path(path_type=Path), help="JSON: network and purifier fields.")
 @click.option("--preprocessing", type=click.Choice(["fast", "exact"]), default="fast", show_default=True)
-@click.option("--resize", type=click.Choice(["bilinear", "bicubic"]), default="bilinear", show_default=True)
+@click.option(
+    "--resize",
+    type=click.Choice(["bilinear", "bicubic"]),
+    help="Towards the classifier's size.  [default: as its files record, else bilinear]",
+)
 @click.option("--mean", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
 @click.option("--std", callback=_parse_values, metavar="R,G,B", help="On the [0, 1] scale.  [default: the kind's]")
 @click.option(
@@ -81,6 +85,8 @@ def import_command(purifier: str, classifier: str, output: Path, force: bool, **
 
     Preprocessing exact rounds the purified image to whole grey levels towards zero, as the official code does; fast
     leaves it as it is. Resize bicubic is antialiased, as in the code of Carlini et al.
+
+    What the checkpoints leave open is chosen, said in a line each, and kept in the model file and in plan.json.
     """
     from purecert.train.importing.assemble import ImportSpec, Source, import_model
     from purecert.train.models.archives import refuse_overwrite
@@ -88,5 +94,8 @@ def import_command(purifier: str, classifier: str, output: Path, force: bool, **
 
     refuse_overwrite(output, force=force)
     spec = ImportSpec(purifier=Source.parse(purifier), classifier=Source.parse(classifier), **choices)
-    save_model(import_model(spec), output, force=force)
+    model = import_model(spec)
+    save_model(model, output, force=force)
+    for choice in model.choices:
+        click.echo(f"chosen: {choice}", err=True)
     click.echo(output)

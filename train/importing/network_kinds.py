@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
+from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.plain_weights import read_weights, without_prefix
 from purecert.train.networks.adm.presets import (
     CONSISTENCY_IMAGENET64,
@@ -34,12 +35,18 @@ from purecert.train.strict.state import build_empty, load_strictly
 Overrides = Mapping[str, Any]  # fields of the network's configuration that differ from the published one
 
 
+class ReadNetwork(Protocol):
+    """Reads a network from a file, of which some fields are not as published."""
+
+    def __call__(self, path: Path, overrides: Overrides, note: Note = silent) -> nn.Module: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkKind:
     """One kind of purifier checkpoint."""
 
     expects: str  # the file, in words
-    read: Callable[[Path, Overrides], nn.Module]
+    read: ReadNetwork
     purifiers: Mapping[str, Any]  # kind of purifier -> its configuration as published; the first is the default
 
 
@@ -47,39 +54,40 @@ def _fill(build: Callable[[], nn.Module], weights: Mapping[str, Tensor], path: P
     return load_strictly(build_empty(build, str(path)), weights, str(path))
 
 
-def _read_adm(preset: AdmUNetConfig) -> Callable[[Path, Overrides], nn.Module]:
-    def read(path: Path, overrides: Overrides) -> nn.Module:
+def _read_adm(preset: AdmUNetConfig) -> ReadNetwork:
+    def read(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
         config = override(preset, overrides, f"{path}: network")
-        return _fill(lambda: AdmUNet(config), read_weights(path), path)
+        return _fill(lambda: AdmUNet(config), read_weights(path, note), path)
 
     return read
 
 
-def _read_any_adm(path: Path, overrides: Overrides) -> nn.Module:
+def _read_any_adm(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     config = build_config(AdmUNetConfig, overrides, f"{path}: network")  # nothing is assumed, the qkv order above all
-    return _fill(lambda: AdmUNet(config), read_weights(path), path)
+    return _fill(lambda: AdmUNet(config), read_weights(path, note), path)
 
 
-def _read_large_consistency(path: Path, overrides: Overrides) -> nn.Module:
-    weights = read_weights(path)
+def _read_large_consistency(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
+    weights = read_weights(path, note)
     is_conditional = "label_emb.weight" in weights
     preset = CONSISTENCY_IMAGENET64 if is_conditional else CONSISTENCY_IMAGENET64_UNCONDITIONAL
     config = override(preset, overrides, f"{path}: network")
     return _fill(lambda: AdmUNet(config), weights, path)
 
 
-def _read_diffusers(path: Path, overrides: Overrides) -> nn.Module:
+def _read_diffusers(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     found, weights = read_diffusers(path)
     config = override(found, overrides, f"{path}: network")
     return _fill(lambda: AdmUNet(config), weights, path)
 
 
-def _read_small_consistency(path: Path, overrides: Overrides) -> nn.Module:
+def _read_small_consistency(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     config = override(CONSISTENCY_CIFAR10, overrides, f"{path}: network")
     if path.suffix == ".safetensors":
-        weights = read_weights(path)
+        weights = read_weights(path, note)
     else:
         weights = _name_leaves(train_state(read_flax(path), str(path)), config, path)
+        note(f"weights of {path.name}: the averaged ones under params_ema, not the plain ones under params")
     return _fill(lambda: SongUNet(config), weights, path)
 
 
@@ -90,10 +98,14 @@ def _name_leaves(params: Mapping[str, Any], config: SongUNetConfig, path: Path) 
         raise InputError(f"{path}: {error}") from error
 
 
-def _read_edm(path: Path, overrides: Overrides) -> nn.Module:
+def _read_edm(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     found = None if path.suffix == ".safetensors" else read_edm(path)
-    weights = without_prefix(read_weights(path) if found is None else found.tensors, "model.")
+    if found is not None:
+        note(f"weights of {path.name}: the averaged ones under ema")
+    weights = without_prefix(read_weights(path, note) if found is None else found.tensors, "model.")
     preset = EDM_CIFAR10_VE if "map_noise.freqs" in weights else EDM_CIFAR10_VP
+    if (labels := weights.get("map_label.weight")) is not None and labels.dim() == 2:
+        preset = replace(preset, label_dim=labels.shape[1])
     config = override(preset, overrides, f"{path}: network")
     if found is not None:
         _check_recorded(found.arguments, config, path)
@@ -120,19 +132,19 @@ def _check_recorded(recorded: Mapping[str, EdmArguments], config: SongUNetConfig
             raise InputError(f"{path}: expected {name} {wanted}, found {plain}; state it in --purifier-config")
 
 
-def _read_any_song(path: Path, overrides: Overrides) -> nn.Module:
+def _read_any_song(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     config = build_config(SongUNetConfig, overrides, f"{path}: network")
-    return _fill(lambda: SongUNet(config), read_weights(path), path)
+    return _fill(lambda: SongUNet(config), read_weights(path, note), path)
 
 
-def _read_film(path: Path, overrides: Overrides) -> nn.Module:
+def _read_film(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
     config = override(FilmUNetConfig(), overrides, f"{path}: network")
-    return _fill(lambda: FilmUNet(config), read_weights(path), path)
+    return _fill(lambda: FilmUNet(config), read_weights(path, note), path)
 
 
-def _read_chain(kind: type[Ffdnet] | type[Dncnn]) -> Callable[[Path, Overrides], nn.Module]:
-    def read(path: Path, overrides: Overrides) -> nn.Module:
-        weights = read_weights(path)
+def _read_chain(kind: type[Ffdnet] | type[Dncnn]) -> ReadNetwork:
+    def read(path: Path, overrides: Overrides, note: Note = silent) -> nn.Module:
+        weights = read_weights(path, note, own="model.")
         config = override(_chain_shape(weights, kind, path), overrides, f"{path}: network")
         return _fill(lambda: kind(config), weights, path)
 

@@ -41,6 +41,7 @@ class Model:
     data: str | None = None  # dataset on which exports are compared with this model, such as digits:train
     sources: tuple[str, ...] = ()  # where the weights come from
     licence: str = ""
+    choices: tuple[str, ...] = ()  # what the files leave open and the import decided, one line each
     sha256: str = ""  # of the file it was read from, empty for none
 
 
@@ -54,6 +55,7 @@ class _Facts:
     data: str | None
     sources: tuple[str, ...]
     licence: str
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.input_shape) < 1 or self.classes < 2:
@@ -76,7 +78,9 @@ def save_model(model: Model, path: str | Path, *, force: bool = False) -> None:
         "purifier": _describe(model.purifier, PURIFIERS) | {"state": _plain_state(model.purifier)},
         "classifier": _describe(model.classifier, CLASSIFIERS) | {"state": _plain_state(model.classifier)},
         "preprocessing": _describe(model.preprocessing, PREPROCESSINGS),
-        **facts,
+        **{
+            name: value for name, value in facts.items() if value or name != "choices"
+        },  # files without them stay as they were
     }
     write_archive(content, Path(path), force=force)
 

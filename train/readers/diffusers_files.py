@@ -93,6 +93,10 @@ def read_diffusers_config(folder: Path) -> AdmUNetConfig:
         InputError: ``config.json`` is missing or damaged, or an entry of it is nothing that AdmUNet does.
     """
     path = folder / "config.json"
+    if not path.exists() and (folder / "unet" / "config.json").is_file():
+        raise InputError(
+            f"{folder}: expected the folder of a network, found a whole pipeline's; give {folder / 'unet'}"
+        )
     theirs = build_config(_UNet2DConfig, _read_config(path), str(path))
     _check_entries(theirs, path)
     return _build_config(theirs, path)

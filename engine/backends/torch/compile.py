@@ -23,7 +23,7 @@ from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.device.opening import open_device
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import Opened
-from purecert.engine.backends.torch.cpp_compiler import find_compiler
+from purecert.engine.backends.torch.cpp_compiler import error_named_in, find_compiler
 from purecert.engine.backends.torch.precision import forbid_rounding
 from purecert.engine.backends.torch.program import CompiledProgram, TorchProgram
 from purecert.engine.backends.torch.queue import CudaQueue, HostQueue, TorchQueue
@@ -163,7 +163,7 @@ def _compile(content: bytes, inputs: tuple[Tensor, ...], device: torch.device) -
     except CheckError:
         raise
     except Exception as error:  # the compiler's errors share no base class
-        raise BackendError(f"PyTorch {torch.__version__} cannot compile the program: {_first_line(error)}") from error
+        raise BackendError(f"PyTorch {torch.__version__} cannot compile the program: {_cause(error)}") from error
 
 
 def _at_fixed_batch(program: ExportedProgram, inputs: tuple[Tensor, ...], device: torch.device) -> ExportedProgram:
@@ -208,6 +208,11 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         trials.setLevel(level)
+
+
+def _cause(error: Exception) -> str:
+    named = error_named_in(str(error))
+    return f"{_first_line(error)}: {named}" if named else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The C++ compiler that PyTorch calls to compile a program, tried on a small library."""
 
 import os
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,6 +22,11 @@ _TELLING = 200  # characters of a compiler's message that are worth a line
 def find_compiler(seconds: float) -> str | Problem:
     """Return the compiler that PyTorch's own choice falls on, after it compiled a library, or what is wrong with it."""
     compiler = os.environ.get("CXX", "g++")  # as torch._inductor.config.cpp.cxx
+    if not _is_one_word(compiler):
+        return _unquoted("the C++ compiler's name", compiler, "name the compiler in CXX by a path without them")
+    if not _is_one_word(tempfile.gettempdir()):
+        remedy = "set TMPDIR to a folder whose path has none of them"
+        return _unquoted("the path of the folder for temporary files", tempfile.gettempdir(), remedy)
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder) / "trial.cpp", Path(folder) / "trial.so"
         source.write_text(_SOURCE)
@@ -44,6 +50,27 @@ def find_compiler(seconds: float) -> str | Problem:
                 remedy="name another compiler in CXX, or mend this one's link libstdc++.so, which leads nowhere",
             )
     return compiler
+
+
+def error_named_in(message: str) -> str:
+    """Return the line of PyTorch's message about a failed compilation that names the C++ compiler's error, or ""."""
+    said = message.partition("\nOutput:\n")[2].splitlines()
+    return next((line.strip()[:_TELLING] for line in said if "error:" in line), "")
+
+
+def _is_one_word(text: str) -> bool:
+    """Whether PyTorch, which writes commands as one text and splits it like a shell, gets ``text`` back whole."""
+    try:
+        return shlex.split(text) == [text]
+    except ValueError:  # a quotation mark that is alone
+        return False
+
+
+def _unquoted(what: str, text: str, remedy: str) -> Problem:
+    return Problem(
+        reason=f"{what} is {text!r}, and PyTorch's compiler takes no spaces, quotation marks or backslashes there",
+        remedy=remedy,
+    )
 
 
 def _fault(reason: str) -> Problem:

@@ -34,6 +34,16 @@ def test_a_real_graph_reads_back(tmp_path: Path) -> None:
     assert sha256_hex(read_plan(tmp_path / "plan").read_graph(0.5)) == plan.graph(0.5).sha256
 
 
+def test_choices_are_kept_and_plans_without_any_stay_as_they_were(plan: Plan) -> None:
+    path = plan.directory / "plan.json"
+    assert "choices" not in json.loads(path.read_text())
+    chosen = ("time rule: exact (given)", "class label: 1/10 each")
+    assert write_plan(plan.directory, replace(plan.record, choices=chosen)).record.choices == chosen
+    assert read_plan(plan.directory).record.choices == chosen
+    again = write_plan(plan.directory, replace(plan.record, choices=()))
+    assert (again.record, again.digest) == (plan.record, plan.digest)
+
+
 def test_any_change_of_plan_json_is_another_digest(plan: Plan) -> None:
     path = plan.directory / "plan.json"
     path.write_text(path.read_text() + "\n")
@@ -83,7 +93,10 @@ def _records(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 _KINDS = {"": PlanRecord, "inputs[0]": GraphInput, "graphs[1]": SigmaGraph, "parity[0]": Parity}
-_FIELDS = [(where, field.name) for where, kind in _KINDS.items() for field in fields(kind) if field.name != "schema"]
+_OPTIONAL = ("schema", "choices")  # the first has a message of its own, the second may be absent
+_FIELDS = [
+    (where, field.name) for where, kind in _KINDS.items() for field in fields(kind) if field.name not in _OPTIONAL
+]
 
 
 def test_a_missing_field_is_named(plan: Plan) -> None:

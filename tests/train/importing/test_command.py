@@ -113,10 +113,33 @@ def test_a_library_that_is_not_installed_is_named(folder: Path, run: Run) -> Non
 
 @pytest.mark.parametrize("arguments", [_FFDNET, _FILM, _SONG_UNET, f"{_SONG_UNET} --family ode --steps 3"])
 def test_a_good_import_prints_the_path_of_a_model_that_can_be_read(folder: Path, run: Run, arguments: str) -> None:
-    assert run(*arguments.split()) == (0, "new.pt\n", "")
+    code, out, err = run(*arguments.split())
+    assert (code, out) == (0, "new.pt\n")
     model = load_model(folder / "new.pt")
+    assert err.splitlines() == [f"chosen: {choice}" for choice in model.choices]
     image = torch.zeros(1, *model.input_shape)
     assert model.classifier(model.preprocessing(model.purifier(image, 0.25))).shape == (1, 10)
+
+
+def test_every_choice_is_said_and_by_whom_it_was_made(folder: Path, run: Run) -> None:
+    told = run(*f"{_SONG_UNET} --family ode --steps 3 --std 1,2,4".split())[2]
+    for line in (
+        "purifier family: ode; of consistency, edm, ode, the first by default",
+        "purifier's steps: 3 (given)",
+        "purifier's model.time_rule: exact (as published)",
+        "purifier's model.clip: False (as published)",
+        "classifier's mean: 0.485,0.456,0.406 (as akamaster's, since not all names begin with 1.)",
+        "classifier's std: 1.0,2.0,4.0 (given)",
+        "resize: bilinear, from 8 pixels to the classifier's 32 (the default, since no file records it)",
+        "preprocessing: fast",
+    ):
+        assert f"chosen: {line}\n" in told
+    assert "model.sigma_data 0.5 (as published)" in told
+    adm = f"--purifier adm=adm.pt --purifier-config adm.json {_RESNET} -o adm-model.pt"
+    assert "chosen: network's qkv_order: heads-three-dim (no weight shows it)\n" in run(*adm.split())[2]
+    told = run(*f"{_FFDNET} --image-size 24 --preprocessing exact --force".split())[2]
+    assert "chosen: image size: 24 (given)\n" in told
+    assert "chosen: preprocessing: exact\n" in told
 
 
 def test_the_record_says_where_the_weights_come_from(folder: Path, run: Run) -> None:

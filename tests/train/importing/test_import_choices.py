@@ -12,7 +12,7 @@ from purecert.engine.errors import InputError
 from purecert.train.importing.assemble import Source
 from purecert.train.models.checkpoints import load_model
 from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
-from support.checkpoint_files import write_json, write_torch
+from support.checkpoint_files import write_json, write_safetensors
 from support.golden import golden, table
 from support.published_networks import PUBLISHED, import_published, import_purifier, network_fields, write_published
 from support.vit_files import small_vit, write_vit
@@ -53,6 +53,8 @@ def test_a_time_rule_ends_up_in_the_model(folder: Path, run: Run, rule: str) -> 
 def test_the_exact_time_rule_is_the_noise_itself(folder: Path, run: Run) -> None:
     times = _times(folder, run, "jcm_ncsnpp_A", "--time-rule", "exact")
     assert times == {sigma: 2 * sigma for sigma in times}
+    averaged = "the averaged ones under params_ema, not the plain ones under params"
+    assert f"weights of jcm_ncsnpp_A: {averaged}" in load_model(folder / "new.pt").choices
 
 
 @pytest.mark.shared
@@ -128,17 +130,54 @@ def test_a_field_that_is_no_object_is_refused(tmp_path: Path) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("steps", [None, 1, 4])
 def test_the_steps_of_the_ode_end_up_in_the_model(tmp_path: Path, steps: int | None) -> None:
-    purifier: Any = import_published(tmp_path, "edm_ncsnpp_A", family="ode", steps=steps, time_rule="exact").purifier
+    model = import_published(tmp_path, "edm_ncsnpp_A", family="ode", steps=steps, time_rule="exact")
+    assert "weights of edm_ncsnpp_A.pkl: the averaged ones under ema" in model.choices
+    purifier: Any = model.purifier
     # Without a number, all of the 18 points below the first time, of which there are seven below 1.
     assert len(purifier.config.times(1.0)) == (1 + 7 if steps is None else steps)
 
 
-def test_a_network_with_classes_but_without_a_mean_class_is_refused(tmp_path: Path) -> None:
-    fields: dict[str, Any] = {"img_resolution": 8, "in_channels": 3, "out_channels": 3, "model_channels": 8}
-    fields |= {"num_blocks": 1, "label_dim": 10, "channel_mult": (1,), "attn_resolutions": ()}
-    path = write_torch(tmp_path / "a.pt", SongUNet(SongUNetConfig(**fields)).state_dict())
-    with pytest.raises(InputError, match="expected a network without classes"):
-        import_purifier("song-unet", path, fields)
+_SONG_OF_CLASSES: dict[str, Any] = {
+    "img_resolution": 8,
+    "in_channels": 3,
+    "out_channels": 3,
+    "model_channels": 8,
+    "num_blocks": 1,
+    "label_dim": 10,
+    "channel_mult": (1,),
+    "attn_resolutions": (),
+}
+
+
+@pytest.mark.parametrize("kind", ["song-unet", "edm-cifar10"])
+def test_a_network_of_classes_gets_the_label_of_every_class_alike(tmp_path: Path, kind: str) -> None:
+    torch.manual_seed(0)
+    network = SongUNet(SongUNetConfig(**_SONG_OF_CLASSES)).eval().requires_grad_(False)
+    for weights in network.parameters():  # some layers are born at almost zero
+        weights.add_(0.1 * torch.randn_like(weights))
+    path = write_safetensors(tmp_path / "a.safetensors", network.state_dict())
+    # The published kind knows the number of classes by the weights.
+    fields = _SONG_OF_CLASSES | {"augment_dim": 0}
+    shown = {name: value for name, value in fields.items() if name != "label_dim" or kind == "song-unet"}
+    model = import_purifier(kind, path, shown)
+    x, noise = torch.randn(3, 3, 8, 8), torch.tensor([-1.0])
+    unconditional: Any = model.purifier.get_submodule("network")
+    assert "class label: 1/10 each" in model.choices
+    assert not any(key.startswith("map_label") for key in unconditional.state_dict())
+    torch.testing.assert_close(
+        unconditional(x, noise), network(x, noise, torch.full((3, 10), 0.1)), atol=1e-5, rtol=1e-5
+    )
+    # The mean of what the classes' one-hot labels give in front of the first layer that is no affine map of them.
+    seen: list[torch.Tensor] = []
+    assert network.map_layer0 is not None
+    network.map_layer0.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network.embed(noise, torch.eye(10), None)
+    expected = seen[0].double().mean(dim=0, keepdim=True).float()
+    found = unconditional.map_layer0(unconditional.map_noise(noise))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # Neither a label of zeros nor one class is what it computes.
+    for label in (torch.zeros(3, 10), torch.eye(10)[:3]):
+        assert (unconditional(x, noise) - network(x, noise, label)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(("kind", "path"), [("ffdnet", None), ("identity", Path("a.pt"))])

@@ -163,6 +163,13 @@ def test_content_that_does_not_fit_is_named(path: Path, change: Callable[[Conten
     assert "\n" not in str(caught.value)
 
 
+def test_choices_survive_and_files_without_any_stay_as_they_were(small_model: Model, path: Path) -> None:
+    assert "choices" not in torch.load(path, weights_only=True)
+    chosen = ("time rule: exact (given)", "class label: 1/10 each")
+    save_model(replace(small_model, choices=chosen), path, force=True)
+    assert load_model(path).choices == chosen
+
+
 def test_class_names_may_be_left_out(path: Path) -> None:
     content = torch.load(path, weights_only=True)
     del content["class_names"]

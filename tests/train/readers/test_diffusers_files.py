@@ -254,6 +254,14 @@ def test_a_configuration_that_is_none_is_refused(tmp_path: Path, text: str) -> N
         read_diffusers(tmp_path)
 
 
+def test_a_pipelines_folder_is_answered_with_its_networks(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "unet" / "config.json").write_text(json.dumps(_CONFIG))
+    with pytest.raises(InputError, match=r"found a whole pipeline's; give .*unet$"):
+        read_diffusers(tmp_path)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json: cannot be read"):
         read_diffusers(tmp_path)
