@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 import onnx
 import onnxscript.ir as ir
@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import BATCH_DIMENSION, GraphInput
+from purecert.export.refusals import refusing
 
 LABEL, LOGITS = "label", "logits"
 
@@ -29,13 +30,25 @@ _SCOPES = "pkg.torch.onnx.name_scopes"  # the modules around a node, the outermo
 
 
 def export_program(module: nn.Module, inputs: Sequence[GraphInput]) -> ExportedProgram:
-    """Return the program of ``module``, which takes ``inputs`` at any batch size."""
+    """Return the program of ``module``, which takes ``inputs`` at any batch size.
+
+    Raises:
+        InputError: PyTorch cannot export the module.
+    """
     examples = tuple(torch.zeros(_EXAMPLE_BATCH, *entry.shape, dtype=getattr(torch, entry.dtype)) for entry in inputs)
     batch = {0: torch.export.Dim("batch", min=1)}
     # A *args parameter takes one entry for the whole tuple, a named one an entry of its own.
     shapes = (batch,) if len(examples) == 1 else (batch, tuple(batch for _ in examples[1:]))
-    with torch.no_grad(), _quiet():
-        return torch.export.export(module, examples, dynamic_shapes=shapes)
+    with refusing("a network that PyTorch exports as one program for any batch size", _way_out(inputs)):
+        with torch.no_grad(), _quiet():
+            program = torch.export.export(module, examples, dynamic_shapes=shapes)
+    return program
+
+
+def _way_out(inputs: Sequence[GraphInput]) -> str:
+    rewrite = "rewrite it with tensor operations alone, whose shapes and branches depend on no values"
+    is_half = any(entry.dtype == "float16" for entry in inputs)
+    return f"use --precision fp32, or, where that fails, {rewrite}" if is_half else rewrite
 
 
 def program_bytes(program: ExportedProgram) -> bytes:
@@ -56,9 +69,22 @@ def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
     """Return ``program`` as an ONNX model whose only output is ``label``; ``logits`` is an inner value.
 
     Raises:
-        InputError: The weights do not fit one ONNX file.
+        InputError: The weights do not fit one ONNX file, or ONNX has no words for the program.
     """
     _check_size(program)
+    with refusing("a network that PyTorch's exporter can write as ONNX", _way_out(inputs)):
+        model = _onnx_model(program, inputs)
+        _name_folded_weights(model)
+        _widen_softmax(model)
+        _name_batch(model)
+        _strip(model)
+        proto = ir.to_proto(model)
+        onnx.checker.check_model(proto, full_check=True)
+        content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def _onnx_model(program: ExportedProgram, inputs: Sequence[GraphInput]) -> ir.Model:
     with torch.no_grad(), _quiet():
         exported = torch.onnx.export(
             program,
@@ -70,14 +96,7 @@ def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
     assert exported is not None  # None is what the exporter returns when it wrote a file
     model = exported.model
     model.graph.outputs[:] = [output for output in model.graph.outputs if output.name == LABEL]
-    _name_folded_weights(model)
-    _widen_softmax(model)
-    _name_batch(model)
-    _strip(model)
-    proto = ir.to_proto(model)
-    onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
+    return model
 
 
 def _check_size(program: ExportedProgram) -> None:
@@ -159,13 +178,15 @@ def _strip(model: ir.Model) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence two notes of PyTorch that no user can act on: absent torchvision ops, and its own deprecation."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    """Silence PyTorch where no user can act on it.
+
+    It notes absent torchvision operators and its own deprecation; what it raises, it also logs and prints by the page.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
             yield
     finally:
-        registration.setLevel(level)
+        logging.disable(disabled)
