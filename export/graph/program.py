@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import BATCH_DIMENSION, GraphInput
+from purecert.export.graph.pooling import pool_by_means
 from purecert.export.refusals import refusing
 
 LABEL, LOGITS = "label", "logits"
@@ -42,6 +43,7 @@ def export_program(module: nn.Module, inputs: Sequence[GraphInput]) -> ExportedP
     with refusing("a network that PyTorch exports as one program for any batch size", _way_out(inputs)):
         with torch.no_grad(), _quiet():
             program = torch.export.export(module, examples, dynamic_shapes=shapes)
+        pool_by_means(program)
     return program
 
 
