@@ -3,6 +3,7 @@
 Convolutions and linear layers, where the time goes, compute in half. Every other layer that holds numbers of its own
 (normalisations, fixed filters, noise embeddings, the classifier's normalisation and resize) stays in FP32, because
 it squares, sums or exponentiates what half rounds or overflows. So does the last linear layer, which decides votes.
+An island is whole: what lies in it, such as the activation that a normalisation brings along, is FP32 too.
 A softmax needs no island here: PyTorch computes it in FP32 from half, and the ONNX graph says so (``graph.py``).
 """
 
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.utils import _pytree as pytree
 
 from purecert.engine.errors import CheckError
 from purecert.export.fusing.fold_classifier import MergedPatches
 from purecert.export.fusing.fuse import FusedModel
+from purecert.export.refusals import refusing
 from purecert.train.models.preprocessing import ExactPreprocessing, Preprocessing
 
-_IN_HALF = (_ConvNd, nn.Linear, nn.Embedding, MergedPatches)
+_IN_HALF = (_ConvNd, nn.Linear, nn.Embedding, nn.MultiheadAttention, MergedPatches)
 
 
 _DECIDES = "its outputs are the logits, whose order is the vote"
@@ -38,38 +41,64 @@ def to_half(fused: FusedModel) -> tuple[FusedModel, dict[str, str]]:
 
     Raises:
         CheckError: A weight does not fit FP16.
+        InputError: The network cannot be copied.
     """
-    half = copy.deepcopy(fused)
+    with refusing(
+        "a network that copy.deepcopy copies", "let it hold only modules and tensors, or use --precision fp32"
+    ):
+        half = copy.deepcopy(fused)
     head = _head(half.network)
-    islands = {
-        path: _DECIDES if module is head else _reason(module)
-        for path, module in half.named_modules()
-        if module is head or (_is_leaf(module) and _needs_fp32(module))
-    }
+    islands = _islands(half, head)
+    for path in islands:
+        island = half.get_submodule(path)
+        island.register_forward_pre_hook(_cast_inputs_to_fp32, with_kwargs=True)
+        if island is not head:
+            island.register_forward_hook(_cast_output_to_half)
+    converted: dict[int, nn.Parameter] = {}
     for path, module in half.named_modules():
-        if path in islands:
-            module.register_forward_pre_hook(_cast_inputs_to_fp32, with_kwargs=True)
-            if module is not head:
-                module.register_forward_hook(_cast_output_to_half)
-        else:
-            _convert(module, path)
+        if not _is_inside(path, islands):
+            _convert(module, path, converted)
     half.dtype = torch.float16
     return half, islands
 
 
+def _islands(fused: FusedModel, head: nn.Module | None) -> dict[str, str]:
+    """Return path and reason of every module that stays in FP32; none lies inside of another."""
+    islands: dict[str, str] = {}
+    for path, module in fused.named_modules():  # a module comes before its parts
+        if not _is_inside(path, islands) and (module is head or _needs_fp32(module)):
+            islands[path] = _DECIDES if module is head else _reason(module)
+    return islands
+
+
+def _is_inside(path: str, islands: Mapping[str, str]) -> bool:
+    """Whether a module is an island or a part of one."""
+    names = path.split(".")
+    return any(".".join(names[:count]) in islands for count in range(1, len(names) + 1))
+
+
 def _head(network: nn.Module) -> nn.Module | None:
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    return linear[-1] if linear else None
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return next(module.children(), None) is None
+    # nn.MultiheadAttention holds one of a kind of its own, which it never calls.
+    called = [module for module in linear if not isinstance(module, NonDynamicallyQuantizableLinear)]
+    return called[-1] if called else None
 
 
 def _needs_fp32(module: nn.Module) -> bool:
-    """Whether a layer without parts of its own has numbers, and is none of those that half is made for."""
-    numbers = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    return not isinstance(module, _IN_HALF) and (bool(numbers) or _is_normalisation(module))
+    """Whether a module is a normalisation, or a layer with numbers that is none of those that half is made for."""
+    if isinstance(module, _IN_HALF):
+        return False
+    return _is_normalisation(module) or isinstance(module, _BatchNorm) or _is_layer(module)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module has numbers of its own and its parts, such as an activation, have none."""
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return bool(own) and not any(_numbers(part) for part in module.children())
+
+
+def _numbers(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def _reason(module: nn.Module) -> str:
@@ -96,17 +125,21 @@ def _is_normalisation(module: nn.Module) -> bool:
     return isinstance(module, (*kinds, nn.InstanceNorm2d, nn.InstanceNorm3d))
 
 
-def _convert(module: nn.Module, path: str) -> None:
-    """Make the module's own weights half, and its inputs where it has any and is a layer."""
-    for name, weight in module.named_parameters(recurse=False):
-        weight.data = _to_half(weight.data, f"{path}.{name}")
-    if not _is_leaf(module):
-        return  # what a container computes with numbers of its own is FP32, until the next layer casts it
+def _convert(module: nn.Module, path: str, converted: dict[int, nn.Parameter]) -> None:
+    """Make the module's own weights half, and its inputs where it is a layer that half is made for.
+
+    A weight that an island holds too stays there as it is; one that several modules share in half stays shared.
+    """
+    for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+        if id(weight) not in converted:
+            converted[id(weight)] = nn.Parameter(_to_half(weight.detach(), f"{path}.{name}"), requires_grad=False)
+        setattr(module, name, converted[id(weight)])
+    if not isinstance(module, _IN_HALF):
+        return  # what a container computes with buffers of its own is FP32, until the next layer casts it
     for name, value in module.named_buffers(recurse=False):
         if value.is_floating_point():
             setattr(module, name, _to_half(value, f"{path}.{name}"))
-    if isinstance(module, _IN_HALF):
-        module.register_forward_pre_hook(_cast_inputs_to_half, with_kwargs=True)
+    module.register_forward_pre_hook(_cast_inputs_to_half, with_kwargs=True)
 
 
 def _to_half(value: Tensor, name: str) -> Tensor:
