@@ -263,6 +263,16 @@ def test_a_layer_made_for_half_takes_fp32_whatever_its_parts(after: nn.Module) -
     torch.testing.assert_close(half(rows.half())[1], fused(rows)[1], atol=5e-3, rtol=5e-3)
 
 
+def test_a_layer_that_attention_never_calls_is_no_head() -> None:
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    head = nn.Sequential(nn.Unflatten(1, (8, 1)), nn.Conv1d(8, 3, 1), nn.Flatten())
+    fused = FusedModel(nn.Sequential(_Scaled(attention), head)).eval()
+    half, islands = to_half(fused)
+    assert list(islands) == ["network.0.before"]  # the last linear layer that is called
+    rows = torch.arange(16.0).reshape(2, 1, 2, 4)
+    torch.testing.assert_close(half(rows.half())[1], fused(rows)[1], atol=5e-3, rtol=5e-3)
+
+
 def test_a_weight_that_an_island_shares_keeps_its_precision_there() -> None:
     first, last = nn.Linear(4, 4), nn.Linear(4, 4)
     last.weight = first.weight

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from purecert.engine.errors import InputError
+from purecert.engine.plans.plan import GraphInput
 from purecert.export.fusing.fold import fold
-from purecert.export.fusing.fuse import fuse
+from purecert.export.fusing.fuse import FusedModel, fuse
+from purecert.export.fusing.precision import to_half
+from purecert.export.graph.program import export_program, onnx_bytes
+from purecert.export.graph.rules import check_graph
 from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from purecert.train.models.checkpoints import Model, load_model, save_model
 from support.checkpoint_files import parallel, write_safetensors, write_torch
@@ -27,11 +31,12 @@ _CLASSES = 7
 _NAMES = ["resnet18", "test_vit", "test_convnext", "test_vit_relpos", "test_maxvit"]
 
 
-def _network(name: str) -> Any:
+def _network(name: str, **options: Any) -> Any:
     """Return timm's own model with weights at which all matter."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = timm.create_model(name, pretrained=False, num_classes=_CLASSES).eval().requires_grad_(False)
+        network = timm.create_model(name, pretrained=False, num_classes=_CLASSES, **options)
+        network.eval().requires_grad_(False)
         for parameter in network.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.xavier_uniform_(parameter.flatten(1))
@@ -139,3 +144,28 @@ def test_folding_changes_nothing_that_timm_computes(tmp_path: Path, name: str) -
     with torch.inference_mode():
         expected, found = fuse(model, 0.25)(pixels)[1], fold(model, 0.25)(pixels)[1]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+# --- exports: norms with activations in them, convolutions in channels-last memory, and a transformer
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "norm"),
+    [
+        ("test_efficientnet", {}, "BatchNormAct2d"),
+        ("test_convnext", {"depths": (1, 1, 1, 1)}, "LayerNorm2d"),
+        ("test_vit", {"depth": 2}, "LayerNorm"),
+    ],
+)
+def test_a_network_gives_its_logits_in_half(name: str, options: dict[str, Any], norm: str) -> None:
+    size, fused = _size(name), FusedModel(_network(name, **options)).eval()
+    half, islands = to_half(fused)
+    assert {path for path, part in fused.named_modules() if type(part).__name__ == norm} <= islands.keys()
+    inputs = (GraphInput(name="pixels", shape=(3, size, size), dtype="float16"),)
+    program = export_program(half, inputs)
+    if name == "test_convnext":  # its pooling is what the graph's rules refused
+        check_graph(onnx_bytes(program, inputs), "fp16", islands)
+    pixels = torch.randint(0, 256, (4, 3, size, size), generator=torch.Generator().manual_seed(0)).float()
+    with torch.inference_mode():
+        exact, found = fused(pixels)[1], program.module()(pixels.half())[1]
+    assert float((exact - found).abs().max()) < 0.02 * float(exact.abs().max())
