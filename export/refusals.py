@@ -36,5 +36,5 @@ def _one_line(error: BaseException) -> str:
     """Return the type and message of what ``error`` came of: an exporter wraps it in reports of many pages."""
     while error.__cause__ is not None:
         error = error.__cause__
-    message = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {textwrap.shorten(message, _MAX_CHARACTERS, placeholder=' ...')}"
+    message = textwrap.shorten(str(error), _MAX_CHARACTERS, placeholder=" ...")  # which joins lines too
+    return f"{type(error).__name__}: {message or 'no message'}"
