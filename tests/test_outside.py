@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from socket import AF_INET6
 
 import pytest
 
@@ -102,6 +104,24 @@ def test_no_other_command_sends_or_leaves_anything(watched: Watch, demo_plan: Pa
     _assert_nothing_else(watched, engine_arguments(name, *_arguments(name, demo_plan, tmp_path)), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [
+        ("timm", "import timm; timm.create_model('resnet18', pretrained=False, num_classes=10)"),
+        ("lpips", "import lpips; lpips.LPIPS(net='squeeze', pnet_rand=True, verbose=False)"),
+    ],
+)
+def test_networks_of_other_packages_are_built_with_nothing_outside(watched: Watch, package: str, program: str) -> None:
+    """As our readers build them: without weights from anywhere. urllib3, which they import, asks if there is IPv6."""
+    found = find_spec(package)
+    if found is None or found.origin is None or find_spec("torchvision") is None:
+        pytest.skip(f"{package} or torchvision, which has no CPU build, is not installed")
+    where = os.fspath(Path(found.origin).parents[1])  # perhaps on PYTHONPATH alone, which the watch takes away
+    program = f"import sys; sys.path.append({where!r}); import purecert; {program}"
+    assert watched.calls([sys.executable, "-W", "ignore", "-c", program], []) in ([], [f"socket {int(AF_INET6)}"])
+    assert list(watched.home.rglob("*")) == []
+
+
 def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:
     out = folder / "out"
     match name:
@@ -125,7 +145,7 @@ def _arguments(name: str, plan: Path, folder: Path) -> list[str | Path]:
                 "-o",
                 out / "model.pt",
             ]
-        case "train":
-            return ["--help"]
+        case "train":  # several processes meet over the loopback interface (docs/training.md)
+            return ["digits", "--steps-scale", "0.001", "--processes", "1", "-o", out]
         case _:
             return []
