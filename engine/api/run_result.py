@@ -65,6 +65,11 @@ class RunResult:
         return tuple(line.label for line in self._run.lines)
 
     @property
+    def classes(self) -> int:
+        """Return how many classes the plan tells apart."""
+        return self._run.record.classes
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """Return what a reader must know before trusting the numbers; empty for a full run without weaknesses."""
         return summarise(self._run).marks

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from purecert.engine import telemetry as _telemetry
 
 if TYPE_CHECKING:
+    from purecert.engine.api.art_smoothing import ArtSmoothing
     from purecert.engine.api.certifying import certify, load_plan, predict, read_run
     from purecert.engine.api.loaded import load
     from purecert.engine.api.run_result import RunResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from purecert.engine.plans.plan import Plan
     from purecert.engine.procedures.outcomes import Abstention, Certificate, Prediction
     from purecert.engine.procedures.spec import StopSpec
+    from purecert.export.art_classifiers import export_art
     from purecert.export.modules import export_module
     from purecert.train.purifiers.own import Denoiser
 
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Abstention",
+    "ArtSmoothing",
     "Certificate",
     "Denoiser",
     "Plan",
@@ -32,6 +35,7 @@ __all__ = [
     "RunResult",
     "StopSpec",
     "certify",
+    "export_art",
     "export_module",
     "load",
     "load_plan",
@@ -43,6 +47,7 @@ _telemetry.switch_off()  # here, since no module of purecert, and so no library 
 
 _HOME = {
     "Abstention": "purecert.engine.procedures.outcomes",
+    "ArtSmoothing": "purecert.engine.api.art_smoothing",
     "Certificate": "purecert.engine.procedures.outcomes",
     "Denoiser": "purecert.train.purifiers.own",
     "Plan": "purecert.engine.plans.plan",
@@ -51,6 +56,7 @@ _HOME = {
     "RunResult": "purecert.engine.api.run_result",
     "StopSpec": "purecert.engine.procedures.spec",
     "certify": "purecert.engine.api.certifying",
+    "export_art": "purecert.export.art_classifiers",
     "export_module": "purecert.export.modules",
     "load": "purecert.engine.api.loaded",
     "load_plan": "purecert.engine.api.certifying",
