@@ -73,7 +73,7 @@ def extension_request(context: click.Context, options: dict[str, Any]) -> RunReq
         click.UsageError: An option is given that the run has.
         InputError: The run cannot be read or extended, or its plan or data are not found.
     """
-    from purecert.engine.images.class_folders import labelled_for
+    from purecert.engine.images.class_folders import labelled_as
     from purecert.engine.images.datasets import load_dataset, moved_record
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_run
@@ -91,8 +91,12 @@ def extension_request(context: click.Context, options: dict[str, Any]) -> RunReq
         )
     sources = read_sources(run.directory).moved(options["plan"], options["data"], options["data_dir"])
     plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
-    if dataset.fingerprint != run.record.data.fingerprint:
-        dataset = labelled_for(dataset, plan.record.classes, plan.record.class_names)
+    data = run.record.data
+    dataset = labelled_as(
+        *(dataset, plan.record.classes, plan.record.class_names),
+        fingerprint=data.fingerprint,
+        data_classes=data.classes,
+    )
     return RunRequest(
         plan=plan,
         dataset=dataset,

@@ -47,7 +47,7 @@ def verify_command(
 
 def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     from purecert.engine.commands.verify_log_of_run import cohen_problems
-    from purecert.engine.images.class_folders import labelled_for
+    from purecert.engine.images.class_folders import labelled_as
     from purecert.engine.images.datasets import load_dataset
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_form
@@ -58,8 +58,12 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     run = read_form(run_directory)  # every problem is named, not the first alone
     sources = read_sources(run_directory).moved(options["plan"], options["data"], options["data_dir"])
     plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
-    if dataset.fingerprint != run.record.data.fingerprint:  # older runs numbered folders in alphabetical order
-        dataset = labelled_for(dataset, plan.record.classes, plan.record.class_names)
+    data = run.record.data
+    dataset = labelled_as(
+        *(dataset, plan.record.classes, plan.record.class_names),
+        fingerprint=data.fingerprint,
+        data_classes=data.classes,
+    )
     verification = verify_run(
         run,
         plan,

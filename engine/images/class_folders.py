@@ -50,6 +50,25 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
     return replace(dataset, labels=np.array(numbers, np.int64)[dataset.labels], classes=classes, class_folders=())
 
 
+def labelled_as(
+    dataset: Dataset, classes: int, class_names: Sequence[str], *, fingerprint: str, data_classes: int
+) -> Dataset:
+    """Return ``dataset`` with the labels that a run had of it, where it is the run's: older ones numbered all folders.
+
+    Args:
+        dataset: As loaded.
+        classes: Of the plan.
+        class_names: Of the plan; empty where it has none.
+        fingerprint: Of the run's images.
+        data_classes: How many classes the run's record says that they have.
+
+    Raises:
+        InputError: As ``labelled_for``.
+    """
+    is_as_loaded = (dataset.fingerprint, dataset.classes) == (fingerprint, data_classes)
+    return dataset if is_as_loaded else labelled_for(dataset, classes, class_names)
+
+
 def whole_numbers(names: Sequence[str]) -> list[int] | None:
     """Return the numbers that ``names`` are, if each is another whole number; else None."""
     if not all(name.isascii() and name.isdigit() and len(name) <= 9 for name in names):
