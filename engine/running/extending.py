@@ -28,10 +28,10 @@ def extended_spec(run: Run) -> SmoothingSpec:
 
 
 def check_extended(run: Run, output: Path) -> None:
-    """Refuse to extend ``run`` into ``output`` where it is not whole, or would be written over.
+    """Refuse to extend ``run`` into ``output`` where it is not whole, or would be written to.
 
     Raises:
-        InputError: The run cannot be extended, is not finished, or lies at ``output``.
+        InputError: The run cannot be extended, is not finished, or has ``output`` in it.
     """
     _ = extended_spec(run)
     if len(run.lines) < run.record.data.images:
@@ -44,8 +44,9 @@ def check_extended(run: Run, output: Path) -> None:
             f"{run.directory}: expected a run of the images that it began with, found one that was continued to more; "
             "start a new run"
         )
-    if output.resolve() == run.directory.resolve():
-        raise InputError(f"{output}: expected another directory than that of the run to extend; choose another --out")
+    new = output.resolve()
+    if run.directory.resolve() in (new, *new.parents):
+        raise InputError(f"{output}: expected a directory outside that of the run to extend; choose another --out")
 
 
 def refuse_other(run: Run, record: RunRecord) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from click.testing import CliRunner
 
@@ -153,7 +154,8 @@ def test_only_what_was_planned_is_extended(folder: Path, tmp_path: Path) -> None
         (("--extend", folder / "whole", "-o", new), f"its draws were continued to {_LAST} already"),
         (("--extend", cut, "-o", new), f"found {IMAGES - 1} of {IMAGES} images; finish it with --resume"),
         (("--extend", first, "-o", new, "--extend-to", "901"), "was planned to be extended to 900"),
-        (("--extend", first, "-o", first, "--force"), "expected another directory than that of the run to extend"),
+        (("--extend", first, "-o", first, "--force"), "expected a directory outside that of the run to extend"),
+        (("--extend", first, "-o", first / "new" / "new"), "expected a directory outside that of the run to extend"),
         (("--extend", first, "-o", folder / "whole"), "continue it with --resume, or replace it with --force"),
         (("--extend", first, "-o", new, "--n", "900"), "--n does not belong to --extend"),
         (("--extend", first, "-o", new, "--seed", "1"), "--seed does not belong to --extend"),
@@ -168,6 +170,7 @@ def test_only_what_was_planned_is_extended(folder: Path, tmp_path: Path) -> None
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), (arguments, ended.err)
         assert words in ended.err
     assert not new.exists()
+    assert not (first / "new").exists()
     record = read_run(first).record
     grown = replace(record.data, earlier=(Extent(slice="[0:2] of 24", images=2, fingerprint="f" * 64),))
     with pytest.raises(InputError, match="found one that was continued to more"):
@@ -196,6 +199,19 @@ def test_the_command_plans_extends_and_reports_both_looks(folder: Path, tmp_path
         assert "its alpha is split for draws that may be continued" in ended.stderr
     (spec,) = {read_run(run).record.spec.extension for run in (first, new)}
     assert spec == ExtensionSpec(n_first=100, n_last=400, alpha_first=5e-4)
+
+
+def test_folders_of_some_of_the_plans_classes_stay_what_the_run_took_them_for(folder: Path, tmp_path: Path) -> None:
+    """Folder 0 is label 0 both by rank and by name, but of one class by rank and of two by the plan."""
+    (tmp_path / "images" / "0").mkdir(parents=True)
+    PIL.Image.fromarray(np.full((2, 2), 9, np.uint8)).save(tmp_path / "images" / "0" / "a.png")
+    small = ("--n0", "30", "--n", "100", "--batch", "64", "--probe-rows", "64", "--threads", "1")
+    planned = ("--plan", folder / "plan", "--data", f"folder:{tmp_path / 'images'}", "--sigma", "0.5", *small)
+    _certify(*planned, "-o", tmp_path / "first", "--extend-to", "400").expect(0)
+    _certify("--extend", tmp_path / "first", "-o", tmp_path / "whole").expect(0)
+    for run in ("first", "whole"):
+        assert read_run(tmp_path / run).record.data.classes == 2
+        verify(tmp_path / run, "--share", "1").expect(0)
 
 
 def test_a_shared_alpha_is_split_likewise(folder: Path) -> None:
