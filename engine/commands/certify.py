@@ -161,7 +161,7 @@ def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any)
 
 def _answer(request: RunRequest, *, as_json: bool, tsv: bool) -> None:
     """Run what is asked for, and print the report."""
-    from purecert.engine.records.run_directory import RUN_FILE
+    from purecert.engine.records.run_directory import LOG_FILE, RUN_FILE
     from purecert.engine.reports.table import print_report
     from purecert.engine.running.progress import TerminalProgress
     from purecert.engine.running.run import execute
@@ -172,6 +172,8 @@ def _answer(request: RunRequest, *, as_json: bool, tsv: bool) -> None:
     if request.resume and not (request.output / RUN_FILE).exists():
         talk(f"nothing to resume in {request.output}: starting a new run")
     rows = spec.max_rows - (0 if request.extends is None else request.extends.record.spec.max_rows)
+    if request.resume and dataset.labels is not None and (request.output / LOG_FILE).exists():
+        tsv = True  # with more images the one there is too short
     done = execute(request, TerminalProgress(len(dataset), rows, certifies=spec.mode == "certify"))
     _talk_rounding(request)
     _talk_usage(request.output)

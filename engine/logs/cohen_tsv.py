@@ -15,10 +15,10 @@ from purecert.engine.files.canonical import write_atomically
 from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
-from purecert.engine.records.run_directory import TIMINGS_FILE
+from purecert.engine.records.run_directory import LOG_FILE, TIMINGS_FILE
 from purecert.engine.reports.text import format_radius
 
-COHEN_FILE = "cohen.tsv"
+COHEN_FILE = LOG_FILE
 _ABSTAINED = -1  # Cohen's mark of an abstention, whose radius is 0.0
 
 _LONGEST_SECONDS = 1e9  # of an image: more is no time

@@ -25,6 +25,7 @@ from purecert.engine.records.run_directory import (
     IMAGES_FILE,
     INVOCATION_FILE,
     LEDGER_FILE,
+    LOG_FILE,
     RUN_FILE,
     TIMINGS_FILE,
     USAGE_FILE,
@@ -85,8 +86,8 @@ class Ledger:
     def begin(self, record: RunRecord, invocation: dict[str, object], images: bytes | None = None) -> None:
         """Make the directory ready for its next line: that of a new run, or of the same run where it is resumed.
 
-        A line that was cut short by a crash is dropped; its image is done again at the same addresses. ``images`` is an
-        archive to keep with a new run.
+        A line that was cut short by a crash is dropped; its image is done again at the same addresses. So is a log of
+        fewer images than the run is to have. ``images`` is an archive to keep with a new run.
 
         Raises:
             InputError: The directory holds another run, or is in use.
@@ -98,6 +99,8 @@ class Ledger:
             refuse_changes(as_continued(self._stored.record, asked), asked, self._directory)
             for name in (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE):
                 _drop_torn_tail(self._directory / name)
+            if len(self._lines) < record.data.images:  # the log of fewer images is not the run's any more
+                (self._directory / LOG_FILE).unlink(missing_ok=True)
             self._digest = self._grow(record, invocation) if record.data.earlier else self._stored.digest
         self._record = record
         self._digest_at = line_digests((self._directory / RUN_FILE).read_bytes(), record)

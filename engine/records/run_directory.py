@@ -13,11 +13,12 @@ LEDGER_FILE = "certificates.jsonl"
 TIMINGS_FILE = "timings.jsonl"
 USAGE_FILE = "usage.jsonl"
 INVOCATION_FILE = "invocation.json"
+LOG_FILE = "cohen.tsv"  # of a whole run, where it was asked for
 IMAGES_FILE = "images.npz"  # of a run whose images came from memory
 _LOCK_FILE = "lock"
 # What --force may delete, so that a wrong --out cannot cost anything else; in this order, so that a clearing cut
 # short leaves a run without rows rather than rows without a run.
-_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE, "cohen.tsv", IMAGES_FILE, INVOCATION_FILE, RUN_FILE)
+_REPLACED_FILES = (LEDGER_FILE, TIMINGS_FILE, USAGE_FILE, LOG_FILE, IMAGES_FILE, INVOCATION_FILE, RUN_FILE)
 # A run that was cut at its very start has only these.
 _WRITTEN_FIRST = (_LOCK_FILE, IMAGES_FILE, INVOCATION_FILE, RUN_FILE)
 

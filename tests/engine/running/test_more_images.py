@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from purecert.engine.backends.base import BackendOptions
+from purecert.engine.commands.certify import certify_command
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.images.datasets import load_dataset
@@ -116,6 +118,28 @@ def test_whenever_it_is_interrupted_it_ends_in_the_same_bytes(
     (tmp_path / "run" / "certificates.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:40])
     _run(folder, tmp_path / "run", "")
     assert _files(tmp_path / "run") == _files(folder / "grown")
+
+
+def test_a_log_of_fewer_images_does_not_stay(folder: Path, tmp_path: Path) -> None:
+    small = ("--n0", "30", "--n", "100", "--batch", "64", "--probe-rows", "64", "--threads", "1", "--sigma", "0.5")
+
+    def certify(images: str, *options: str) -> None:
+        data = f"npz:{folder / 'images.npz'}{images}"
+        arguments = ["--plan", folder / "plan", "--data", data, *small, "-o", tmp_path / "run", *options]
+        result = CliRunner().invoke(certify_command, [os.fspath(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+
+    certify("[:3]", "--tsv")
+    shutil.copytree(tmp_path / "run", tmp_path / "logged")
+    certify("[:5]", "--resume")
+    assert len((tmp_path / "run" / "cohen.tsv").read_text().splitlines()) == 1 + 5
+    verify(tmp_path / "run", "--share", "0.2").expect(0)
+    shutil.copy(tmp_path / "logged" / "cohen.tsv", tmp_path / "run")
+    more: dict[str, Any] = {"spec": replace(_SPEC, n_estimate=100), "seed": None}
+    options = BackendOptions(name="onnxruntime", batch=64, threads=1, probe_rows=64)
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, tmp_path / "run", "", _Interrupted(6), backend=options, **more)
+    assert not (tmp_path / "run" / "cohen.tsv").exists()
 
 
 def test_what_is_no_continuation_is_refused_and_named(folder: Path, tmp_path: Path) -> None:
