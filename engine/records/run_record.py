@@ -177,7 +177,10 @@ def _marks(record: RunRecord, images: int) -> Iterator[str]:
         yield f"incomplete: {images} of {record.data.images} images are finished, and only they are counted"
     if earlier := record.data.earlier:
         begun = " and then ".join(str(extent.images) for extent in earlier)
-        yield f"more images later: begun with {begun}, and continued when their results could be seen"
+        yield (
+            f"more images later: begun with {begun}, and continued when their results could be seen; what is said of "
+            'all images together, so every share named "at least", supposes a number fixed in advance'
+        )
     if record.spec.against_label:
         yield "class given: label; nothing is claimed of other classes"
     if record.seed_given:

@@ -15,7 +15,7 @@ from purecert.engine.verification.result import Difference, Escape, Unchecked
 _SHARES = (0.05, 0.2)  # of the images, beside a single one
 _BEST_OF_SEVERAL = "the best of several runs"
 _PLAN_FIGURES = "the plan maker's own parity figures"
-_GROUND = "a seed or images' indices tried until they suited"
+_GROUND = "a seed, images' indices or a number of images tried until they suited"
 
 
 def unchecked(

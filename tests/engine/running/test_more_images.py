@@ -253,6 +253,7 @@ def test_images_that_a_run_never_had_are_found_by_verify(folder: Path, tmp_path:
 def test_what_needs_a_number_of_images_fixed_in_advance_is_refused(folder: Path) -> None:
     run = read_run(folder / "grown")
     assert marks_of(run.record, IMAGES)[0].startswith("more images later: begun with 5 and then 12")
+    assert 'named "at least", supposes a number fixed in advance' in marks_of(run.record, IMAGES)[0]
     with pytest.raises(InputError, match="whose number of images was fixed in advance"):
         at_shared_alpha([run])
     with pytest.raises(InputError, match="would choose other draws; leave --ask-n out"):
