@@ -6,6 +6,7 @@ is then the uniform mixture over places, and its bounds hold at whole batches on
 
 from dataclasses import replace
 
+from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import MAX_PLACED_ALPHA, SmoothingSpec
 
 
@@ -18,7 +19,8 @@ def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec
         batch: Rows of a batch.
 
     Raises:
-        InputError: The rounded draws are more than can be addressed, or alpha is more than static placement allows.
+        InputError: The rounded draws are more than can be addressed or leave nothing to extend to, or alpha is more
+            than static placement allows.
     """
     if not is_static:
         return replace(spec, step=1)
@@ -28,6 +30,12 @@ def placed(spec: SmoothingSpec, *, is_static: bool, batch: int) -> SmoothingSpec
     n, extension = _whole(spec.n_estimate, batch), spec.extension
     if extension is not None:
         first, last = _whole(extension.n_first, batch), _whole(extension.n_last, batch)
+        if first == last:
+            raise InputError(
+                f"expected draws to extend to beyond the batch in which the first ones end, got {extension.n_first} "
+                f"and {extension.n_last}, both rounded up to {last} since a row's result may depend on its place in a "
+                f"batch of {batch}; ask for more draws, or for a smaller batch"
+            )
         extension = replace(extension, n_first=first, n_last=last)
     return replace(spec, step=batch, n_select=n_select, n_estimate=n, stop=stop, extension=extension)
 

@@ -271,6 +271,9 @@ def test_under_static_placement_both_looks_come_after_whole_batches(folder: Path
     assert _bytes(tmp_path / "direct") == _bytes(tmp_path / "whole")
     for run in ("first", "whole"):
         assert "verified" in verify(tmp_path / run, "--share", "1").expect(0).out
+    near = ExtensionSpec(n_first=_FIRST, n_last=250, alpha_first=2e-4)
+    with pytest.raises(InputError, match="got 200 and 250, both rounded up to 256"):
+        certified_run(plan.directory, data, tmp_path / "near", replace(_SPEC, extension=near))
 
 
 @pytest.mark.slow
