@@ -90,6 +90,8 @@ def _looks(summary: Summary, extension: ExtensionSpec) -> str:
     last = f"for n = {extension.n_last:,}"
     if summary.n_estimate == extension.n_last:
         return f"{first}, the rest is {last}: its draws were continued, and the larger of both bounds counts"
+    if not summary.may_be_extended:
+        return f"{first}, the rest was kept {last}; with more images later it cannot be extended any more"
     return f"{first}, the rest is kept {last} (engine-certify --extend)"
 
 

@@ -56,6 +56,7 @@ class Summary:
     false_claims: FalseClaims
     stopping: Stopping | None  # None where the number of draws is fixed
     extension: ExtensionSpec | None  # None where alpha was not split for draws that may be continued
+    may_be_extended: bool  # they may still be: not a second time, nor after more images
     against_label: bool
     marks: tuple[str, ...]  # what a reader must know before trusting the numbers
 
@@ -104,6 +105,7 @@ def summarise(
         false_claims=claims,
         stopping=None if record.spec.stop is None else stopping_of(drawn or record, rows),
         extension=record.spec.extension,
+        may_be_extended=record.spec.extension is not None and not (record.spec.is_extended or record.data.earlier),
         against_label=record.spec.against_label,
         marks=marks_of(record, len(rows)),
     )

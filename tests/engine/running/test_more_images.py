@@ -17,13 +17,15 @@ from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.plan import read_plan
-from purecert.engine.procedures.spec import SmoothingSpec
+from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec
 from purecert.engine.questions.question import Question, record_asked
 from purecert.engine.records import ledger
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run, read_run
 from purecert.engine.records.run_record import marks_of
 from purecert.engine.reports.bonferroni import at_shared_alpha
+from purecert.engine.reports.notes import notes
+from purecert.engine.reports.summary import summarise
 from purecert.engine.running.progress import SilentProgress
 from purecert.engine.running.run import RunRequest, execute
 from support.forgery import lines_of, reseal_all, seal
@@ -259,3 +261,12 @@ def test_what_needs_a_number_of_images_fixed_in_advance_is_refused(folder: Path)
     with pytest.raises(InputError, match="would choose other draws; leave --ask-n out"):
         record_asked(run, Question(kind="certificates", n=100))
     assert record_asked(run, Question(kind="certificates", alpha=1e-4)).spec.alpha == 1e-4
+
+
+def test_a_report_offers_no_extension_that_is_refused(folder: Path) -> None:
+    run = read_run(folder / "grown")
+    spec = replace(_SPEC, extension=ExtensionSpec(n_first=200, n_last=900, alpha_first=5e-4))
+    for earlier, words in ((run.record.data.earlier, "cannot be extended any more"), ((), "(engine-certify --extend)")):
+        data = replace(run.record.data, earlier=earlier)
+        said = "\n".join(notes(summarise(replace(run, record=replace(run.record, spec=spec, data=data)))))
+        assert [line for line in said.splitlines() if "the look at n = 200" in line and line.endswith(words)], said
