@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -49,8 +50,8 @@ def export_module(
 
     Args:
         module: Takes FP32 images [batch, channels, height, width] in ``input_range``, normalised by ``mean`` and
-            ``std`` where they are given, and returns logits [batch, classes]. It is put into eval mode and sees noisy
-            images, whose pixels leave the range; or what ``purifier`` makes of them.
+            ``std`` where they are given, and returns logits [batch, classes]. It is in eval mode meanwhile. It sees
+            noisy images, whose pixels leave the range; or what ``purifier`` makes of them.
         sigmas: Noise standard deviations in pixel units of [0, 1]; one graph each.
         data: Real images for the comparison, by name as ``--data`` takes them; their shape is that of the plan's.
         out: Plan directory to write.
@@ -77,8 +78,21 @@ def export_module(
         sigmas=tuple(float(sigma) for sigma in sigmas), precision=precision, parity_draws=parity_draws, force=force
     )
     sees = Sees(input_range=input_range, mean=mean, std=std, size=size)
-    model = own_model(module, sees, dataset, spec, purifier=purifier, class_names=tuple(class_names))
-    return export_own(model, spec, dataset, Path(out), talk)
+    before = purifier.module if isinstance(purifier, Denoiser) else purifier
+    with modes_kept(module, before):
+        model = own_model(module, sees, dataset, spec, purifier=purifier, class_names=tuple(class_names))
+        return export_own(model, spec, dataset, Path(out), talk)
+
+
+@contextmanager
+def modes_kept(*modules: object) -> Iterator[None]:
+    """Leave every module, and all that it holds, in training or not as it was, whatever is done inside."""
+    modes = [(part, part.training) for module in modules if isinstance(module, nn.Module) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +171,11 @@ def own_model(
         raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
     channels, height, width = (int(length) for length in dataset.images.shape[1:])
     grey, preprocessing = torch.zeros((2, channels, height, width)), sees.preprocessing(channels)
+    if not (purifier is None or isinstance(purifier, Denoiser | Purifier)):
+        raise InputError(
+            f"expected a purifier that is a purecert.Denoiser, got {type(purifier).__name__}; put your network into "
+            "one, which says what it takes and predicts"
+        )
     if isinstance(purifier, Denoiser):
         purifier = OwnPurifier(purifier)
     before = (IdentityPurifier(IdentityConfig()) if purifier is None else purifier).eval()

@@ -57,6 +57,24 @@ def test_a_module_of_any_input_range_is_certified_as_its_closed_form_says(
     assert sum(isinstance(outcome, purecert.Certificate) for outcome in run.outcomes) >= 6
 
 
+@pytest.mark.parametrize("purifier", ["Denoiser", "module"])
+def test_modules_are_left_in_the_mode_that_they_were_in(tmp_path: Path, purifier: str) -> None:
+    frozen = nn.BatchNorm2d(1)
+    network = nn.Sequential(frozen, nn.Flatten(), nn.Dropout(), nn.Linear(64, 10)).train()
+    frozen.eval()
+    inner = nn.Sequential(nn.Dropout(), nn.Conv2d(1, 1, 3, padding=1)).train()
+    before = purecert.Denoiser(module=inner) if purifier == "Denoiser" else inner
+    modes = [part.training for module in (network, inner) for part in module.modules()]
+    weights = [value.clone() for value in network.state_dict().values()]
+    words = "at least 20 images" if purifier == "Denoiser" else "purecert.Denoiser, got Sequential; put your network"
+    with pytest.raises(InputError, match=words):
+        purecert.export_module(
+            network, sigmas=[0.25], data="digits:test[:3]", out=tmp_path / "plan", purifier=before, parity_draws=400
+        )
+    assert [part.training for module in (network, inner) for part in module.modules()] == modes
+    assert all(map(torch.equal, weights, network.state_dict().values()))
+
+
 def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None:
     cases: list[tuple[nn.Module, dict[str, object], str]] = [
         (nn.Linear(3, 10), {}, "expected a module that takes images of shape"),
