@@ -6,6 +6,8 @@ Imports stay inside the functions so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +124,9 @@ def export_command(
     if is_own(model_name) or model_name.endswith(_ONNX):
         if targets:
             raise InputError("engines are built ahead for a model.pt only; leave --tensorrt and --tensorrt-rtx out")
-        _print_plan(_export_own(model_name, sees, spec, data, data_dir, output, trusts=trusts), [], as_json=as_json)
+        with redirect_stdout(sys.stderr):  # what the user's own code prints is no result
+            plan = _export_own(model_name, sees, spec, data, data_dir, output, trusts=trusts)
+        _print_plan(plan, [], as_json=as_json)
         return
     if given := [f"--{name.replace('_', '-')}" for name, value in sees.items() if value is not None]:
         raise InputError(f"expected {given[0]} with a model of your own only; {model_name} says it itself")

@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,6 +11,7 @@ from typing import get_args
 import torch
 from torch import nn
 
+from purecert.engine.api.numbers import whole
 from purecert.engine.api.python_words import python_words
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import Dataset, load_dataset
@@ -49,8 +51,8 @@ def export_module(
 
     Args:
         module: Takes FP32 images [batch, channels, height, width] in ``input_range``, normalised by ``mean`` and
-            ``std`` where they are given, and returns logits [batch, classes]. It is put into eval mode and sees noisy
-            images, whose pixels leave the range; or what ``purifier`` makes of them.
+            ``std`` where they are given, and returns logits [batch, classes]. It is in eval mode meanwhile. It sees
+            noisy images, whose pixels leave the range; or what ``purifier`` makes of them.
         sigmas: Noise standard deviations in pixel units of [0, 1]; one graph each.
         data: Real images for the comparison, by name as ``--data`` takes them; their shape is that of the plan's.
         out: Plan directory to write.
@@ -72,13 +74,29 @@ def export_module(
     """
     if precision not in get_args(Precision):
         raise InputError(f"expected a precision out of {', '.join(get_args(Precision))}, got {precision!r}")
+    if not isinstance(data, str):
+        raise InputError(
+            f"expected data by name, such as 'npz:FILE', got {type(data).__name__}; save arrays by numpy.savez"
+        )
     dataset = load_dataset(data, None if data_dir is None else Path(data_dir))
-    spec = ExportSpec(
-        sigmas=tuple(float(sigma) for sigma in sigmas), precision=precision, parity_draws=parity_draws, force=force
-    )
+    draws = whole("parity_draws", parity_draws)
+    spec = ExportSpec(sigmas=_numbers("sigmas", sigmas), precision=precision, parity_draws=draws, force=force)
     sees = Sees(input_range=input_range, mean=mean, std=std, size=size)
-    model = own_model(module, sees, dataset, spec, purifier=purifier, class_names=tuple(class_names))
-    return export_own(model, spec, dataset, Path(out), talk)
+    before = purifier.module if isinstance(purifier, Denoiser) else purifier
+    with modes_kept(module, before):
+        model = own_model(module, sees, dataset, spec, purifier=purifier, class_names=tuple(class_names))
+        return export_own(model, spec, dataset, Path(out), talk)
+
+
+@contextmanager
+def modes_kept(*modules: object) -> Iterator[None]:
+    """Leave every module, and all that it holds, in training or not as it was, whatever is done inside."""
+    modes = [(part, part.training) for module in modules if isinstance(module, nn.Module) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +114,8 @@ class Sees:
         Raises:
             InputError: A value does not fit the others or the channels.
         """
-        low, high = self.input_range if len(self.input_range) == 2 else (0.0, 0.0)
+        ends = _numbers("input_range", self.input_range)
+        low, high = ends if len(ends) == 2 else (0.0, 0.0)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise InputError(f"expected an input range (low, high) with low < high, got {self.input_range}")
         mean = _per_channel("mean", (0.0,) * channels if self.mean is None else self.mean, channels)
@@ -113,9 +132,10 @@ class Sees:
         """
         means, stds = self.normalisation(channels)
         low, high = self.input_range
+        size = None if self.size is None else whole("size", self.size)
         mean, std = tuple((m - low) / (high - low) for m in means), tuple(s / (high - low) for s in stds)
         try:
-            return Preprocessing(PreprocessingConfig(mean=mean, std=std, size=self.size)).eval()
+            return Preprocessing(PreprocessingConfig(mean=mean, std=std, size=size)).eval()
         except (TypeError, ValueError) as error:
             raise InputError(f"expected a size of at least 1, got: {error}") from error
 
@@ -133,9 +153,17 @@ def export_own(model: Model, spec: ExportSpec, dataset: Dataset, output: Path, t
 
 
 def _per_channel(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
-    if len(values) != channels:
-        raise InputError(f"expected {name} to have a number for each of {channels} channels, got {list(values)}")
-    return tuple(float(value) for value in values)
+    numbers = _numbers(name, values)
+    if len(numbers) != channels:
+        raise InputError(f"expected {name} to have a number for each of {channels} channels, got {list(numbers)}")
+    return numbers
+
+
+def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected {name} as several numbers, such as [0.5], got {values!r}") from error
 
 
 def own_model(
@@ -157,6 +185,11 @@ def own_model(
         raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
     channels, height, width = (int(length) for length in dataset.images.shape[1:])
     grey, preprocessing = torch.zeros((2, channels, height, width)), sees.preprocessing(channels)
+    if not (purifier is None or isinstance(purifier, Denoiser | Purifier)):
+        raise InputError(
+            f"expected a purifier that is a purecert.Denoiser, got {type(purifier).__name__}; put your network into "
+            "one, which says what it takes and predicts"
+        )
     if isinstance(purifier, Denoiser):
         purifier = OwnPurifier(purifier)
     before = (IdentityPurifier(IdentityConfig()) if purifier is None else purifier).eval()

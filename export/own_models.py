@@ -81,13 +81,22 @@ def _from_python(name: str) -> nn.Module:
         made = names.get(attribute)
         if callable(made) and not isinstance(made, nn.Module):
             made = made()
-    except Exception as error:  # whatever the user's own code raises
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise InputError(f"{where.filename}:{where.lineno}: {type(error).__name__}: {error}") from error
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # whatever the user's own code raises; sys.exit() would end as if all were done
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{_place(error, file)}: {reason}") from error
     if not isinstance(made, nn.Module):
         came = "nothing" if attribute not in names else type(made).__name__
         raise InputError(f"{file}: expected {attribute} to be a torch.nn.Module, or to return one, found {came}")
     return made
+
+
+def _place(error: BaseException, file: str) -> str:
+    """Return where in ``file`` its code failed: the last line of its own that was under way."""
+    frames = (frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file)
+    lines = [frame.lineno for frame in frames] + ([error.lineno] if isinstance(error, SyntaxError) else [])
+    return f"{file}:{lines[-1]}" if lines else file
 
 
 def _from_program(path: Path, *, trusts: bool) -> nn.Module:

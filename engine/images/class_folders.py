@@ -17,8 +17,8 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
     """Return ``dataset`` with labels that are the plan's, where it names its classes by folders.
 
     Folders that bear the plan's class names are those classes, and folders of whole numbers are the classes of these
-    numbers. Without class names in the plan, as many folders as classes are taken in alphabetical order, as
-    torchvision's ImageFolder does, which a warning says.
+    numbers, unless the plan gives a number as the name of another class. Without class names in the plan, as many
+    folders as classes are taken in alphabetical order, as torchvision's ImageFolder does, which a warning says.
 
     Args:
         dataset: Images, perhaps in a folder a class.
@@ -26,17 +26,16 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
         class_names: Of the plan; empty where it has none.
 
     Raises:
-        InputError: A folder is none of the plan's classes.
+        InputError: A folder is none of the plan's classes, or may be several.
     """
     if not dataset.class_folders:
         return dataset
     folders = dataset.class_folders
     if set(folders) <= set(class_names):
-        numbers = [list(class_names).index(name) for name in folders]
+        numbers = _named(dataset, class_names)
     elif whole := whole_numbers(folders):
         numbers = whole
-        if strange := [name for name, number in zip(folders, whole, strict=True) if number >= classes]:
-            raise InputError(f"{dataset.name}: expected folders below {classes}, the plan's classes, found {strange}")
+        _check_numbers(dataset, whole, classes, class_names)
     elif class_names or len(folders) != classes:
         raise InputError(_mismatch(dataset, classes, class_names))
     else:
@@ -75,6 +74,30 @@ def whole_numbers(names: Sequence[str]) -> list[int] | None:
         return None
     numbers = [int(name) for name in names]
     return numbers if len(set(numbers)) == len(numbers) else None
+
+
+def _named(dataset: Dataset, class_names: Sequence[str]) -> list[int]:
+    """Return which class each folder is by its name, refusing a name of several classes."""
+    places = list(class_names)
+    if repeated := [name for name in dataset.class_folders if places.count(name) > 1]:
+        raise InputError(
+            f"{dataset.name}: expected folders of one class each, found {_some(repeated)}, which the plan calls "
+            "several of its classes; name all folders by the classes' numbers"
+        )
+    return [places.index(name) for name in dataset.class_folders]
+
+
+def _check_numbers(dataset: Dataset, numbers: Sequence[int], classes: int, class_names: Sequence[str]) -> None:
+    """Refuse numbers that are no class of the plan, or that the plan's names may mean otherwise."""
+    folders = dataset.class_folders
+    if strange := [name for name, number in zip(folders, numbers, strict=True) if number >= classes]:
+        raise InputError(f"{dataset.name}: expected folders below {classes}, the plan's classes, found {strange}")
+    if any(whole_numbers([name]) not in (None, [place]) for place, name in enumerate(class_names)):
+        strange = [name for name in folders if name not in class_names]
+        raise InputError(
+            f"{dataset.name}: expected folders that are the names of the plan's classes ({_some(class_names)}), since "
+            f"a number is the name of another class there, found {_some(strange)}; rename or move them"
+        )
 
 
 def _mismatch(dataset: Dataset, classes: int, class_names: Sequence[str]) -> str:

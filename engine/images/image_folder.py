@@ -1,6 +1,8 @@
 """A folder of PNG or JPEG files: one subfolder per class, or a flat folder without labels."""
 
 import logging
+import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,35 +82,45 @@ def _require_pillow() -> None:
 def _read_images(paths: Sequence[Path]) -> Images:
     first, _ = _read_image(paths[0])
     images = np.empty((len(paths), *first.shape), np.uint8)
-    turned: list[Path] = []
+    found: dict[str, list[Path]] = {}
     for position, path in enumerate(paths):
-        image, is_upright = _read_image(path)
-        if not is_upright:
-            turned.append(path)
+        image, exif = _read_image(path)
+        if exif:
+            found.setdefault(exif, []).append(path)
         if image.shape != first.shape:
             raise InputError(
                 f"{path}: expected an image of [C, H, W] = {list(first.shape)} like {paths[0].name}, "
                 f"found {list(image.shape)}; bring all to one size and mode"
             )
         images[position] = image
-    if turned:
+    for exif, those in found.items():
         _log.warning(
-            "EXIF says to turn %d of %d images, %s first; pixels are taken as stored, as torchvision does",
-            *(len(turned), len(paths), turned[0]),
+            "EXIF %s %d of %d images, %s first; pixels are taken as stored, as torchvision does",
+            *(exif, len(those), len(paths), those[0]),
         )
     return images
 
 
-def _read_image(path: Path) -> tuple[Pixels, bool]:
-    """Return the pixels of one file as stored (no resizing, no colour management, no turning), and if it is upright."""
+def _read_image(path: Path) -> tuple[Pixels, str]:
+    """Return the pixels of one file as stored (no resizing, colour management or turning), and what ``_exif`` says."""
     import PIL.Image
 
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
-            return _pixels(image, path), image.getexif().get(_ORIENTATION, 1) == 1
+            return _pixels(image, path), _exif(image)
     # Pillow reports damage as any of these.
     except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
         raise InputError(f"{path}: expected a whole PNG or JPEG file, found {error}; replace it") from error
+
+
+def _exif(image: "Image") -> str:
+    """Return what a reader should know of the EXIF of ``image``; empty where nothing. Damage there harms no pixel."""
+    try:
+        with warnings.catch_warnings(action="error"):  # which is how Pillow says most damage
+            return "" if image.getexif().get(_ORIENTATION, 1) == 1 else "says to turn"
+    # Pillow reports the rest as any of these.
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, UserWarning):
+        return "is damaged in"
 
 
 def _pixels(image: "Image", path: Path) -> Pixels:

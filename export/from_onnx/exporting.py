@@ -6,10 +6,11 @@ from pathlib import Path
 
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
-from purecert.engine.errors import InputError
+from purecert.engine.errors import CheckError, InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.images.datasets import Dataset
-from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, SigmaGraph, write_plan
+from purecert.engine.plans.graph_check import check_graph as check_plan_graph
+from purecert.engine.plans.plan import PLAN_SCHEMA, GraphInput, Plan, PlanRecord, SigmaGraph, ends_of, write_plan
 from purecert.export.from_onnx.joining import joined
 from purecert.export.from_onnx.reading import OnnxPipeline
 from purecert.export.from_onnx.reference import OnnxReference
@@ -59,13 +60,27 @@ def export_onnx(
             write_atomically(directory / graphs[-1].file, content)
         record = _record(inputs, classes, tuple(graphs), data.name, source, has_denoiser=pipeline.denoiser is not None)
         plan = write_plan(directory, record)
-        for sigma in spec.sigmas:
-            plan.read_graph(sigma)  # refused here, and not where the plan is used
+        _check_content(content, record, source)
         talk("no PyTorch program is part of a plan from ONNX; it runs in ONNX Runtime")
         _check_rows(plan, spec.sigmas[0], data)
-        parity = run_gate(plan, dict.fromkeys(spec.sigmas, reference), data, spec.parity_draws, talk)
+        try:
+            parity = run_gate(plan, dict.fromkeys(spec.sigmas, reference), data, spec.parity_draws, talk)
+        except CheckError as error:
+            if not pipeline.is_converted:
+                raise
+            words = f"an older opset was converted, and {error}; export the file with opset 18 or newer"
+            raise CheckError(f"{source}: {words}") from error
         plan = write_plan(directory, replace(record, parity=parity))
     return replace(plan, directory=output)
+
+
+def _check_content(content: bytes, record: PlanRecord, source: str) -> None:
+    """Refuse here, and not where the plan is used, what no plan may hold; name the user's file."""
+    try:
+        check_plan_graph(content, ends_of(record))
+    except InputError as error:
+        reason = str(error).rpartition("; ")[0]  # what follows is for plans that were made elsewhere
+        raise InputError(f"{source}: {reason}; export the ONNX file otherwise, in eval mode") from error
 
 
 def _check_rows(plan: Plan, sigma: float, data: Dataset) -> None:

@@ -13,22 +13,25 @@ from purecert.engine.plans.plan import BATCH_DIMENSION
 from purecert.export.from_onnx.reading import OnnxPipeline
 from purecert.export.graph.program import LABEL, LOGITS
 
+_LEAST_IR = 7  # of a plan's graph; newer ones read what older ones say, once weights need not be inputs
+
 
 def joined(pipeline: OnnxPipeline, shape: tuple[int, ...]) -> ModelProto:
     """Return one graph from integers [batch, *shape] to labels: what the pipeline's parts are, and their range."""
     low, high = pipeline.input_range
     graph, opset, ir_version = _Joined(), 0, 0
     value = graph.affine("pixels", "ranged", [(high - low) / GREY_LEVELS], [low])
-    parts = [pipeline.classifier] if pipeline.denoiser is None else [pipeline.denoiser, pipeline.classifier]
+    classifier = pipeline.classifier.graph
+    parts = [classifier] if pipeline.denoiser is None else [pipeline.denoiser.graph, classifier]
     opsets = {_opset(part) for part in parts}
     if len(opsets) > 1:
         raise InputError(f"expected denoiser and classifier of one opset, found {sorted(opsets)}; export both alike")
     if pipeline.denoiser is not None:
-        value = graph.model(pipeline.denoiser, "denoiser", value)
+        value = graph.model(pipeline.denoiser.graph, "denoiser", value)
     scale = [1 / std for std in pipeline.std]
     value = graph.affine(value, "normalised", scale, [-m / s for m, s in zip(pipeline.mean, pipeline.std, strict=True)])
-    graph.label(graph.model(pipeline.classifier, "classifier", value))
-    opset, ir_version = opsets.pop(), max(part.ir_version for part in parts)
+    graph.label(graph.model(classifier, "classifier", value))
+    opset, ir_version = opsets.pop(), max(_LEAST_IR, *(part.ir_version for part in parts))
     taken = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [BATCH_DIMENSION, *shape])
     given = helper.make_tensor_value_info(LABEL, TensorProto.INT32, [BATCH_DIMENSION])
     whole = helper.make_graph(graph.nodes, "purecert", [taken], [given], graph.weights)

@@ -13,25 +13,38 @@ _LEAST_OPSET = 18  # from where reductions take their axes as an input
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OnnxFile:
+    """A file, as it is and as its graph goes into a plan: the converter of old graphs can change what they compute."""
+
+    stored: ModelProto
+    graph: ModelProto  # of an opset that a plan may have
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxPipeline:
     """Classifier and denoiser as they were read, and what they take images as."""
 
-    classifier: ModelProto
-    denoiser: ModelProto | None  # of images in ``input_range`` to clean ones in the same range
+    classifier: OnnxFile
+    denoiser: OnnxFile | None  # of images in ``input_range`` to clean ones in the same range
     input_range: tuple[float, float]
     mean: tuple[float, ...]  # per channel, in units of the range
     std: tuple[float, ...]
 
+    @property
+    def is_converted(self) -> bool:
+        """Return whether a graph is not the stored one, which was of an older opset."""
+        return any(part.graph is not part.stored for part in (self.classifier, self.denoiser) if part is not None)
 
-def read_onnx(path: Path) -> ModelProto:
-    """Return the model of ``path``, with weights that lie beside it; nothing of it is run.
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Return the file ``path``, with weights that lie beside it; nothing of it is run.
 
     Raises:
         InputError: It is no ONNX model of one FP32 input [batch, channels, height, width] and one output, or its batch
             is fixed.
     """
     try:
-        model = onnx.load(path)
+        model = stored = onnx.load(path)
         onnx.checker.check_model(model)
         opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         model = model if opset >= _LEAST_OPSET else onnx.version_converter.convert_version(model, _OPSET)
@@ -51,4 +64,4 @@ def read_onnx(path: Path) -> ModelProto:
             f"{path}: expected a model for any batch, found one for {tensor.shape.dim[0].dim_value} images; export it "
             "with a dynamic first dimension"
         )
-    return model
+    return OnnxFile(stored=stored, graph=model)

@@ -17,17 +17,26 @@ class OnnxReference(nn.Module):
     """The files as they are, in ONNX Runtime, with images prepared by NumPy: nothing of the plan's own graph."""
 
     def __init__(self, pipeline: OnnxPipeline) -> None:
+        """Open the files.
+
+        Raises:
+            InputError: ONNX Runtime does not open one, such as one of an opset below 7.
+        """
         super().__init__()
         import onnxruntime as ort
 
         self._pipeline = pipeline
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        self._sessions = [
-            ort.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            for part in (pipeline.denoiser, pipeline.classifier)
-            if part is not None
-        ]
+        parts = [part.stored for part in (pipeline.denoiser, pipeline.classifier) if part is not None]
+        try:
+            self._sessions = [
+                ort.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+                for part in parts
+            ]
+        except Exception as error:  # the runtime's errors share no base class
+            reason = " ".join(str(error).split())
+            raise InputError(f"expected ONNX files that ONNX Runtime opens, got: {reason}; export them anew") from error
 
     def logits(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the classifier's answers for images of grey levels [batch, C, H, W]."""
@@ -50,7 +59,7 @@ class OnnxReference(nn.Module):
         try:
             logits = self.logits(images.astype(np.float32))
         except Exception as error:  # the runtime's errors share no base class
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = " ".join(str(error).split())
             raise InputError(f"expected ONNX files for images of {list(images.shape[1:])}, got: {reason}") from error
         if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2 or logits.dtype != np.float32:
             came = f"{logits.dtype} {list(logits.shape)} for {len(images)} images"

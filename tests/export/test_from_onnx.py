@@ -10,8 +10,11 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import read_plan
 from purecert.export.commands import export_command
+from purecert.export.from_onnx.reading import OnnxFile, OnnxPipeline
+from purecert.export.from_onnx.reference import OnnxReference
 
 _WEIGHTS = np.random.default_rng(3).normal(size=(64, 10)).astype(np.float32)
 _FLAT = (("Flatten", ["in"], "flat"),)
@@ -39,6 +42,63 @@ def _write(
     graph = helper.make_graph(made, "own", [images], [given], [w for w in weights if w.name in used])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
     return path
+
+
+def _write_old(path: Path, opset: int, nodes: list[onnx.NodeProto]) -> Path:
+    """Write a graph of an older opset and of IR version 4, from images ``in`` to logits ``out``."""
+    images = helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", 1, 8, 8])
+    given = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 10])
+    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
+    graph = helper.make_graph(nodes, "old", [images], [given], [numpy_helper.from_array(_WEIGHTS, "weights"), scales])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=4), path)
+    return path
+
+
+_LAST = [helper.make_node("Flatten", ["seen"], ["flat"]), helper.make_node("MatMul", ["flat", "weights"], ["out"])]
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_older_files_become_plans(opset: int, tmp_path: Path) -> None:
+    clip = {"min": 0.2, "max": 0.7} if opset < 11 else {}
+    nodes = [helper.make_node("Clip", ["in"], ["seen"], **clip), *_LAST]
+    code, said = _export(_write_old(tmp_path / "old.onnx", opset, nodes), "-o", tmp_path / "plan")
+    assert code == 0, said
+    rows = np.random.default_rng(1).integers(-400, 656, (500, 1, 8, 8)).astype(np.float32)
+    seen = rows / 255 if opset == 11 else np.clip(rows / 255, 0.2, 0.7)
+    assert np.mean(_labels(tmp_path / "plan", rows) == (seen.reshape(500, 64) @ _WEIGHTS).argmax(axis=1)) >= 0.998
+
+
+def test_a_file_that_the_runtime_does_not_open_is_refused() -> None:
+    empty = OnnxFile(stored=onnx.ModelProto(), graph=onnx.ModelProto())
+    pipeline = OnnxPipeline(classifier=empty, denoiser=None, input_range=(0, 1), mean=(0,), std=(1,))
+    with pytest.raises(InputError, match=r"expected ONNX files that ONNX Runtime opens, got: .*; export them anew"):
+        OnnxReference(pipeline)
+
+
+def test_what_the_converter_of_older_files_changes_is_found(tmp_path: Path) -> None:
+    small = helper.make_node("AveragePool", ["large"], ["seen"], kernel_shape=[2, 2], strides=[2, 2])
+    for opset, nodes in (
+        (9, [helper.make_node("Upsample", ["in", "scales"], ["large"], mode="linear"), small]),  # other coordinates
+        (11, [helper.make_node("Hardmax", ["in"], ["seen"], axis=2)]),  # over all further axes before opset 13
+    ):
+        old = _write_old(tmp_path / "old.onnx", opset, [*nodes, *_LAST])
+        code, said = _export(old, "-o", tmp_path / "plan")
+        assert (code, (tmp_path / "plan").exists()) == (4, False), said
+        assert "old.onnx: an older opset was converted, and the fp32 plan does not vote like" in said
+        assert said.endswith("export the file with opset 18 or newer")
+
+
+def test_a_refusal_of_the_joined_graph_names_the_file(tmp_path: Path) -> None:
+    norm = helper.make_node("BatchNormalization", ["in", *["one"] * 4], ["seen", "a", "b"], training_mode=1)
+    path = _write_old(tmp_path / "own.onnx", 17, [norm, *_LAST])
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.float32), "one"))
+    onnx.save(model, path)
+    code, said = _export(path, "-o", tmp_path / "plan")
+    assert (code, said.startswith("error: own.onnx: expected an ONNX model")) == (2, True), said
+    assert said.endswith(
+        "in training, where it depends on the whole batch; export the ONNX file otherwise, in eval mode"
+    )
 
 
 def _export(*arguments: str | Path) -> tuple[int, str]:

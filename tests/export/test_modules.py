@@ -1,6 +1,7 @@
 """A module of one's own becomes a plan that votes as the module does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -55,6 +56,45 @@ def test_a_module_of_any_input_range_is_certified_as_its_closed_form_says(
             assert outcome.predicted == top
             assert outcome.radius < distance
     assert sum(isinstance(outcome, purecert.Certificate) for outcome in run.outcomes) >= 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sigmas": 0.25}, r"expected sigmas as several numbers, such as \[0.5\], got 0.25"),
+        ({"sigmas": ["a"]}, "expected sigmas as several numbers"),
+        ({"mean": 0.5}, "expected mean as several numbers"),
+        ({"std": ["x"]}, "expected std as several numbers"),
+        ({"input_range": 1}, "expected input_range as several numbers"),
+        ({"size": 1.5}, "expected size as an integer, got 1.5"),
+        ({"size": (8, 8)}, "expected size as an integer"),
+        ({"parity_draws": 1.5}, "expected parity_draws as an integer"),
+        ({"data": np.zeros((20, 1, 8, 8), np.uint8)}, "expected data by name, such as 'npz:FILE', got ndarray"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], words: str, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    given: dict[str, Any] = {"sigmas": [0.25], "data": "digits:test[:20]", "out": tmp_path / "plan"} | arguments
+    with pytest.raises(InputError, match=words):
+        purecert.export_module(network, **given)
+
+
+@pytest.mark.parametrize("purifier", ["Denoiser", "module"])
+def test_modules_are_left_in_the_mode_that_they_were_in(tmp_path: Path, purifier: str) -> None:
+    frozen = nn.BatchNorm2d(1)
+    network = nn.Sequential(frozen, nn.Flatten(), nn.Dropout(), nn.Linear(64, 10)).train()
+    frozen.eval()
+    inner = nn.Sequential(nn.Dropout(), nn.Conv2d(1, 1, 3, padding=1)).train()
+    before = purecert.Denoiser(module=inner) if purifier == "Denoiser" else inner
+    modes = [part.training for module in (network, inner) for part in module.modules()]
+    weights = [value.clone() for value in network.state_dict().values()]
+    words = "at least 20 images" if purifier == "Denoiser" else "purecert.Denoiser, got Sequential; put your network"
+    with pytest.raises(InputError, match=words):
+        purecert.export_module(
+            network, sigmas=[0.25], data="digits:test[:3]", out=tmp_path / "plan", purifier=before, parity_draws=400
+        )
+    assert [part.training for module in (network, inner) for part in module.modules()] == modes
+    assert all(map(torch.equal, weights, network.state_dict().values()))
 
 
 def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Classifiers from files: what runs, what is code, and the way out for what says no network."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from purecert.export.commands import export_command
 from purecert.export.own_models import own_module, way_out
 
 _FILE = """
+import sys
+
 import torch
 from sizes import WIDTH
 from torch import nn
@@ -40,6 +43,17 @@ net, number = made(), 7
 
 def broken():
     raise RuntimeError("no weights here")
+
+
+def ends():
+    sys.exit()
+
+
+def other_weights():
+    made().load_state_dict({})
+
+
+print("weights are read")
 """
 
 
@@ -71,8 +85,10 @@ def test_a_python_file_and_a_program_give_one_plan(folder: Path, tmp_path: Path)
     for name in ("python:own.py:made", "own.pt2"):
         where = name.replace("python:", f"python:{folder}/") if ":" in name else folder / name
         trust = ["--trust"] if name == "own.pt2" else []
-        code, said = _export(where, "-o", tmp_path / name.replace(":", "-"), *common, *sees, *trust)
-        assert code == 0, said
+        out = tmp_path / name.replace(":", "-")
+        ended = CliRunner().invoke(export_command, [*map(str, (where, "-o", out, *common, *sees, *trust)), "--json"])
+        assert ended.exit_code == 0, ended.stderr
+        assert json.loads(ended.stdout)["plan"] == str(out)  # what the file prints is not in it
     plans = [read_plan(tmp_path / name) for name in ("python-own.py-made", "own.pt2")]
     assert [plan.record.sources for plan in plans] == [("python:own.py:made",), ("own.pt2",)]
     module = own_module(f"python:{folder}/own.py:net", trusts=False)
@@ -90,6 +106,12 @@ def test_a_python_file_and_a_program_give_one_plan(folder: Path, tmp_path: Path)
         ("python:FOLDER/own.py:nothing", "expected nothing to be a torch.nn.Module, or to return one, found nothing"),
         ("python:FOLDER/own.py:number", "expected number to be a torch.nn.Module, or to return one, found int"),
         ("python:FOLDER/own.py:broken", r"own.py:\d+: RuntimeError: no weights here"),
+        ("python:FOLDER/own.py:ends", r"own.py:32: SystemExit:"),
+        (
+            "python:FOLDER/own.py:other_weights",
+            r"own.py:36: RuntimeError: Error\(s\) in loading state_dict for Net: Missing",
+        ),
+        ("python:FOLDER/syntax.py:net", r"syntax.py:2: SyntaxError: "),
         ("python:FOLDER/absent.py:net", "expected a Python file, found none"),
         ("python:FOLDER/own.py", "expected python:FILE.py:NAME, got"),
         ("FOLDER/fixed.pt2", "for any batch, found one for 3 images; export it with"),
@@ -98,6 +120,7 @@ def test_a_python_file_and_a_program_give_one_plan(folder: Path, tmp_path: Path)
     ],
 )
 def test_what_gives_no_module_is_refused(folder: Path, name: str, words: str) -> None:
+    (folder / "syntax.py").write_text("\ndef f(:\n")
     (folder / "odd.pt2").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(InputError, match=words):
         own_module(name.replace("FOLDER", str(folder)), trusts=True)

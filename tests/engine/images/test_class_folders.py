@@ -29,6 +29,9 @@ def _folders(root: Path, *names: str) -> Dataset:
         (("3", "8"), 10, (), [3, 8]),
         (("8", "10", "9"), 11, (), [10, 8, 9]),  # in the order of the names as text
         (("003", "1"), 10, tuple("abcdefghij"), [3, 1]),
+        (("dog",), 3, ("crane", "dog", "crane"), [1]),
+        (("0", "2"), 3, ("crane", "dog", "crane"), [0, 2]),
+        (("3",), 2, ("8", "3"), [1]),
         (("two", "zero"), 3, _WORDS, [2, 0]),
         (("cat", "dog"), 2, (), [0, 1]),
     ],
@@ -60,6 +63,15 @@ def test_rank_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (("3", "12"), 10, (), r"folders below 10, the plan's classes, found \['12'\]"),
         (("1", "01"), 10, (), "whole numbers below 10, found 2"),
         (("cat", "1"), 2, ("cat", "dog"), "among them 1; rename or move"),
+        (("crane", "dog"), 3, ("crane", "dog", "crane"), "found crane, which the plan calls several of its classes"),
+        (
+            _DIGITS,
+            10,
+            tuple(map(str, range(1, 11))),
+            r"classes \(1, 2, 3, 4, 5, \.\.\.\).*found 0; rename or move",
+        ),
+        (("0", "1"), 2, ("3", "8"), r"classes \(3, 8\), since a number is the name of another class there, found 0, 1"),
+        (("1", "3"), 4, ("8", "3", "x", "y"), "name of another class there, found 1; rename or move"),
     ],
 )
 def test_folders_of_other_classes_are_refused(

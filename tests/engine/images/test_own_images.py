@@ -205,6 +205,16 @@ def test_sixteen_bits_of_colour_are_not_cut_to_eight(tmp_path: Path) -> None:
         load_dataset(f"folder:{tmp_path}")
 
 
+@pytest.mark.parametrize("exif", [b"MM\0*\0\0\0\x08\0", b"MM\0*\0\0\0\x08\0\x09\1", b"neither end first"])
+def test_damage_in_exif_is_said_and_harms_no_pixel(
+    exif: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(load_dataset(f"folder:{tmp_path}").images[0, 0], pixels)
+    assert f"EXIF is damaged in 1 of 1 images, {tmp_path / 'a.png'} first" in caplog.text
+
+
 def test_what_exif_says_to_turn_is_said_and_not_turned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name, orientation in (("a", 1), ("b", 6), ("c", 3)):
         image = PIL.Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
