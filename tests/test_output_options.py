@@ -19,5 +19,7 @@ _WRITING = {
 @pytest.mark.parametrize("module", _WRITING)
 def test_where_a_command_writes_is_given_by_the_same_names(module: str) -> None:
     command: click.Command = getattr(import_module(module), _WRITING[module])
-    (output,) = [parameter for parameter in command.params if parameter.name == "output"]
-    assert output.opts == ["-o", "--out", "--output"]
+    commands = command.commands.values() if isinstance(command, click.Group) else [command]
+    for each in commands:
+        (output,) = [parameter for parameter in each.params if parameter.name == "output"]
+        assert output.opts == ["-o", "--out", "--output"]

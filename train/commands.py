@@ -5,90 +5,139 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from purecert.engine.commands.console import EngineCommand, talk
+from purecert.engine.commands.console import EngineCommand, EngineGroup, talk
 
 if TYPE_CHECKING:
     from purecert.train.fitting.processes.group import Processes
+    from purecert.train.recipes.asking import Asked
+
+_STAGES = ("classifier", "second-classifier", "teacher", "transition", "distillation", "fine-tuning", "all")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_PAPER = {
+    "fashion-mnist": "Fashion-MNIST on two cores, planned for 25 minutes: the whole path of Consistency Purification.",
+    "cifar10-small": "CIFAR-10 in colour on two cores, planned for an hour.",
+    "cifar10": "CIFAR-10 as the papers have it, on one large GPU. Never run to its end.",
+    "imagenet64": "ImageNet at 64 pixels on a server, from an imported consistency model. Never run.",
+}
 
 
-@click.command(cls=EngineCommand)
-@click.argument("recipe", metavar="RECIPE", type=click.Choice(["digits"]))
-@click.option(
-    "-o", "--out", "--output", "output", required=True, type=click.Path(path_type=Path), help="The model file to write."
-)
-@click.option("--seed", default=0, show_default=True, help="Decides every random choice.")
-@click.option(
-    "--steps-scale",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Multiplies the number of steps: 0.01 for a trial run.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of states, logs and pictures; a training that was begun in it goes on.",
-)
-@click.option(
-    "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    help="End after so long, with everything saved in --work; the same command goes on.",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    help="Share each batch among so many; by default two where there are two processors. The weights depend on it.",
-)
-@click.option(
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Threads of each process; the weights' last bits depend on it.",
-)
-@click.option("--force", is_flag=True, help="Replace the model file if it exists.")
-def train_command(
-    recipe: str,
-    output: Path,
-    seed: int,
-    steps_scale: float,
-    work: Path | None,
-    minutes: float | None,
-    processes: int | None,
-    threads: int,
-    force: bool,
-) -> None:
-    """Train a purifier and a classifier by RECIPE and write them as one model file.
+@click.group(cls=EngineGroup)
+def train_command() -> None:
+    """Train a purifier and a classifier by a recipe, and write them as one model file."""
 
-    digits: the demo. Consistency training of a small U-Net on 8x8 digits, then a classifier of what it purifies.
-    """
+
+_COMMON = (
+    click.option("-o", "--out", "--output", "output", type=click.Path(path_type=Path), help="The model file to write."),
+    click.option("--seed", default=0, show_default=True, help="Decides every random choice."),
+    click.option(
+        "--steps-scale",
+        default=1.0,
+        show_default=True,
+        type=click.FloatRange(min=0, min_open=True),
+        help="Multiplies the number of steps: 0.01 for a trial run.",
+    ),
+    click.option(
+        "--work",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of states, logs and pictures; a training that was begun in it goes on.",
+    ),
+    click.option(
+        "--minutes",
+        type=click.FloatRange(min=0, min_open=True),
+        help="End after so long, with everything saved in --work; the same command goes on.",
+    ),
+    click.option(
+        "--processes",
+        type=click.IntRange(min=1),
+        help="Share each batch among so many; by default two where there are two processors. The weights depend on it.",
+    ),
+    click.option(
+        "--threads",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Threads of each process; the weights' last bits depend on it.",
+    ),
+    click.option(
+        "--dry-run", is_flag=True, help="Print configuration, parameters, FLOPs and expected time; train not."
+    ),
+    click.option("--force", is_flag=True, help="Replace the model file if it exists."),
+)
+_OF_THE_PAPER = (
+    click.option(
+        "--stage",
+        default="all",
+        show_default=True,
+        type=click.Choice(_STAGES),
+        help="Train this one and what it needs; stages that are finished in --work are read from there.",
+    ),
+    click.option("--data", help="Other training images of the same shape, such as folder:DIR."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's files lie."),
+    click.option(
+        "--distance", type=click.Choice(["l1", "l2", "huber", "lpips", "features"]), help="Of the fine-tuning."
+    ),
+    click.option("--lpips-weights", type=_FILE, help="torchvision's weights of LPIPS's backbone."),
+    click.option("--lpips-network", type=click.Choice(["alex", "squeeze", "vgg"]), help="LPIPS's backbone."),
+    click.option("--start", type=_FILE, help="The model whose consistency model a transition begins with."),
+    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"])),
+)
+
+
+@train_command.command(cls=EngineCommand)
+def digits(**options: Any) -> None:
+    """Train the demo: consistency training of a small U-Net on 8x8 digits, then a classifier of what it purifies."""
+    _ask(recipe="digits", **options)
+
+
+def _paper_command(name: str, text: str) -> click.Command:
+    def train(**options: Any) -> None:
+        _ask(recipe=name, **options)
+
+    return click.command(name, cls=EngineCommand, help=text)(train)
+
+
+for _name, _text in _PAPER.items():
+    train_command.add_command(_paper_command(_name, _text))
+for _name, _command in train_command.commands.items():
+    for _option in reversed(_COMMON if _name == "digits" else (*_COMMON, *_OF_THE_PAPER)):
+        _option(_command)
+    _command.params.reverse()
+
+
+def _ask(*, minutes: float | None, work: Path | None, output: Path | None, dry_run: bool, **options: Any) -> None:
+    """Check what was asked for, and train in as many processes."""
+    from purecert.train.recipes.asking import Asked
+
+    if minutes is not None and work is None:
+        raise click.UsageError("--minutes needs --work, the folder that the training goes on from")
+    processes, force = options.pop("processes"), options.pop("force")
+    if dry_run:
+        from purecert.train.recipes.cost import describe
+
+        click.echo(describe(Asked(**options)))
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--out' / '--output'.")
     from purecert.train.fitting.processes.launch import launch, usual_processes
     from purecert.train.fitting.session import PausedError
     from purecert.train.models.archives import refuse_overwrite
 
-    if minutes is not None and work is None:
-        raise click.UsageError("--minutes needs --work, the folder that the training goes on from")
     refuse_overwrite(output, force=force)  # now rather than after minutes of training
-    count = processes or usual_processes()
+    asked = Asked(**options)
+    on_gpus = asked.device == "cuda"
+    count = processes or (1 if on_gpus else usual_processes())
     try:
-        launch(_train, output, seed, steps_scale, work, minutes, threads, force, count=count)
+        launch(_train, asked, output, work, minutes, force, count=count, on_gpus=on_gpus)
     except PausedError as pause:
         talk(f"{pause}; go on with: {shlex.join(['engine-train', *sys.argv[1:]])}")
 
 
 def _train(
-    processes: Processes,
-    output: Path,
-    seed: int,
-    steps_scale: float,
-    work: Path | None,
-    minutes: float | None,
-    threads: int,
-    force: bool,
+    processes: Processes, asked: Asked, output: Path, work: Path | None, minutes: float | None, force: bool
 ) -> None:
     """Do one process's part of the training; the first one talks and writes."""
     import torch
@@ -96,12 +145,12 @@ def _train(
     from purecert.train.fitting.progress import Silent, usual_progress
     from purecert.train.fitting.session import Session
     from purecert.train.models.checkpoints import save_model
-    from purecert.train.recipes.digits import DigitsRecipe, train_digits
+    from purecert.train.recipes.asking import train
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(asked.threads)
     progress = usual_progress() if processes.is_first else Silent()
-    session = Session(folder=work, progress=progress, processes=processes).with_minutes(minutes)
-    model = train_digits(DigitsRecipe(seed=seed).scaled(steps_scale), session)
+    session = Session(folder=work, progress=progress, processes=processes, device=asked.place())
+    model = train(asked, session, minutes)
     if processes.is_first:
         save_model(model, output, force=force)
         click.echo(output)

@@ -46,6 +46,10 @@ class EngineCommand(click.Command):
             _fail(f"{error.filename or 'file system'}: {error.strerror or error}", 2)
 
 
+class EngineGroup(EngineCommand, click.Group):
+    """Several commands under one name, which end as an ``EngineCommand`` does."""
+
+
 def talk(message: str) -> None:
     """Write ``message`` to stderr, where it cannot mix with results."""
     click.echo(message, err=True)

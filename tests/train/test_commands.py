@@ -30,7 +30,7 @@ def test_a_trial_run_ends_at_its_time_goes_on_and_writes_a_model(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["letters", "-o", "new.pt"], "'letters' is not 'digits'"),
+        (["letters", "-o", "new.pt"], "No such command 'letters'"),
         (["digits"], "Missing option '-o'"),
         (["digits", "-o", "old.pt"], "old.pt: exists already; choose another name or pass --force"),
         (["digits", "-o", "nowhere/new.pt"], "expected a file name in a folder that exists"),

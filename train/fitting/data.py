@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -23,13 +24,13 @@ class Images:
     fingerprint: str = ""  # SHA-256 of what they were loaded from
 
 
-def load_images(spec: str) -> Images:
-    """Return a dataset by its name, such as digits:train.
+def load_images(spec: str, data_dir: Path | None = None) -> Images:
+    """Return a dataset by its name, such as digits:train; ``data_dir`` says where one that is not embedded lies.
 
     Raises:
         InputError: There is no such dataset, or it has no labels.
     """
-    dataset = load_dataset(spec)
+    dataset = load_dataset(spec, data_dir)
     if dataset.labels is None:
         raise InputError(f"{spec}: training needs labels, and these images have none")
     pixels = torch.from_numpy(dataset.images).to(torch.float32) / 127.5 - 1

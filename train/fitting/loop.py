@@ -1,7 +1,7 @@
 """The training loop: step, check, average, report, save. What a step is, an objective says."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
@@ -21,6 +21,8 @@ from purecert.train.fitting.plans.fit import Fit
 from purecert.train.fitting.progress import StepReport
 from purecert.train.fitting.session import PausedError, Session
 from purecert.train.fitting.step import Objective, Slope, find_slope, move
+
+Fitting = Callable[[nn.Module, Objective, Fit, Sampler, Session], None]  # ``fit``, or what measures in its place
 
 
 @runtime_checkable

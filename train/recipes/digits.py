@@ -7,7 +7,7 @@ from torch import nn
 
 from purecert.train.fitting.data import Augmentation, Images, Sampler, load_images
 from purecert.train.fitting.keeping.configuration import plain
-from purecert.train.fitting.loop import fit
+from purecert.train.fitting.loop import Fitting, fit
 from purecert.train.fitting.plans.averages import HalfLife
 from purecert.train.fitting.plans.fit import Fit
 from purecert.train.fitting.plans.optimizers import AdamW
@@ -88,15 +88,15 @@ def train_digits(recipe: DigitsRecipe, session: Session) -> Model:
     return train_on(load_images("digits:train"), recipe, session)
 
 
-def train_on(images: Images, recipe: DigitsRecipe, session: Session) -> Model:
-    """Return the recipe's model trained on these images."""
+def train_on(images: Images, recipe: DigitsRecipe, session: Session, fitting: Fitting = fit) -> Model:
+    """Return the recipe's model trained on these images, by the loop or by what measures in its place."""
     session = replace(session, configuration=plain(recipe))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network, classifier = SongUNet(recipe.network), ResNet(recipe.classifier)
     network, classifier = network.to(session.device), classifier.to(session.device)
     sampler = Sampler(images=images, batch=recipe.batch, augmentation=recipe.augmentation, seed=recipe.seed)
-    _fit_purifier(network, recipe, sampler, session)
+    _fit_purifier(network, recipe, sampler, session, fitting)
     purifier = ConsistencyPurifier(recipe.consistency, network).eval().requires_grad_(False)
     preprocessing = Preprocessing(recipe.preprocessing).to(session.device).eval()
     objective = PurifiedClassifierObjective(
@@ -107,11 +107,13 @@ def train_on(images: Images, recipe: DigitsRecipe, session: Session) -> Model:
         clean_share=1 / (len(recipe.sigmas) + 1),
         label_smoothing=recipe.label_smoothing,
     )
-    fit(classifier, objective, recipe.classifier_fit, sampler, session)
+    fitting(classifier, objective, recipe.classifier_fit, sampler, session)
     return _assemble(purifier, classifier.requires_grad_(False), preprocessing, images, recipe)
 
 
-def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, session: Session) -> None:
+def _fit_purifier(
+    network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, session: Session, fitting: Fitting
+) -> None:
     plan = recipe.purifier_fit
     objective = ConsistencyObjective(
         network=network,
@@ -119,7 +121,7 @@ def _fit_purifier(network: SongUNet, recipe: DigitsRecipe, sampler: Sampler, ses
         times=recipe.times,
         curriculum=Curriculum(first=recipe.grid_first, last=recipe.grid_last, steps=plan.steps),
     )
-    fit(network, objective, plan, sampler, session)
+    fitting(network, objective, plan, sampler, session)
 
 
 def _assemble(

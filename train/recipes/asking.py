@@ -1,0 +1,94 @@
+"""What a user may ask of a recipe, and its training."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from purecert.engine.errors import BackendError, InputError
+from purecert.train.fitting.data import load_images
+from purecert.train.fitting.session import Session
+from purecert.train.models.checkpoints import Model, save_model
+from purecert.train.recipes.digits import DigitsRecipe, train_digits
+from purecert.train.recipes.known import paper_recipe
+from purecert.train.recipes.paper.recipe import PaperRecipe
+from purecert.train.recipes.paper.sources import Sources
+from purecert.train.recipes.paper.stages import PaperTraining
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A recipe by name, with the user's choices."""
+
+    recipe: str
+    seed: int = 0
+    steps_scale: float = 1.0
+    threads: int = 1
+    stage: str = "all"
+    data: str | None = None
+    data_dir: Path | None = None
+    distance: Any = None
+    lpips_weights: Path | None = None
+    lpips_network: Any = None
+    start: Path | None = None
+    device: str = "cpu"
+
+    def place(self) -> torch.device:
+        """Return the device to train on.
+
+        Raises:
+            BackendError: It is not here.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise BackendError("--device cuda: PyTorch finds no GPU here; train on cpu, or install its CUDA build")
+        return torch.device(self.device)
+
+    def digits(self) -> DigitsRecipe:
+        """Return the demo's recipe as asked for."""
+        return DigitsRecipe(seed=self.seed).scaled(self.steps_scale)
+
+    def paper(self) -> PaperRecipe:
+        """Return the recipe of the paper as asked for.
+
+        Raises:
+            InputError: It has no such stage.
+        """
+        recipe = paper_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale)
+        if self.stage not in (*recipe.stages, "all"):
+            raise InputError(f"{recipe.name} has the stages {', '.join(recipe.stages)}; got --stage {self.stage}")
+        if self.data is not None:
+            recipe = replace(recipe, data=replace(recipe.data, train=self.data))
+        if self.distance is not None:
+            recipe = replace(recipe, fine_tuning=replace(recipe.fine_tuning, distance=self.distance))
+        if self.lpips_network is not None:
+            recipe = replace(recipe, lpips=replace(recipe.lpips, network=self.lpips_network))
+        return recipe
+
+    def sources(self) -> Sources:
+        """Return the files of the user."""
+        return Sources(lpips_weights=self.lpips_weights, start_model=self.start)
+
+
+def train(asked: Asked, session: Session, minutes: float | None = None) -> Model:
+    """Return the model of the stage asked for, or of the last one; each stage's lies in its folder of the session.
+
+    The time budget of ``minutes`` begins when the data are loaded.
+
+    Raises:
+        InputError: The data, or a file that a stage needs, is missing or does not fit.
+        PausedError: The time is up.
+    """
+    if asked.recipe == "digits":
+        return train_digits(asked.digits(), session.with_minutes(minutes))
+    recipe = asked.paper()
+    images = load_images(recipe.data.train, asked.data_dir)
+    session = session.with_minutes(minutes)
+    training = PaperTraining(recipe, images, session, asked.sources())
+    training.check(stages := recipe.stages if asked.stage == "all" else (asked.stage,))  # type: ignore[arg-type]
+    for stage in stages:
+        model = training.model(stage)  # type: ignore[arg-type]
+        folder = session.stage_folder(stage)
+        if folder is not None and session.processes.is_first:
+            save_model(model, folder / "model.pt", force=True)
+    return model
