@@ -93,7 +93,7 @@ def _record(inputs: Sequence[GraphInput], graph: SigmaGraph, classes: int, logit
         time_rule="none",
         fp32_islands={},
         logits=logits,
-        exporter={"onnx": onnx.__version__},
+        exporter={"onnx": onnx.__version__, "torch": "of the programs that some tests add"},
         parity=(),
         model_sha256="",
         data=None,

@@ -172,7 +172,7 @@ def finished(demo_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--n", "101", "n_estimate = 100"),
         ("--alpha", "0.01", "alpha = 0.001"),
         ("--batch", "32", "backend"),
-        ("--data", "digits:test[:3]", "data"),
+        ("--data", "digits:test[1:3]", "data"),
         ("--seed", "5", "leave out --seed"),
     ],
 )

@@ -167,7 +167,9 @@ def test_under_static_placement_both_looks_come_after_whole_batches() -> None:
     fitted = placed(_spec(), is_static=True, batch=10)
     assert (fitted.n_select, fitted.n_estimate, fitted.fixed_looks[1][0]) == (10, 20, 50)
     assert placed(fitted, is_static=True, batch=10) == fitted
-    with pytest.raises(InputError, match="more draws to extend to than the first n"):
+    with pytest.raises(
+        InputError, match="draws to extend to beyond the batch in which the first ones end, got 16 and 48"
+    ):
         placed(_spec(), is_static=True, batch=64)
     with pytest.raises(InputError, match="draws in whole batches of 10"):
         replace(fitted, extension=replace(fitted.extension, n_last=51))  # type: ignore[type-var]  # it has one

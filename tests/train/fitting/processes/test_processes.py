@@ -30,6 +30,12 @@ _ALONE = Processes()
 _PLAIN = replace(PLAN, steps=12, optimizer=Sgd(momentum=0.9))
 
 
+@pytest.fixture(autouse=True)
+def _processes_find_this_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new processes import what they are to do, whose module's name begins with the folder of all tests."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[4])
+
+
 def _slope_of_the_demo(processes: Processes) -> tuple[Slope, list[Tensor]]:
     """Return what the first step of the demo's purifier finds, whose network has no batch statistics, in FP32."""
     recipe = DigitsRecipe()
