@@ -277,6 +277,7 @@ def test_under_static_placement_both_looks_come_after_whole_batches(folder: Path
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_extension_that_is_killed_ends_in_the_same_bytes_and_verifies(demo_plan: Path, tmp_path: Path) -> None:
     small = ("--n", "100", "--batch", "64", "--probe-rows", "64", "--threads", "1", "--seed", "5")
     planned = ("--plan", demo_plan, "--data", "digits:test[:10]", "--sigma", "0.5", *small, "--extend-to", "600")
