@@ -18,8 +18,8 @@ from purecert.train.models.checkpoints import save_model
 _IMAGES = 100
 # The gate of random weights proves nothing, and 78 GFLOP a row take their time on a CPU: the fewest images it accepts.
 _GATE_IMAGES, _GATE_DRAWS = 20, 20
-# Small networks cost nothing. A near tie in a thousand draws, which another processor breaks otherwise, must not fail.
-_SMALL_GATE_DRAWS = 1000
+# Small networks cost little. A near tie among them, which another processor breaks otherwise, must not fail.
+_SMALL_GATE_DRAWS = 200
 _NOTE = "with random weights nearly every draw has the same label, so that agreement of labels says little"
 
 
