@@ -1,10 +1,9 @@
 """CIFAR-10: small on two cores, planned for an hour; and as the papers have it, on one large GPU. Neither was run."""
 
 from purecert.train.distances.lpips import LpipsConfig
-from purecert.train.fitting.data import Augmentation
-from purecert.train.fitting.plans.averages import FixedDecay, HalfLife
+from purecert.train.fitting.plans.averages import HalfLife
 from purecert.train.fitting.plans.fit import Fit
-from purecert.train.fitting.plans.optimizers import AdamW, RAdam, Sgd
+from purecert.train.fitting.plans.optimizers import AdamW, Sgd
 from purecert.train.fitting.plans.rates import Constant
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNetConfig
@@ -13,7 +12,16 @@ from purecert.train.networks.song.unet import SongUNetConfig
 from purecert.train.networks.wide_resnet import WideResNetConfig
 from purecert.train.objectives.sigmas import DiscreteSigmas
 from purecert.train.purifiers.karras import KarrasConfig
-from purecert.train.recipes.paper.recipe import Classifier, Data, Distillation, FineTuning, PaperRecipe, Teacher
+from purecert.train.recipes.paper.recipe import (
+    MIRRORED,
+    Classifier,
+    Data,
+    Distillation,
+    FineTuning,
+    PaperRecipe,
+    Teacher,
+)
+from purecert.train.recipes.paper.server import AVERAGE, consistency_fit
 from purecert.train.schedules.noise_levels import NoiseRange
 
 _DATA = Data(
@@ -21,7 +29,7 @@ _DATA = Data(
     shape=(3, 32, 32),
     classes=10,
     licence="CIFAR-10 (no licence stated)",
-    augmentation=Augmentation(shift=0.0, turn=0.0, stretch=0.0, mirror=True),
+    augmentation=MIRRORED,
 )
 _PREPROCESSING = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))  # of cifar10:train
 _SIGMAS = DiscreteSigmas(values=(0.25, 0.5, 1.0))
@@ -93,32 +101,16 @@ CIFAR10 = PaperRecipe(
             steps=400_000,
             learning_rate=1e-3,
             schedule=Constant(warm_up=20_000),
-            average=FixedDecay(share=0.9999),
+            average=AVERAGE,
             precision="bf16",
         )
     ),
     distillation=Distillation(
-        fit=Fit(
-            stage="distillation",
-            steps=800_000,
-            learning_rate=4e-4,
-            optimizer=RAdam(),
-            schedule=Constant(),
-            average=FixedDecay(share=0.9999),
-            precision="bf16",
-        ),
+        fit=consistency_fit("distillation", 800_000, 4e-4),
         distance="lpips",
     ),
     fine_tuning=FineTuning(
-        fit=Fit(
-            stage="fine-tuning",
-            steps=30_000,
-            learning_rate=1e-4,
-            optimizer=RAdam(),
-            schedule=Constant(),
-            average=FixedDecay(share=0.9999),
-            precision="bf16",
-        ),
+        fit=consistency_fit("fine-tuning", 30_000, 1e-4),
         distance="lpips",
         sigmas=_SIGMAS,
     ),

@@ -6,7 +6,6 @@ In FP32: bf16 is faster where the processor has it, and many times slower where 
 from dataclasses import replace
 
 from purecert.train.distances.lpips import LpipsConfig
-from purecert.train.fitting.data import Augmentation
 from purecert.train.fitting.plans.averages import HalfLife
 from purecert.train.fitting.plans.fit import Fit
 from purecert.train.fitting.plans.optimizers import AdamW
@@ -15,7 +14,15 @@ from purecert.train.networks.resnet import ResNetConfig
 from purecert.train.networks.song.unet import SongUNetConfig
 from purecert.train.objectives.sigmas import DiscreteSigmas
 from purecert.train.purifiers.karras import KarrasConfig
-from purecert.train.recipes.paper.recipe import Classifier, Data, Distillation, FineTuning, PaperRecipe, Teacher
+from purecert.train.recipes.paper.recipe import (
+    MIRRORED,
+    Classifier,
+    Data,
+    Distillation,
+    FineTuning,
+    PaperRecipe,
+    Teacher,
+)
 from purecert.train.schedules.noise_levels import NoiseRange
 
 _FEATURES = ResNetConfig(
@@ -29,7 +36,7 @@ FASHION_MNIST = PaperRecipe(
         shape=(1, 28, 28),
         classes=10,
         licence="Fashion-MNIST (MIT, Zalando SE)",
-        augmentation=Augmentation(shift=0.0, turn=0.0, stretch=0.0, mirror=True),
+        augmentation=MIRRORED,
     ),
     batch=128,
     network=SongUNetConfig(

@@ -7,20 +7,17 @@ an unconditional one, 120,000 steps in Li et al. 2024, who do not say by which l
 from dataclasses import replace
 
 from purecert.train.distances.lpips import LpipsConfig
-from purecert.train.fitting.data import Augmentation
-from purecert.train.fitting.plans.averages import FixedDecay
 from purecert.train.fitting.plans.fit import Fit
-from purecert.train.fitting.plans.optimizers import RAdam, Sgd
-from purecert.train.fitting.plans.rates import Constant
+from purecert.train.fitting.plans.optimizers import Sgd
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.adm.presets import CONSISTENCY_IMAGENET64_UNCONDITIONAL
 from purecert.train.networks.resnet import ResNetConfig
 from purecert.train.networks.wide_resnet import WideResNetConfig
 from purecert.train.objectives.sigmas import DiscreteSigmas
 from purecert.train.purifiers.karras import KarrasConfig
-from purecert.train.recipes.paper.recipe import Classifier, Data, FineTuning, PaperRecipe, Transition
+from purecert.train.recipes.paper.recipe import MIRRORED, Classifier, Data, FineTuning, PaperRecipe, Transition
+from purecert.train.recipes.paper.server import consistency_fit
 
-_AVERAGE = FixedDecay(share=0.9999)
 _DECAYED = Sgd(nesterov=True, weight_decay=1e-4)
 
 IMAGENET64 = PaperRecipe(
@@ -30,7 +27,7 @@ IMAGENET64 = PaperRecipe(
         shape=(3, 64, 64),
         classes=1000,
         licence="ImageNet (research use)",
-        augmentation=Augmentation(shift=0.0, turn=0.0, stretch=0.0, mirror=True),
+        augmentation=MIRRORED,
     ),
     batch=256,
     network=replace(CONSISTENCY_IMAGENET64_UNCONDITIONAL, class_token=True),
@@ -45,28 +42,10 @@ IMAGENET64 = PaperRecipe(
         network=ResNetConfig(classes=1000, blocks=(4, 4, 4, 4), widths=(64, 128, 256, 512), shortcut="projection"),
     ),
     teacher=None,
-    transition=Transition(
-        fit=Fit(
-            stage="transition",
-            steps=120_000,
-            learning_rate=1e-4,
-            optimizer=RAdam(),
-            schedule=Constant(),
-            average=_AVERAGE,
-            precision="bf16",
-        )
-    ),
+    transition=Transition(fit=consistency_fit("transition", 120_000, 1e-4)),
     distillation=None,
     fine_tuning=FineTuning(
-        fit=Fit(
-            stage="fine-tuning",
-            steps=30_000,
-            learning_rate=1e-4,
-            optimizer=RAdam(),
-            schedule=Constant(),
-            average=_AVERAGE,
-            precision="bf16",
-        ),
+        fit=consistency_fit("fine-tuning", 30_000, 1e-4),
         distance="lpips",
         sigmas=DiscreteSigmas(values=(0.05, 0.15, 0.25)),
         start="transition",

@@ -14,6 +14,8 @@ from purecert.train.networks.wide_resnet import WideResNetConfig
 from purecert.train.objectives.sigmas import DiscreteSigmas, UniformSigmas
 from purecert.train.purifiers.karras import KarrasConfig
 
+MIRRORED = Augmentation(shift=0.0, turn=0.0, stretch=0.0, mirror=True)  # and not moved otherwise
+
 StageName = Literal["classifier", "second-classifier", "teacher", "transition", "distillation", "fine-tuning"]
 DistanceName = Literal["l1", "l2", "huber", "lpips", "features"]
 PurifierStage: TypeAlias = Literal["teacher", "transition", "distillation"]
