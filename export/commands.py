@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from purecert.export.pipeline import ExportSpec
     from purecert.train.models.checkpoints import Model
 
-_ONNX = ".onnx"
-
 
 @click.command(cls=EngineCommand)
 @click.argument("model_name", metavar="MODEL")
@@ -121,7 +119,7 @@ def export_command(
     check_output(output, force=force)
     options = build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
     targets = engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
-    if is_own(model_name) or model_name.endswith(_ONNX):
+    if is_own(model_name):
         if targets:
             raise InputError("engines are built ahead for a model.pt only; leave --tensorrt and --tensorrt-rtx out")
         with redirect_stdout(sys.stderr):  # what the user's own code prints is no result
@@ -155,14 +153,14 @@ def _export_own(
 ) -> Plan:
     from purecert.engine.images.datasets import load_dataset
     from purecert.export.modules import Sees, export_own, own_model
-    from purecert.export.own_models import own_module, source_of
+    from purecert.export.own_models import is_onnx, own_module, source_of
 
     if data is None:
         raise InputError("expected --data, at least 20 real images of the shape that your model takes")
     lists = {name: None if sees[name] is None else _numbers(f"--{name}", sees[name]) for name in ("mean", "std")}
     seen = Sees(input_range=sees["input_range"] or (0.0, 1.0), size=sees["size"], **lists)
     images = load_dataset(data, data_dir)
-    if name.endswith(_ONNX):
+    if is_onnx(name):
         return _export_onnx(name, sees["denoiser"], seen, spec, images, output)
     if sees["denoiser"] is not None:
         raise InputError("expected --denoiser with an ONNX classifier only; join modules with purecert.export_module")

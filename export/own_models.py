@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import Precision
 
-_PYTHON, _PROGRAM = "python:", ".pt2"
+_PYTHON, _PROGRAM, _ONNX = "python:", ".pt2", ".onnx"
 _WAY_OUT = (
     "write a file, say own.py, with `net = Net(); net.load_state_dict(torch.load({weights!r}))`, and export "
     "python:own.py:net; or call purecert.export_module(net, ...)"
@@ -22,8 +22,13 @@ _WAY_OUT = (
 
 
 def is_own(name: str) -> bool:
-    """Return whether ``name`` says what ``own_module`` reads."""
-    return name.startswith(_PYTHON) or name.endswith(_PROGRAM)
+    """Return whether ``name`` is a classifier of the user's own: of a Python file, a program, or an ONNX file."""
+    return name.startswith(_PYTHON) or name.endswith((_PROGRAM, _ONNX))
+
+
+def is_onnx(name: str) -> bool:
+    """Return whether ``name`` is an ONNX file, which becomes no module (``from_onnx``)."""
+    return name.endswith(_ONNX)
 
 
 def own_module(name: str, *, trusts: bool, precision: Precision = "fp32") -> nn.Module:

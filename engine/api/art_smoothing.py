@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from purecert.engine.api.certifying import Count, Number, PathLike, RunOptions, certify, predict
 from purecert.engine.errors import InputError
+from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.engine.plans.plan import Plan
 
-_WHITE = 255
 _CLOSE = 1e-3  # of a grey level: what float32 leaves of an 8-bit pixel over 255
 
 
@@ -61,9 +61,8 @@ class ArtSmoothing:
         """Return [images, classes]: 1 at each image's class, or zeros for an abstention; ``x`` as of ``certify``."""
         options: RunOptions = {**self._options, "batch": batch_size}
         run = predict(self.plan, eight_bits(x), sigma=self.scale, n=self.sample_size, alpha=self.alpha, **options)
-        classes = run.classes
         answers = run.arrays()["predicted"]
-        return np.asarray(answers[:, None] == np.arange(classes)[None], np.float64)
+        return np.asarray(answers[:, None] == np.arange(run.classes), np.float64)
 
 
 def eight_bits(x: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -74,8 +73,9 @@ def eight_bits(x: NDArray[np.floating]) -> NDArray[np.uint8]:
     """
     if not np.issubdtype(np.asarray(x).dtype, np.floating):
         raise InputError(f"expected images of floats in [0, 1], got {np.asarray(x).dtype}")
-    levels = np.asarray(x, np.float64) * _WHITE
+    levels = np.asarray(x, np.float64) * GREY_LEVELS
     whole = np.rint(levels)
-    if not (np.all(np.abs(levels - whole) <= _CLOSE) and np.all((whole >= 0) & (whole <= _WHITE))):  # NaN fails too
+    is_close, is_in_range = np.abs(levels - whole) <= _CLOSE, (whole >= 0) & (whole <= GREY_LEVELS)
+    if not np.all(is_close & is_in_range):  # NaN fails too
         raise InputError("expected 8-bit images divided by 255, of which certificates speak; round x to them first")
     return whole.astype(np.uint8)

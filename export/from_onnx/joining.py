@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, compose, helper, numpy_helper
 from purecert.engine.errors import InputError
 from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.engine.plans.plan import BATCH_DIMENSION
-from purecert.export.from_onnx.reading import OnnxPipeline
+from purecert.export.from_onnx.reading import OnnxPipeline, opset_of
 from purecert.export.graph.program import LABEL, LOGITS
 
 _LEAST_IR = 7  # of a plan's graph; newer ones read what older ones say, once weights need not be inputs
@@ -19,11 +19,11 @@ _LEAST_IR = 7  # of a plan's graph; newer ones read what older ones say, once we
 def joined(pipeline: OnnxPipeline, shape: tuple[int, ...]) -> ModelProto:
     """Return one graph from integers [batch, *shape] to labels: what the pipeline's parts are, and their range."""
     low, high = pipeline.input_range
-    graph, opset, ir_version = _Joined(), 0, 0
+    graph = _Joined()
     value = graph.affine("pixels", "ranged", [(high - low) / GREY_LEVELS], [low])
     classifier = pipeline.classifier.graph
     parts = [classifier] if pipeline.denoiser is None else [pipeline.denoiser.graph, classifier]
-    opsets = {_opset(part) for part in parts}
+    opsets = {opset_of(part) for part in parts}
     if len(opsets) > 1:
         raise InputError(f"expected denoiser and classifier of one opset, found {sorted(opsets)}; export both alike")
     if pipeline.denoiser is not None:
@@ -31,15 +31,11 @@ def joined(pipeline: OnnxPipeline, shape: tuple[int, ...]) -> ModelProto:
     scale = [1 / std for std in pipeline.std]
     value = graph.affine(value, "normalised", scale, [-m / s for m, s in zip(pipeline.mean, pipeline.std, strict=True)])
     graph.label(graph.model(classifier, "classifier", value))
-    opset, ir_version = opsets.pop(), max(_LEAST_IR, *(part.ir_version for part in parts))
+    ir_version = max(_LEAST_IR, *(part.ir_version for part in parts))
     taken = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [BATCH_DIMENSION, *shape])
     given = helper.make_tensor_value_info(LABEL, TensorProto.INT32, [BATCH_DIMENSION])
     whole = helper.make_graph(graph.nodes, "purecert", [taken], [given], graph.weights)
-    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
-
-
-def _opset(model: ModelProto) -> int:
-    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", opsets.pop())], ir_version=ir_version)
 
 
 @final

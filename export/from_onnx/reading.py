@@ -36,6 +36,11 @@ class OnnxPipeline:
         return any(part.graph is not part.stored for part in (self.classifier, self.denoiser) if part is not None)
 
 
+def opset_of(model: ModelProto) -> int:
+    """Return the version of ONNX's own operators that ``model`` is written in."""
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
 def read_onnx(path: Path) -> OnnxFile:
     """Return the file ``path``, with weights that lie beside it; nothing of it is run.
 
@@ -46,8 +51,7 @@ def read_onnx(path: Path) -> OnnxFile:
     try:
         model = stored = onnx.load(path)
         onnx.checker.check_model(model)
-        opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        model = model if opset >= _LEAST_OPSET else onnx.version_converter.convert_version(model, _OPSET)
+        model = model if opset_of(model) >= _LEAST_OPSET else onnx.version_converter.convert_version(model, _OPSET)
     except Exception as error:  # protocol buffers, onnx and its C++ each fail by errors of their own
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path}: expected an ONNX model, found: {reason}") from error
