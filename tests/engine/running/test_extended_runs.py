@@ -28,7 +28,6 @@ from purecert.engine.procedures.extending import extended
 from purecert.engine.procedures.outcomes import Certificate, stops_of
 from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec
 from purecert.engine.records.ledger import read_usage
-from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run, read_run
 from purecert.engine.records.run_record import Extent
 from purecert.engine.reports.bonferroni import at_shared_alpha
@@ -37,6 +36,7 @@ from purecert.engine.running.progress import SilentProgress
 from purecert.engine.running.run import RunRequest, execute
 from support.commands import Ended, engine, engine_arguments
 from support.forgery import lines_of, reseal_all, seal
+from support.interrupting import Interrupted
 from support.verifying import IMAGES, certified_run, plane_and_images, verify
 
 _FIRST, _LAST, _SEED = 200, 900, 77
@@ -47,18 +47,6 @@ _SPEC = SmoothingSpec(
     n_estimate=_FIRST,
     extension=ExtensionSpec(n_first=_FIRST, n_last=_LAST, alpha_first=2e-4),
 )
-
-
-class _Interrupted(SilentProgress):
-    """Ends the run after some images, as an interruption does."""
-
-    def __init__(self, images: int) -> None:
-        self._left = images
-
-    def image(self, line: Line) -> None:
-        self._left -= 1
-        if not self._left:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +121,7 @@ def test_an_extension_that_is_interrupted_ends_in_the_same_bytes_and_touches_not
     before = {path.name: path.read_bytes() for path in run.directory.iterdir()}
     for images in (1, 8):
         with pytest.raises(KeyboardInterrupt):
-            _extend(run, tmp_path / "cut", _Interrupted(images), resume=True)
+            _extend(run, tmp_path / "cut", Interrupted(images), resume=True)
     _extend(run, tmp_path / "cut", resume=True)
     if batch == run.record.backend.batch == 128:
         assert _bytes(tmp_path / "cut") == _bytes(folder / "whole")

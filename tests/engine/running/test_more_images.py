@@ -20,7 +20,6 @@ from purecert.engine.plans.plan import read_plan
 from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec
 from purecert.engine.questions.question import Question, record_asked
 from purecert.engine.records import ledger
-from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run, read_run
 from purecert.engine.records.run_record import marks_of
 from purecert.engine.reports.bonferroni import at_shared_alpha
@@ -29,20 +28,11 @@ from purecert.engine.reports.summary import summarise
 from purecert.engine.running.progress import SilentProgress
 from purecert.engine.running.run import RunRequest, execute
 from support.forgery import lines_of, reseal_all, seal
+from support.interrupting import Interrupted
 from support.verifying import IMAGES, plane_and_images, verify
 
 _SPEC = SmoothingSpec(mode="certify", sigma=0.5, n_select=30, n_estimate=200)
 _SEED = 77
-
-
-class _Interrupted(SilentProgress):
-    def __init__(self, images: int) -> None:
-        self._left = images
-
-    def image(self, line: Line) -> None:
-        self._left -= 1
-        if not self._left:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +100,7 @@ def test_whenever_it_is_interrupted_it_ends_in_the_same_bytes(
                 _run(folder, tmp_path / "run", images)
         assert len(read_run(tmp_path / "run").lines) in (5, 12)
         with pytest.raises(KeyboardInterrupt):
-            _run(folder, tmp_path / "run", images, _Interrupted(8 if images else 15))
+            _run(folder, tmp_path / "run", images, Interrupted(8 if images else 15))
         _run(folder, tmp_path / "run", images)
     assert _files(tmp_path / "run") == _files(folder / "grown")
     _run(folder, tmp_path / "run", "")  # nothing is left to do
@@ -140,7 +130,7 @@ def test_a_log_of_fewer_images_does_not_stay(folder: Path, tmp_path: Path) -> No
     more: dict[str, Any] = {"spec": replace(_SPEC, n_estimate=100), "seed": None}
     options = BackendOptions(name="onnxruntime", batch=64, threads=1, probe_rows=64)
     with pytest.raises(KeyboardInterrupt):
-        _run(folder, tmp_path / "run", "", _Interrupted(6), backend=options, **more)
+        _run(folder, tmp_path / "run", "", Interrupted(6), backend=options, **more)
     assert not (tmp_path / "run" / "cohen.tsv").exists()
 
 
@@ -189,13 +179,18 @@ def test_what_is_no_continuation_is_refused_and_named(folder: Path, tmp_path: Pa
         with pytest.raises(InputError, match=words):
             _run(where, run, images, **changes)
         assert _files(run) == before, name
-    lines = (tmp_path / "others" / "certificates.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "others" / "certificates.jsonl").write_bytes(b"".join(lines[:4]))
+
+
+def test_a_run_that_is_unfinished_or_that_another_version_wrote_is_not_continued(folder: Path, tmp_path: Path) -> None:
+    for name in ("unfinished", "written otherwise"):
+        shutil.copytree(folder / "five", tmp_path / name)
+    ledger = tmp_path / "unfinished" / "certificates.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:4]))
     with pytest.raises(InputError, match=r"found 4 of 5; resume it with its own images first, \[0:5\] of 24"):
-        _run(folder, tmp_path / "others", "")
-    _reformat(tmp_path / "shrunk")
+        _run(folder, tmp_path / "unfinished", "")
+    _reformat(tmp_path / "written otherwise")
     with pytest.raises(InputError, match=r"a run.json as this version writes it"):
-        _run(folder, tmp_path / "shrunk", "")
+        _run(folder, tmp_path / "written otherwise", "")
 
 
 def _reformat(run: Path) -> None:
