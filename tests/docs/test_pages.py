@@ -116,12 +116,13 @@ def _expect_options(words: list[str]) -> None:
 )
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, demo_plan: Path) -> None:
     """A page may copy $DEMO_PLAN, of sigma 0.5, where another page runs the export of the same model."""
-    for block in blocks(page.read_text()):
-        if block.is_run:
-            for command in block.first:
-                _run(["bash", "-euo", "pipefail", "-c", command], tmp_path, block.line, demo_plan)
-            program = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
-            _run([*program, "-c", block.smaller()], tmp_path, block.line, demo_plan)
+    run = [block for block in blocks(page.read_text()) if block.is_run]
+    assert run  # and each ends well, which _run asserts
+    for block in run:
+        for command in block.first:
+            _run(["bash", "-euo", "pipefail", "-c", command], tmp_path, block.line, demo_plan)
+        program = [sys.executable] if block.language == "python" else ["bash", "-euo", "pipefail"]
+        _run([*program, "-c", block.smaller()], tmp_path, block.line, demo_plan)
 
 
 def _run(arguments: list[str], folder: Path, line: int, demo_plan: Path) -> None:

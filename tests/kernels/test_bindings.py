@@ -142,6 +142,7 @@ def test_an_empty_buffer_is_filled_with_nothing(table: Any, shape: tuple[int, in
     segments = np.array([[0, 0, 0, 0, shape[0]]])
     images = np.zeros((1, shape[1]), dtype=np.uint8)
     table.fill(np.empty(shape, dtype=np.float32), segments, seed=0, purpose=0, images=images, threads=5)
+    assert not images.any()
 
 
 def test_the_module_names_its_contract(kernels: ModuleType) -> None:

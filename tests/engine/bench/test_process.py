@@ -44,7 +44,7 @@ def test_a_process_that_dies_is_told(number: int, kind: type[Exception], words: 
 
 
 def test_ctrl_c_is_left_to_the_parent() -> None:
-    in_own_process(signal.raise_signal, signal.SIGINT)
+    assert in_own_process(signal.raise_signal, signal.SIGINT) is None
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_backends(capfd: pytest.CaptureFixture[str]) -> None:

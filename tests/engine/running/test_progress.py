@@ -65,11 +65,12 @@ def test_nothing_is_written_where_there_is_no_terminal(clock: _Clock) -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_closed_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     progress = TerminalProgress(1, 1)
     progress.rows(1)
     progress.image(certified(0))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_default_is_the_stderr_of_the_moment(monkeypatch: pytest.MonkeyPatch, clock: _Clock) -> None:
