@@ -1,4 +1,4 @@
-"""Whether the rest of n draws is likely to show one class ahead of another: where it is not, drawing on is in vain.
+"""How likely the draws that are left will show one class ahead of another; if unlikely, drawing may stop.
 
 After m draws of the two the class leads by D, and R draws are left. Were all of these of the two, what is known of its
 odds, whatever they are, would put its last lead near D M / m, with variance R M / m and M = m + R (a flat law of the

@@ -48,7 +48,7 @@ def fit(module: nn.Module, objective: Objective, plan: Fit, sampler: Sampler, se
         objective: Returns the loss of a batch, the mean over its rows.
         plan: Every number.
         sampler: Gives the batches.
-        session: Where what is kept, who is told; None: nothing and nobody.
+        session: Where states are saved and who hears of progress; None: nothing is saved or said.
 
     Raises:
         CheckError: A loss, a gradient or a weight is not finite; the last good state is kept.

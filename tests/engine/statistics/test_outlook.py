@@ -35,12 +35,12 @@ def test_it_is_in_vain_where_the_rest_would_show_the_class_ahead_with_about_the_
     for drawn in (n // 20, n // 5, n // 2, 4 * n // 5):
         pair = round(drawn * (1 - other))
         own = np.arange(pair + 1)
-        first = int(np.flatnonzero(outlook.least_draws(own, pair - own, drawn) > 0)[0])  # not in vain
+        first = int(np.flatnonzero(outlook.least_draws(own, pair - own, drawn) > 0)[0])  # there is enough chance
         together = n - drawn + pair
         k = np.arange(together // 2, together + 1)
         needed = int(k[anytime_lower(k, together, 1e-3) > 0.5][0])
         chance = stats.betabinom.sf(needed - first - 1, n - drawn, first + 1, pair - first + 1)
-        # C sqrt(M) is what fewer draws than n must show but for a logarithm, so others make the chance a little larger.
+        # C sqrt(M) leaves out a logarithm, so with draws of other classes the chance is a little larger.
         assert 0.5 * least_chance < chance < (4 if other else 2) * least_chance
 
 

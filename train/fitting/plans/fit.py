@@ -14,7 +14,7 @@ _STAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")  # it names a folder
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """How one network is fitted: what decides its weights, then how often is told and saved."""
+    """How one network is fitted: what decides its weights, then how often progress is reported and saved."""
 
     stage: str  # what the log and the stage's folder call it: small letters, digits, hyphens
     steps: int

@@ -71,11 +71,11 @@ class Processes:
 
 @contextmanager
 def group(backend: str, place: str, rank: int, count: int) -> Iterator[Processes]:
-    """Join ``count`` processes that meet at ``place``, a URL such as file:///tmp/x or env://, and leave them after.
+    """Join the other processes at ``place``, and leave them at the end.
 
     Args:
         backend: gloo on processors, nccl on GPUs.
-        place: The same for all of them.
+        place: The same for all of them: a URL such as file:///tmp/x or env://.
         rank: Which one this is, from 0.
         count: How many there are.
     """

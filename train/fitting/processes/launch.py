@@ -73,7 +73,7 @@ def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], count: int
             if not errors.empty():
                 raise errors.get() from None
             if not isinstance(error, ProcessExitedException):
-                raise  # a fault of ours, with its traceback
+                raise  # a fault in purecert: its traceback helps
             how = f"by {error.signal_name}" if error.signal_name else f"with exit code {error.exit_code}"
             raise BackendError(
                 f"process {error.error_index} of {count} ended {how}; what was saved is kept, and the same command "

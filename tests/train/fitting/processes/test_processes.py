@@ -115,7 +115,7 @@ def _the_second_dies(processes: Processes) -> None:
 
 @pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="planted in the second process"):  # what ended them is what is told
+    with pytest.raises(InputError, match="planted in the second process"):  # the first failure is shown
         launch(_one_of_two, tmp_path, count=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     slope, gradients = _slope_of_the_demo(_ALONE)
