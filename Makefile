@@ -12,6 +12,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 DEMO := demo
 SIGMAS := 0.25 0.5 1.0
+N := 10000
 
 # PyTorch's default build for Linux brings the CUDA libraries; an index with CPU builds does not.
 NEED_GB := $(if $(TORCH_INDEX),3,10)
@@ -26,7 +27,7 @@ demo: $(VENV)/installed
 	$(BIN)/engine-export demo -o $(DEMO)/plan --precision fp32 $(SIGMAS:%=--sigma %) --force
 	set -e; for sigma in $(SIGMAS); do \
 	  $(BIN)/engine-certify --plan $(DEMO)/plan --data 'digits:test[:100]' --sigma $$sigma \
-	    --n0 100 --n 10000 --out $(DEMO)/run-$$sigma --force; \
+	    --n0 100 --n $(N) --out $(DEMO)/run-$$sigma --force; \
 	  $(BIN)/engine-verify $(DEMO)/run-$$sigma; \
 	done
 	$(BIN)/engine-report $(SIGMAS:%=$(DEMO)/run-%) --out $(DEMO)/report --force

@@ -38,7 +38,7 @@ noise-speed|build||the noise kernel beside torch.randn, its expression and a cop
 matrix-rate|build||large matrix products in bf16, fp16, fp32 and tf32
 plan-demo|build||export the demo model to FP16
 plan-vit|build||export consistency model + ViT-B/16, random weights
-plan-wrn|build||export consistency model + WRN-28-10, random weights
+plan-wrn|build|plan-vit|export consistency model + WRN-28-10, random weights
 compile-vit|plan-vit||compile plan vit at every batch
 compile-wrn|plan-wrn|compile-vit|compile plan wrn at every batch
 bench-demo|plan-demo||engine-bench of plan demo

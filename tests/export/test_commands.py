@@ -76,6 +76,7 @@ def test_results_are_on_stdout_and_talk_on_stderr(model: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_process_of_its_own_writes_a_plan_and_no_warning(model: Path, tmp_path: Path) -> None:
     arguments: list[str | Path] = [model, "-o", tmp_path / "plan", "--sigma", "0.1", "--data", "digits:test[:20]"]
     ended = engine("export", *arguments, "--parity-draws", "400", "--json").expect(0)

@@ -72,6 +72,7 @@ def test_programs_are_told_of_the_engines_too(rtx: None, tmp_path: Path) -> None
     assert engine["report"]["inputs"] == ["pixels Half [256, 1, 8, 8]"]  # the default batch
 
 
+@pytest.mark.nightly
 def test_the_builder_s_options_reach_the_engines(rtx: None, tmp_path: Path) -> None:
     options = ["--tensorrt-rtx", "--gpu", "sm_89", "--builder-level", 1, "--workspace-mib", 4096]
     result = _export(tmp_path / "plan", *options)

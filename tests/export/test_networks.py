@@ -17,7 +17,7 @@ from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 
-pytestmark = pytest.mark.slow  # exports whole networks
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]  # exports whole networks; CI exports the demo's
 
 _UNETS = {
     "ddpm++": SongUNetConfig(
@@ -48,7 +48,7 @@ def _model(unet: str, size: int | None) -> Model:
     )
 
 
-@pytest.mark.parametrize(("unet", "size"), [("ddpm++", None), pytest.param("ncsn++", 12, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(("unet", "size"), [("ddpm++", None), ("ncsn++", 12)])
 def test_a_network_gives_its_logits_in_half_and_in_onnx(unet: str, size: int | None) -> None:
     model = _model(unet, size)
     fused, inputs = fuse(model, 0.25), graph_inputs(model, [0.25], "fp16")

@@ -23,15 +23,8 @@ _WEIGHT = np.array([3, -2, 5, 1, -4, 2], np.float32)
 _IMAGES = np.random.default_rng(0).integers(0, 256, (6, *_SHAPE), dtype=np.uint8)
 _WINS = np.array([[1e4, 0]], np.float32)  # class 0
 _KINDS = ("padding", "place", "neighbour")
-# One of them in CI: the row check in front of a compiled program is that of any other.
-_COMPILED = [
-    pytest.param(
-        "torch-compiled",
-        kind,
-        marks=[pytest.mark.slow] if kind == "neighbour" else [pytest.mark.slow, pytest.mark.nightly],
-    )
-    for kind in _KINDS
-]
+# The row check in front of a compiled program is that of any other, which CI tries.
+_COMPILED = [pytest.param("torch-compiled", kind, marks=[pytest.mark.slow, pytest.mark.nightly]) for kind in _KINDS]
 
 
 class _Minding(nn.Module):

@@ -89,7 +89,14 @@ def test_no_image_is_answered_wrongly_more_often_than_alpha(alpha: float, invali
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", pixel_cells(0.05), ids=lambda cell: f"{cell.successes} of {cell.n}")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, marks=[pytest.mark.nightly] if number else [])
+        for number, cell in enumerate(pixel_cells(0.05))
+    ],
+    ids=lambda cell: f"{cell.successes} of {cell.n}",
+)
 def test_false_certificates_of_the_whole_engine_are_as_frequent_as_alpha(tmp_path: Path, cell: PixelCell) -> None:
     tally = tally_pixel(tmp_path / "plan", cell, 1_000, seed=cell.successes)
     assert tally.is_within_chance

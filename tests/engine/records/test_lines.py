@@ -23,7 +23,7 @@ _numbers = st.floats(allow_nan=False, allow_infinity=False)
 _counts = st.lists(st.dictionaries(_classes.map(str) | st.just(INVALID), st.integers(1, 2**32), max_size=5), max_size=2)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.none() | _classes, st.integers(0, 2), _classes, _numbers, _numbers, _counts)
 def test_a_row_reads_back_as_it_was_written(
     index: int, label: int | None, kind: int, predicted: int, p: float, radius: float, counts: list[dict[str, int]]

@@ -81,6 +81,7 @@ def _start_and_kill(command: str, arguments: list[str | Path], run: Path, chance
     process.wait()
 
 
+@pytest.mark.nightly
 def test_usage_is_a_line_a_session_and_goes_with_the_run(demo_plan: Path, tmp_path: Path) -> None:
     arguments = _arguments(demo_plan, tmp_path / "run", 64, ("--mode", "radii"))
     engine("certify", *arguments).expect(0)

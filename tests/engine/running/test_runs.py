@@ -47,7 +47,8 @@ def test_without_a_seed_two_runs_draw_differently(demo_plan: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("torch", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_without_the_native_module_every_byte_is_the_same(demo_plan: Path, tmp_path: Path, backend: str) -> None:
     """Certify, resume and verify, with the kernel and with the torch fallback, on the same backend."""
     _certify(demo_plan, tmp_path / "native", "--backend", backend)
@@ -95,6 +96,7 @@ def _start_and_kill(arguments: list[str | Path], run: Path, chance: random.Rando
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_two_backends_agree_on_the_noise_and_nearly_on_the_votes(demo_plan: Path, tmp_path: Path) -> None:
     for backend in ("onnxruntime", "torch"):
         _certify(demo_plan, tmp_path / backend, "--backend", backend)

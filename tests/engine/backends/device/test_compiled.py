@@ -42,6 +42,7 @@ def test_a_resumed_run_has_the_same_bytes(run: Path, demo_plan_fp16: Path, tmp_p
     assert (cut / "certificates.jsonl").read_bytes() == whole
 
 
+@pytest.mark.nightly
 def test_certificates_agree_with_the_program_uncompiled(run: Path, demo_plan_fp16: Path, tmp_path: Path) -> None:
     eager = ("--backend", "torch", "--seed", "17", "--out", tmp_path / "eager")
     engine("certify", "--plan", demo_plan_fp16, *_RUN, *eager).expect(0)
