@@ -31,8 +31,8 @@ def certify(spec: SmoothingSpec, tv: float, label: int | None = None) -> Procedu
     if top is None and spec.stop is not None:
         return Abstention()  # no draw was valid, and more draws would settle nothing
 
-    def remaining(counts: Counts) -> int:
-        return watch.remaining(_successes(counts, top), int(counts.sum()))
+    def remaining(counts: Counts, n: int) -> int:
+        return watch.remaining(_successes(counts, top), n)
 
     first = watch.remaining(0, 0)
     estimated = yield from until_settled(spec.n_estimate, first, remaining, spec.step, is_exact=rule.is_exact)
@@ -67,4 +67,4 @@ def certificates(
 
 
 def _successes(counts: Counts, top: int | None) -> int:
-    return 0 if top is None else int(counts[top])
+    return 0 if top is None else int(counts.item(top))

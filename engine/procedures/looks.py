@@ -77,7 +77,7 @@ def _end_of_one_answer(spec: SmoothingSpec, tv: float, shown: int) -> tuple[int,
     drawing = until_settled(
         spec.n_estimate,
         int(draws_left(spec, tv, np.zeros(3, np.int64))),
-        lambda counts: int(draws_left(spec, tv, counts)),
+        lambda counts, _: int(draws_left(spec, tv, counts)),
         spec.step,
     )
     one = np.eye(3, dtype=np.int64)[shown]

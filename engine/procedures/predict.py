@@ -62,7 +62,7 @@ def predict_early(spec: SmoothingSpec, tv: float) -> Procedure:
         return Abstention()
     rule = AnswerRule(spec, tv, candidate)
     first = rule.remaining(np.zeros_like(selected))
-    counts = yield from until_settled(spec.n_estimate, first, rule.remaining, spec.step)
+    counts = yield from until_settled(spec.n_estimate, first, lambda counts, _: rule.remaining(counts), spec.step)
     return early_prediction(spec, tv, candidate, counts)
 
 

@@ -9,7 +9,7 @@ counts (radius 1 may be certified long before radius 2 is given up), so the look
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
@@ -129,9 +129,21 @@ class TableRule(StopRule):
         self.columns = tuple(Column(table) for table in self.tables)
         # After how many draws some table looks, in increasing order.
         self.looks = tuple(sorted({draws for table in self.tables for draws in table.looks}))
+        self.place_of = {draws: place for place, draws in enumerate(self.looks)}
+        self._open = dict[tuple[int, ...], OpenTables]()
+        self.all_open = self._opened(tuple(range(len(self.tables))))
 
     def watch(self) -> "TableWatch":
-        return TableWatch(self.columns)
+        return TableWatch(self)
+
+    def still_open(self, tables: "OpenTables", decided: Collection[int]) -> "OpenTables":
+        """Return those of ``tables`` that are not among ``decided``; images share what is prepared for them."""
+        return self._opened(tuple(place for place in tables.places if place not in decided))
+
+    def _opened(self, places: tuple[int, ...]) -> "OpenTables":
+        if places not in self._open:
+            self._open[places] = OpenTables(places, self.columns, self.looks)
+        return self._open[places]
 
     def proven(self, k: ArrayLike, n: ArrayLike, stops: Sequence[Stops]) -> tuple[Floats, Floats]:
         certified = np.array([self.certified(each) for each in stops], np.int64)
@@ -155,50 +167,66 @@ class Column:
 
     def __init__(self, table: StoppingTable) -> None:
         self.bounds = dict(zip(table.looks, zip(table.low, table.high, strict=True), strict=True))
-        self.looks = table.looks
-        # Up to each look: the most failures that some look admits, and the most successes that one gives up.
-        failures = (draws - high for draws, high in zip(table.looks, table.high, strict=True))
-        self.most_failures = list(accumulate(failures, max))
-        self.most_given_up = list(accumulate(table.low, max))
 
     def certifies(self, n: int, k: int) -> bool:
         """Return whether ``k`` successes in ``n`` draws certify, which they do at a look only."""
         return n in self.bounds and k >= self.bounds[n][1]
 
-    def next_look(self, k: int, n: int) -> int:
-        """Return the next look after ``n`` draws at which draws with ``k`` successes so far may be decided."""
-        place = min(bisect_left(self.most_failures, n - k), bisect_left(self.most_given_up, k))
-        return self.looks[max(place, bisect_left(self.looks, n + 1))]
+
+@final
+class OpenTables:
+    """The tables that one image's draws leave open, as one: a look costs as much for many radii as for one."""
+
+    def __init__(self, places: tuple[int, ...], columns: Sequence[Column], looks: Sequence[int]) -> None:
+        """Prepare the tables ``places`` of ``columns`` for ``looks``, which are those of all columns."""
+        self.places, self._columns = places, [columns[place] for place in places]
+        bounds = [[column.bounds.get(draws, _NO_LOOK) for column in self._columns] for draws in looks]
+        # At each look: at most so many successes give some table up, and at least so many certify by one.
+        self.low = [max((low for low, _ in each), default=-1) for each in bounds]
+        self.high = [min((high for _, high in each), default=math.inf) for each in bounds]
+        # Up to each look: the most failures that some look admits, and the most successes that one gives up.
+        failures = (draws - high for draws, high in zip(looks, self.high, strict=True))
+        self.most_failures = list(accumulate(failures, max))
+        self.most_given_up = list(accumulate(self.low, max))
+
+    def decided(self, k: int, n: int) -> tuple[int, ...]:
+        """Return the places of the tables that ``k`` successes after ``n`` draws certify or give up."""
+        found = []
+        for position, (place, column) in enumerate(zip(self.places, self._columns, strict=True)):
+            low, high = column.bounds.get(n, _NO_LOOK)
+            if k >= high:
+                found.append(place)
+            elif k <= low:  # the larger ones go with it
+                return (*found, *self.places[position:])
+        return tuple(found)
 
 
 @final
 class TableWatch(Watch):
     """One image's draws against the tables."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns, self._stops = columns, dict[int, tuple[int, int]]()
-        self._open = list(range(len(columns)))
+    def __init__(self, rule: TableRule) -> None:
+        self._rule, self._looks, self._place_of = rule, rule.looks, rule.place_of
+        self._stops, self._open = dict[int, tuple[int, int]](), rule.all_open
 
     def remaining(self, k: int, n: int) -> int:
-        nearest, still_open = 0, []
-        for position, place in enumerate(self._open):
-            column = self._columns[place]
-            low, high = column.bounds.get(n, _NO_LOOK)
-            if k >= high:
-                self._stops[place] = n, k
-                continue
-            if k <= low:  # the larger ones go with it
-                self._stops |= dict.fromkeys(self._open[position:], (n, k))
-                break
-            still_open.append(place)
-            look = column.next_look(k, n)
-            nearest = look if not nearest else min(nearest, look)
-        self._open = still_open
-        return nearest - n if nearest else 0
+        tables, place = self._open, self._place_of.get(n)
+        if place is None:
+            place = bisect_left(self._looks, n) - 1
+        elif not tables.low[place] < k < tables.high[place]:
+            decided = tables.decided(k, n)
+            self._stops |= dict.fromkeys(decided, (n, k))
+            tables = self._open = self._rule.still_open(tables, decided)
+        if not tables.places:
+            return 0
+        # The next look at which any table may decide, whatever the draws until then show.
+        after = place + 1
+        by_failures = bisect_left(tables.most_failures, n - k, after)
+        return self._looks[bisect_left(tables.most_given_up, k, after, by_failures)] - n
 
     def decided(self) -> Stops:
         """Return the same with an entry for each radius: no draws where it is not decided yet."""
-        return tuple(self._stops.get(place, (0, 0)) for place in range(len(self._columns)))
+        return tuple(self._stops.get(place, (0, 0)) for place in range(len(self._rule.tables)))
 
     @property
     def stops(self) -> Stops:

@@ -1,6 +1,21 @@
 """When a sequence of draws is looked at again."""
 
-from purecert.engine.procedures.drawing import next_draw
+import numpy as np
+import pytest
+
+from purecert.engine.errors import BackendError
+from purecert.engine.procedures.drawing import next_draw, until_settled
+
+
+@pytest.mark.parametrize("wrong", [-1, 0, 1])
+def test_counts_of_other_draws_than_were_asked_for_are_refused(wrong: int) -> None:
+    """A look takes as many draws to be counted as were asked for: a row too few or too many is found at the end."""
+    drawing = until_settled(30, 10, lambda _, n: 30 - n)
+    assert next(drawing).count == 10
+    assert drawing.send(np.array([9, 1])).count == 20
+    refused = pytest.raises(BackendError, match=f"the 30 draws that were asked for, got counts of {30 + wrong}")
+    with refused if wrong else pytest.raises(StopIteration):
+        drawing.send(np.array([19 + wrong, 1]))
 
 
 def test_a_look_waits_for_what_is_needed_and_wastes_at_most_a_few_draws_or_their_share() -> None:

@@ -89,6 +89,27 @@ def test_what_is_decided_is_what_looking_after_every_draw_decides(p: float) -> N
         assert _problem(stops, phases[1], looks) is None
 
 
+@pytest.mark.parametrize("p", [0.4, 0.55, 0.7, 0.75, 0.85, 0.95])
+def test_a_look_waits_for_the_first_draw_at_which_an_open_radius_may_be_decided(p: float) -> None:
+    rng = np.random.default_rng(int(1000 * p))
+    for _ in range(10):
+        successes = np.append(0, (rng.random(_SPEC.n_estimate) < p).cumsum())
+        watch, n, left = _RULE.watch(), 0, list(_RULE.tables)
+        while more := watch.remaining(k := int(successes[n]), n):
+            left = [table for table, (drawn, _) in zip(_RULE.tables, watch.decided(), strict=True) if not drawn]
+            ends = (_first_end(table.looks, table.high, table.low, k, n) for table in left)
+            assert n + more == min(ends)
+            n += more
+        assert left
+        assert all(drawn for drawn, _ in watch.decided())
+
+
+def _first_end(looks: tuple[int, ...], high: tuple[int, ...], low: tuple[int, ...], k: int, n: int) -> int:
+    """Return the first look after ``n`` draws at which some draws that follow ``k`` successes end there."""
+    at = zip(looks, high, low, strict=True)
+    return next(drawn for drawn, most, least in at if drawn > n and (k + drawn - n >= most or k <= least))
+
+
 def test_false_certificates_of_many_paths_are_as_frequent_as_the_tables_say() -> None:
     """At the threshold of the middle radius its certificate is false, and so is that of the largest."""
     assert _SPEC.stop is not None
