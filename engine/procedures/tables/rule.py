@@ -219,7 +219,8 @@ class TableWatch(Watch):
             tables = self._open = self._rule.still_open(tables, decided)
         if not tables.places:
             return 0
-        # The next look at which any table may decide, whatever the draws until then show.
+        # The next look at which any table may decide, whatever the draws until then show. Tables look after the same
+        # draws from their first looks on; one that lacked a later look would only be asked too often.
         after = place + 1
         by_failures = bisect_left(tables.most_failures, n - k, after)
         return self._looks[bisect_left(tables.most_given_up, k, after, by_failures)] - n

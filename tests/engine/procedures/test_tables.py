@@ -163,6 +163,21 @@ def test_a_radius_whose_smaller_one_is_given_up_does_not_count() -> None:
     assert "left open where a smaller one was given up" in str(found) or "decisions at looks" in str(found)
 
 
+def test_a_radius_that_is_given_up_takes_the_larger_ones_with_it_whatever_their_tables_say() -> None:
+    assert _SPEC.stop is not None
+    first, *others = _SPEC.stop.tables
+    patient = [
+        replace(each, high=tuple(n + 1 for n in each.looks), low=(*[-1 for _ in each.looks[1:]], each.n))
+        for each in others
+    ]
+    rule = TableRule(replace(_SPEC, stop=replace(_SPEC.stop, tables=(first, *patient))), _TV)
+    watch, n = rule.watch(), 0
+    while more := watch.remaining(0, n):
+        n += more
+    assert n < _SPEC.n_estimate
+    assert watch.stops == ((n, 0),) * 3
+
+
 def test_all_draws_that_agree_have_one_number_of_looks() -> None:
     outcome, phases, looks = _answered(np.ones(_SPEC.n_estimate, bool))
     for count in (looks - 1, looks + 1):
