@@ -3,15 +3,18 @@
     PYTHONPATH=tests python benchmarks/audit_procedures.py benchmarks/results/audit/procedures.json
 
 Takes some minutes on one core. At alpha = .001 a thousand of a million certificates may be false on average, and
-1,126 with four standard deviations. `--quick` divides every number of runs by a hundred, to try the program.
+1,126 with four standard deviations. `--quick` divides every number of runs by a hundred, to try the program;
+`--only tables` is that section alone.
 """
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
+import click
 import numpy as np
 from provenance import provenance, write_result
 
@@ -22,6 +25,7 @@ from support.procedure_audit.mutants import mutants
 from support.procedure_audit.prediction import audit_p_values, worst_wrong_answer
 from support.procedure_audit.sequential import answering_cells, certifying_spec, sequential_cells
 from support.procedure_audit.simulation import Tally, tally_certificates, tally_predictions, together
+from support.procedure_audit.table_looks import false_claim_by_tables, table_cells, table_spec
 from support.procedure_audit.whole_path import pixel_cells, tally_pixel
 
 _ALPHA = 1e-3
@@ -32,6 +36,7 @@ _RUNS = {
     "mutant": 20_000,
     "whole path": 40_000,
     "early": 170_000,
+    "tables": 60_000,
     "answer": 250_000,
 }  # of each image
 _EARLY_DRAWS, _EARLY_ANSWER_DRAWS = 500, 300  # a look after each
@@ -42,33 +47,40 @@ _VOTES = (20, 60, 100, 200)  # of PREDICT over all counts of three kinds
 Section = tuple[list[dict[str, object]], bool]  # the records, and whether all is right
 
 
-def main() -> None:
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.option("--quick", is_flag=True, help="A hundredth of the runs.")
+@click.option("--only", help="This section alone.")
+def main(out: Path | None, quick: bool, only: str | None) -> None:
     """Run every section, print its table, write the JSON named on the command line, and fail if one is not right."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--quick"]
-    part = 100 if "--quick" in sys.argv else 1
-    runs = {name: count // part for name, count in _RUNS.items()}
-    sections: dict[str, Section] = {}
+    runs = {name: count // (100 if quick else 1) for name, count in _RUNS.items()}
     began = perf_counter()
-    sections["certify"] = _certificates(runs["certify"])
-    sections["whole path"] = _whole_path(runs["whole path"])
-    for rule in ("radii", "tolerance"):
-        sections[rule] = _early(rule, runs["early"])
-    sections["answer"] = _early_answers(runs["answer"])
-    sections["predict"] = _predictions(runs["predict"])
-    sections["faults"] = _faults(runs["mutant"] if part == 1 else 4_000)
-    sections["coverage"] = _coverage()
-    sections["p-values"] = _p_values()
-    sections["wrong answers"] = _wrong_answers()
+    asked: dict[str, Callable[[], Section]] = {
+        "certify": lambda: _certificates(runs["certify"]),
+        "whole path": lambda: _whole_path(runs["whole path"]),
+        "tables": lambda: _tables(runs["tables"]),
+        "radii": lambda: _early("radii", runs["early"]),
+        "tolerance": lambda: _early("tolerance", runs["early"]),
+        "answer": lambda: _early_answers(runs["answer"]),
+        "predict": lambda: _predictions(runs["predict"]),
+        "faults": lambda: _faults(4_000 if quick else runs["mutant"]),
+        "coverage": _coverage,
+        "p-values": _p_values,
+        "wrong answers": _wrong_answers,
+    }
+    sections = {name: section() for name, section in asked.items() if only in (None, name)}
+    if not sections:
+        raise click.UsageError(f"expected a section, one of {', '.join(asked)}; got {only}")
     failed = [name for name, (_, is_right) in sections.items() if not is_right]
     print(f"\n{perf_counter() - began:.0f} s; not right: {', '.join(failed) or 'nothing'}")
-    if arguments:
+    if out is not None:
         numbers = {
             "seconds": perf_counter() - began,
             "results": {name: records for name, (records, _) in sections.items()},
             "right": {name: is_right for name, (_, is_right) in sections.items()},
         }
         write_result(
-            Path(arguments[0]),
+            out,
             provenance(("numpy", "scipy", "mpmath", "onnxruntime"), environment="PYTHONPATH=tests"),
             numbers,
         )
@@ -88,6 +100,13 @@ def _whole_path(runs: int) -> Section:
         with tempfile.TemporaryDirectory() as folder:
             tallies.append(tally_pixel(Path(folder) / "plan", cell, runs, seed))
     return _tallied("Certificates through noise kernel, ONNX Runtime, scheduler and counts", tallies)
+
+
+def _tables(runs: int) -> Section:
+    generator = np.random.default_rng(20260108)
+    cells = table_cells(table_spec(_ALPHA, _EARLY_DRAWS))
+    tallies = [tally_certificates(cell, runs, generator, chance=false_claim_by_tables) for cell in cells]
+    return _tallied("Simulated certificates of mode radii by stopping tables", tallies)
 
 
 def _early(rule: str, runs: int) -> Section:

@@ -76,14 +76,26 @@ def together(name: str, tallies: Sequence[Tally]) -> Tally:
     )
 
 
-def tally_certificates(cell: Cell, runs: int, generator: np.random.Generator, steps: Steps = certify) -> Tally:
-    """Return how often ``steps`` certify more of ``cell`` than is true, in ``runs`` runs."""
+def _by_fixed_n(spec: SmoothingSpec, p: float) -> float:
+    return false_claim_probability(p, spec.n_estimate, spec.alpha)
+
+
+def tally_certificates(
+    cell: Cell,
+    runs: int,
+    generator: np.random.Generator,
+    steps: Steps = certify,
+    chance: Callable[[SmoothingSpec, float], float] = _by_fixed_n,
+) -> Tally:
+    """Return how often ``steps`` certify more of ``cell`` than is true, in ``runs`` runs.
+
+    ``chance`` of a false claim for a class of some probability gives what is expected.
+    """
     outcomes, selected = run_in_step(cell, runs, generator, steps)
     radii = {p: true_radius(p, cell.spec.sigma) for p in set(cell.probabilities)}
     truths = [radii[p] for p in cell.probabilities]
     false = sum(isinstance(o, Certificate) and o.radius > truths[o.predicted] for o in outcomes)
-    n, alpha = cell.spec.n_estimate, cell.spec.alpha
-    chances = np.array([false_claim_probability(p, n, alpha) for p in cell.probabilities[:-1]])
+    chances = np.array([chance(cell.spec, p) for p in cell.probabilities[:-1]])
     return _tally(cell, outcomes, false, float(chances[np.argmax(selected[:, :-1], axis=1)].sum()))
 
 
