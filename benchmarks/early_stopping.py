@@ -6,8 +6,7 @@
 
 `catrs` runs the real scheduler and the real procedures; only the votes are drawn at random, from the probability that
 each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities.
-`real` certifies DATA with `fixed` and with `radii` under one seed; what it finds in FOLDER it continues, so that it may
-be cut and started again.
+`real` (early_stopping_real.py) certifies DATA with tables, with the bound that holds at every n, and with a fixed n.
 """
 
 from dataclasses import asdict, replace
@@ -18,13 +17,16 @@ from typing import Any
 
 import click
 import numpy as np
+from early_stopping_real import ALPHA as _ALPHA
+from early_stopping_real import RADII as _RADII
+from early_stopping_real import SEED as _SEED
+from early_stopping_real import claims_of, fixed_is_sure, real
 from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
 
 from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
 from purecert.engine.procedures.choosing import procedure_for
-from purecert.engine.procedures.outcomes import Certificate, Outcome
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import threshold_of
 from purecert.engine.procedures.tables.rule import with_tables
@@ -33,9 +35,6 @@ from purecert.engine.statistics.bounds import clopper_pearson_lower, least_certi
 from purecert.engine.statistics.table_errors import expected, false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
 
-_ALPHA = 1e-3
-_SEED = 20260808
-_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 _NO_PIXELS = np.zeros((1, 1, 1), np.uint8)
 
 
@@ -178,18 +177,15 @@ def _agreement(
 
     Fixed n is sure of a radius where its answer is the right one with probability 1 - alpha.
     """
-    n, alpha = fixed.n_estimate, fixed.alpha
     p = laws[np.arange(len(labels)), labels]
-    few = special.bdtrik(alpha, n, np.clip(p, 0.25, 1 - 1e-12))  # below one half nothing is certified anyway
-    least = clopper_pearson_lower(np.floor(few), n, alpha)
     found = []
     for radius in radii:
         claims, fixed_claims = (
-            np.array([_claims(end.outcome, label, radius) for end, label in zip(some, labels, strict=True)])
+            np.array([claims_of(end.outcome, label, radius) for end, label in zip(some, labels, strict=True)])
             for some in (ends, usual)
         )
         threshold = special.ndtr(radius / fixed.sigma)
-        sure = (threshold < least) | (threshold >= p)
+        sure = fixed_is_sure(p, float(threshold), fixed)
         found.append(
             {
                 "radius": radius,
@@ -203,94 +199,11 @@ def _agreement(
     return {"agreement": found}
 
 
-def _claims(outcome: Outcome, label: int, radius: float) -> bool:
-    return isinstance(outcome, Certificate) and outcome.predicted == label and outcome.radius > radius
-
-
-@main.command()
-@click.argument("plan_directory", metavar="PLAN", type=click.Path(path_type=Path))
-@click.argument("data")
-@click.option("--sigma", "sigmas", type=float, multiple=True, required=True)
-@click.option("--n", default=10_000)
-@click.option("--batch", default=256)
-@click.option("--threads", default=2)
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Run directories, continued if there.")
-@click.option("--out", type=click.Path(path_type=Path))
-def real(
-    plan_directory: Path, data: str, sigmas: tuple[float, ...], n: int, batch: int, threads: int, work: Path, out: Path
-) -> None:
-    """Certify DATA with PLAN on ONNX Runtime by both modes, and compare."""
-    from purecert.engine.backends.base import BackendOptions
-    from purecert.engine.images.datasets import load_dataset
-    from purecert.engine.plans.plan import read_plan
-    from purecert.engine.running.progress import TerminalProgress
-    from purecert.engine.running.run import RunRequest, execute
-
-    plan, dataset = read_plan(plan_directory), load_dataset(data, None)
-    stop = StopSpec(rule="radii", radii=_RADII, alpha_final=_ALPHA / 2, alpha_refute=_ALPHA)
-    results = []
-    for sigma in sigmas:
-        runs = {}
-        for mode, rule in (("radii", stop), ("fixed", None)):
-            spec = SmoothingSpec(mode="certify", sigma=sigma, n_estimate=n, alpha=_ALPHA, stop=rule)
-            request = RunRequest(
-                plan=plan,
-                dataset=dataset,
-                spec=spec,
-                backend=BackendOptions(batch=batch, threads=threads),
-                output=work / f"{mode}-{sigma}",
-                seed=_SEED,
-                resume=True,
-                invocation={"plan": str(plan_directory), "data": data, "data_dir": None},
-            )
-            runs[mode] = execute(request, TerminalProgress(len(dataset), spec.max_rows))
-        results.append({"sigma": sigma} | _pair(runs))
-        click.echo(results[-1])
-    if out is not None:
-        setting = {"data_images": len(dataset), "n": n, "alpha": _ALPHA, "batch": batch, "threads": threads}
-        write_result(out, _head(("numpy", "scipy", "onnxruntime")), setting | {"results": results})
-
-
-def _pair(runs: dict[str, Any]) -> dict[str, Any]:
-    """Return what two runs of one seed took and how far they agree: the draws of one are the first of the other's."""
-    numbers: dict[str, Any] = {}
-    for mode, run in runs.items():
-        draws = sum(sum(phase.values()) for row in run.lines for phase in row.counts)
-        numbers[mode] = {"draws": draws, "seconds": _seconds(run.directory), "usage": _usage(run.directory)}
-    seconds = [numbers[mode]["seconds"] for mode in ("fixed", "radii")]
-    numbers["seconds_ratio"] = seconds[0] / seconds[1]
-    numbers["draws_ratio"] = numbers["fixed"]["draws"] / numbers["radii"]["draws"]
-    numbers["agreement"] = [
-        {"radius": radius} | _decisions(runs["fixed"].lines, runs["radii"].lines, radius) for radius in _RADII
-    ]
-    return numbers
-
-
-def _decisions(fixed: tuple[Any, ...], early: tuple[Any, ...], radius: float) -> dict[str, int]:
-    pairs = [tuple(_claims(row.outcome, row.label, radius) for row in both) for both in zip(fixed, early, strict=True)]
-    return {
-        "certified_by_fixed": sum(one for one, _ in pairs),
-        "certified": sum(two for _, two in pairs),
-        "differing": sum(one != two for one, two in pairs),
-    }
-
-
-def _seconds(run: Path) -> float:
-    """Return the time between the ends of images, of all sessions together."""
-    import json
-
-    return sum(float(json.loads(line)["seconds"]) for line in (run / "timings.jsonl").read_text().splitlines())
-
-
-def _usage(run: Path) -> list[Any]:
-    import json
-
-    return [json.loads(line) for line in (run / "usage.jsonl").read_text().splitlines()]
-
-
 def _head(packages: tuple[str, ...]) -> dict[str, Any]:
     return provenance(packages, environment="PYTHONPATH=tests")
 
+
+main.add_command(real)
 
 if __name__ == "__main__":
     main()
