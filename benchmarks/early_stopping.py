@@ -26,7 +26,7 @@ from provenance import provenance, write_result
 from scipy import special
 
 from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
-from purecert.engine.procedures.choosing import procedure_for
+from purecert.engine.procedures.choosing import looks_of, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import threshold_of
 from purecert.engine.procedures.tables.rule import with_tables
@@ -147,8 +147,9 @@ def simulate(
 
     scheduler = Scheduler(SimulatedGraph(laws, seed=_SEED, batch=batch))
     began = perf_counter()
+    looks = looks_of(spec, 0.0)
     jobs = (
-        Job(image_index=i, pixels=_NO_PIXELS, procedure=procedure_for(spec, 0.0, label))
+        Job(image_index=i, pixels=_NO_PIXELS, procedure=procedure_for(spec, 0.0, label), looks=looks)
         for i, label in enumerate(labels)
     )
     ends = list(scheduler.run(jobs))

@@ -1,6 +1,7 @@
 """Which procedure answers for an image: a generator that asks for draws, receives counts, and returns an outcome."""
 
 import math
+from collections.abc import Sequence
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.answering import AnswerRule
@@ -22,6 +23,11 @@ def procedure_for(spec: SmoothingSpec, tv: float, label: int | None = None) -> P
     if spec.mode == "certify":
         return certify(spec, tv, label)
     return predict(spec, tv) if spec.stop is None else predict_early(spec, tv)
+
+
+def looks_of(spec: SmoothingSpec, tv: float) -> Sequence[int]:
+    """Return the draws of the second phase after which alone a procedure's requests for it end; none if anywhere."""
+    return stop_rule(spec, tv).looks if spec.mode == "certify" else ()
 
 
 def check_asked(spec: SmoothingSpec, tv: float) -> None:

@@ -47,6 +47,7 @@ class StopRule(ABC):
     """When the draws of an image stop, and what they prove where they end."""
 
     is_exact = False  # a look comes after exactly as many draws as a watch says
+    looks: Sequence[int] = ()  # and after no other numbers of draws than these, where it is known before
 
     @abstractmethod
     def watch(self) -> Watch:

@@ -15,7 +15,7 @@ from purecert.engine.images.datasets import Dataset, without_slice
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
 from purecert.engine.plans.plan import Plan
-from purecert.engine.procedures.choosing import check_asked, check_rule, procedure_for
+from purecert.engine.procedures.choosing import check_asked, check_rule, looks_of, procedure_for
 from purecert.engine.procedures.placement import is_sound, placed
 from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, DEFAULT_PRICE, SmoothingSpec
 from purecert.engine.procedures.tables.rule import with_tables
@@ -172,6 +172,7 @@ def _certify_rest(ledger: Ledger, backend: Backend, dataset: Dataset, progress: 
 
 
 def _jobs(record: RunRecord, dataset: Dataset, first: int) -> Iterator[Job]:
+    looks = looks_of(record.spec, record.tv)
     for position in range(first, len(dataset)):
         label = dataset.label(position)
         yield Job(
@@ -179,6 +180,7 @@ def _jobs(record: RunRecord, dataset: Dataset, first: int) -> Iterator[Job]:
             label=label,
             pixels=dataset.images[position],
             procedure=procedure_for(record.spec, record.tv, label),
+            looks=looks,
         )
 
 

@@ -1,5 +1,6 @@
 """Many images' procedures through one backend: full batches, two submissions in flight, results in dataset order."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Backend, Segment
+from purecert.engine.backends.base import MAX_SEGMENTS, Backend, Segment
 from purecert.engine.backends.packing import batches_of
 from purecert.engine.errors import BackendError
 from purecert.engine.noise.contract import ESTIMATE
@@ -27,6 +28,8 @@ class Job:
     pixels: NDArray[np.uint8]  # [C, H, W]
     procedure: Procedure
     drawn: Mapping[int, Counts] = field(default_factory=dict)  # phase -> counts that the procedure has already
+    # Draws of the phase that estimates after which alone its requests end; none where they may end anywhere.
+    looks: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +48,9 @@ class Usage:
 
     rows: int  # draws that were counted
     padding: int  # rows of batches that held no draw
-    # Draws of procedures' last requests beyond what it took to stop at the least: nearly all that came after the first
-    # draw at which they would have stopped, had they looked at each. A rule that would have, and no longer would at its
-    # next look, is not seen here.
+    # Draws that were made ahead and not asked for, and those of procedures' last requests beyond what it took to stop
+    # at the least: nearly all that came after the first draw at which they would have stopped, had they looked at each.
+    # A rule that would have, and no longer would at its next look, is not seen here.
     in_vain: int
 
     @property
@@ -78,12 +81,22 @@ class _Active:
     job: Job
     slot: int
     draw: Draw  # the request under way
-    sent: int = 0  # draws of the request that were submitted
+    sent: int = 0  # draws of the request that were submitted, and those made ahead of the next ones
     received: int = 0  # and those whose votes are back
     counts: dict[int, Counts] = field(default_factory=dict)  # whole phases so far
     asked: dict[int, int] = field(default_factory=dict)  # draws of each phase in earlier requests
     votes: Counts | None = None  # of the request under way
     looks: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Return the draws of the request that are still to be sent."""
+        return max(0, self.draw.count - self.sent)
+
+    @property
+    def can_go_ahead(self) -> bool:
+        """Return whether draws of later requests may be made: where these end is known."""
+        return bool(self.job.looks) and self.draw.phase == ESTIMATE
 
 
 def _begun(job: Job, slot: int) -> _Active:
@@ -165,18 +178,41 @@ class Scheduler:
 
     def _pack(self) -> tuple[list[_Active], list[Segment]]:
         """Return the next segments in the images' order, a whole number of batches while more may come."""
-        room = min(self._backend.capacity, sum(active.draw.count - active.sent for active in self._active))
+        room = min(self._backend.capacity, sum(active.missing for active in self._active))
         if self._in_flight:
             room -= room % self._backend.info.batch
         owners, segments = [], []
         for active in self._active:
-            count = min(room, active.draw.count - active.sent)
+            count = min(room, active.missing)
             if count:
                 first = active.asked.get(active.draw.phase, 0) + active.sent
                 owners.append(active)
                 segments.append(Segment(active.slot, active.draw.phase, first, count))
                 room -= count
+        if self._backend.info.placement == "row_invariant":
+            self._fill(owners, segments)
         return owners, segments
+
+    def _fill(self, owners: list[_Active], segments: list[Segment]) -> None:
+        """Put the draws that the next looks would ask for where there would be padding: of each image in turn.
+
+        There is room only where nothing is in flight and ``segments`` hold all that is asked for. Each of them that is
+        drawn ahead ends at a look or before, so it is asked for whole or not at all.
+        """
+        room = -sum(segment.count for segment in segments) % self._backend.info.batch
+        reached = [(one, one.asked.get(ESTIMATE, 0) + one.draw.count) for one in self._active if one.can_go_ahead]
+        while room and reached:
+            following = []
+            for active, first in reached:
+                looks = active.job.looks
+                place = bisect_right(looks, first)
+                count = min(room, looks[place] - first) if place < len(looks) else 0
+                if count and len(segments) < MAX_SEGMENTS:
+                    owners.append(active)
+                    segments.append(Segment(active.slot, ESTIMATE, first, count))
+                    following.append((active, first + count))
+                    room -= count
+            reached = following
 
     def _settle(self, submission: _Submission) -> None:
         try:
@@ -194,7 +230,7 @@ class Scheduler:
 
     def _receive(self, active: _Active, count: int, votes: Counts) -> None:
         active.votes = votes if active.votes is None else active.votes + votes
-        active.received += count
+        active.received += count  # of an image that is over, more than was asked for: that was drawn ahead
         if active.received == active.draw.count:
             self._answer(active, active.votes)
 
@@ -204,16 +240,17 @@ class Scheduler:
         active.counts[phase] = active.counts.get(phase, 0) + votes
         active.asked[phase] = active.asked.get(phase, 0) + active.draw.count
         active.looks += phase == ESTIMATE
+        ahead = active.sent - active.draw.count
         try:
             active.draw = active.job.procedure.send(votes)
         except StopIteration as end:
+            self._in_vain += active.draw.spare + ahead
             self._finish(active, end.value)
             return
-        active.sent, active.received, active.votes = 0, 0, None
+        active.sent, active.received, active.votes = ahead, 0, None
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
-        index, last = active.job.image_index, active.draw
-        self._in_vain += last.spare
+        index = active.job.image_index
         self._finished[index] = Finished(job=active.job, outcome=outcome, counts=active.counts, looks=active.looks)
         self._active.remove(active)
         self._free.append(active.slot)

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.backends.base import Backend, BackendInfo, Segment
+from purecert.engine.backends.base import MAX_SEGMENTS, Backend, BackendInfo, Segment
 from purecert.engine.backends.host import HOST_SLOTS
 
 _BATCHES_PER_SUBMISSION = 4  # as of every graph on the host
@@ -61,6 +61,7 @@ class SimulatedGraph(Backend):
 
     def submit(self, segments: Sequence[Segment]) -> Future[NDArray[np.int64]]:
         assert sum(segment.count for segment in segments) <= self.capacity
+        assert len(segments) <= MAX_SEGMENTS
         done: Future[NDArray[np.int64]] = Future()
         done.set_result(np.stack([self._count(segment) for segment in segments]))
         return done
