@@ -94,9 +94,9 @@ class _Active:
         return max(0, self.draw.count - self.sent)
 
     @property
-    def can_go_ahead(self) -> bool:
-        """Return whether draws of later requests may be made: where these end is known."""
-        return bool(self.job.looks) and self.draw.phase == ESTIMATE
+    def estimated(self) -> int:
+        """Return the draws of the phase that estimates when the request is answered."""
+        return self.asked.get(ESTIMATE, 0) + self.draw.count * (self.draw.phase == ESTIMATE)
 
 
 def _begun(job: Job, slot: int) -> _Active:
@@ -200,7 +200,7 @@ class Scheduler:
         drawn ahead ends at a look or before, so it is asked for whole or not at all.
         """
         room = -sum(segment.count for segment in segments) % self._backend.info.batch
-        reached = [(one, one.asked.get(ESTIMATE, 0) + one.draw.count) for one in self._active if one.can_go_ahead]
+        reached = [(active, active.estimated) for active in self._active if active.job.looks]
         while room and reached:
             following = []
             for active, first in reached:
