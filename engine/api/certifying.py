@@ -19,7 +19,13 @@ from purecert.engine.hardware import available_threads
 from purecert.engine.images.class_folders import labelled_for
 from purecert.engine.images.datasets import Dataset, load_dataset, moved_record
 from purecert.engine.plans.plan import Plan, read_plan
-from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, SmoothingSpec, StopSpec, plain_number
+from purecert.engine.procedures.spec import (
+    DEFAULT_LEAST_CHANCE,
+    ExtensionSpec,
+    SmoothingSpec,
+    StopSpec,
+    plain_number,
+)
 from purecert.engine.records import run as records
 from purecert.engine.records.run_directory import IMAGES_FILE
 from purecert.engine.records.sources import Sources
@@ -79,6 +85,8 @@ def certify(
     alpha: Number = 1e-3,
     stop: StopSpec | None = None,
     against_label: bool = False,
+    extend_to: Count | None = None,
+    alpha_first: Number | None = None,
     **options: Unpack[RunOptions],
 ) -> RunResult:
     """Return a certificate or an abstention for each image, each wrong with probability at most ``alpha``.
@@ -98,6 +106,8 @@ def certify(
         alpha: Failure probability of one image's answer, in (0, 0.5).
         stop: When to stop before ``n`` draws; None draws them all.
         against_label: Certify the data's label instead of picking a class.
+        extend_to: Split alpha now, so that ``extend`` may later continue the n draws to so many; not with ``stop``.
+        alpha_first: With ``extend_to``: the part of alpha for the look at n; None: half of it.
         options: Where the run is written and what computes it: ``RunOptions``.
 
     Raises:
@@ -105,14 +115,18 @@ def certify(
         BackendError: The backend is missing or fails.
         CheckError: The backend's rows depend on each other.
     """
+    n, alpha = whole("n", n), plain_number("alpha", alpha)
+    if extend_to is None and alpha_first is not None:
+        raise InputError("expected alpha_first with extend_to only; leave it out, or say how far to extend")
     spec = SmoothingSpec(
         mode="certify",
         sigma=plain_number("sigma", sigma),
         n_select=whole("n0", n0),
-        n_estimate=whole("n", n),
-        alpha=plain_number("alpha", alpha),
+        n_estimate=n,
+        alpha=alpha,
         stop=stop,
         against_label=against_label,
+        extension=None if extend_to is None else _extension(n, whole("extend_to", extend_to), alpha, alpha_first),
     )
     return _answer(spec, plan, images, labels, **options)
 
@@ -201,12 +215,21 @@ def _answer(
             invocation=sources.absolute() | moved_record(dataset),
             images=kept,
         )
-        progress: Progress = SilentProgress()
-        if shows_progress:
-            progress = TerminalProgress(len(dataset), spec.max_rows, certifies=spec.mode == "certify")
-        if on_image is not None:
-            progress = CallingProgress(progress, len(dataset), on_image)
-        return RunResult(execute(request, progress), held.pop_all())
+        return RunResult(execute(request, progress_of(request, shows_progress, on_image)), held.pop_all())
+
+
+def progress_of(request: RunRequest, shows_progress: bool, on_image: OnImage | None) -> Progress:
+    """Return what hears how the run of ``request`` goes on."""
+    progress: Progress = SilentProgress()
+    images, spec = len(request.dataset), request.spec
+    if shows_progress:
+        progress = TerminalProgress(images, spec.max_rows, certifies=spec.mode == "certify")
+    return progress if on_image is None else CallingProgress(progress, images, on_image)
+
+
+def _extension(n: int, last: int, alpha: float, alpha_first: Number | None) -> ExtensionSpec:
+    first = alpha / 2 if alpha_first is None else plain_number("alpha_first", alpha_first)
+    return ExtensionSpec(n_first=n, n_last=last, alpha_first=first)
 
 
 def _dataset(images: str | NDArray[np.uint8], labels: Labels | None, sources: Sources) -> tuple[Dataset, bytes | None]:

@@ -15,7 +15,6 @@ from purecert.engine.commands.options import combined
 from purecert.engine.procedures.spec import ExtensionSpec
 
 if TYPE_CHECKING:
-    from purecert.engine.records.run import Run
     from purecert.engine.running.run import RunRequest
 
 # What may be said of a run that continues another one; the rest stands in that run.
@@ -73,53 +72,26 @@ def extension_request(context: click.Context, options: dict[str, Any]) -> RunReq
         click.UsageError: An option is given that the run has.
         InputError: The run cannot be read or extended, or its plan or data are not found.
     """
-    from purecert.engine.images.class_folders import labelled_as
-    from purecert.engine.images.datasets import load_dataset, moved_record
     from purecert.engine.plans.plan import read_plan
     from purecert.engine.records.run import read_run
     from purecert.engine.records.sources import read_sources
+    from purecert.engine.running.continuing import continuing_request
     from purecert.engine.running.extending import check_extended, extended_spec
-    from purecert.engine.running.run import RunRequest
 
     _refuse_given(context)
     run = read_run(options["extend"])
     check_extended(run, options["output"])
-    spec = extended_spec(run)
-    if options["extend_to"] not in (None, spec.n_estimate):
+    last = extended_spec(run).n_estimate
+    if options["extend_to"] not in (None, last):
         raise click.UsageError(
-            f"--extend-to {options['extend_to']}: the run was planned to be extended to {spec.n_estimate}; leave it out"
+            f"--extend-to {options['extend_to']}: the run was planned to be extended to {last}; leave it out"
         )
     sources = read_sources(run.directory).moved(options["plan"], options["data"], options["data_dir"])
-    plan, dataset = read_plan(sources.plan), load_dataset(sources.data, sources.data_dir)
-    data = run.record.data
-    dataset = labelled_as(
-        *(dataset, plan.record.classes, plan.record.class_names),
-        fingerprint=data.fingerprint,
-        data_classes=data.classes,
-    )
-    return RunRequest(
-        plan=plan,
-        dataset=dataset,
-        spec=spec,
-        backend=_engine_of(run, options),
+    return continuing_request(
+        *(run, read_plan(sources.plan), sources),
         output=options["output"],
         resume=options["resume"],
         force=options["force"],
-        invocation=sources.absolute() | moved_record(dataset),
-        extends=run,
-    )
-
-
-def _engine_of(run: Run, options: dict[str, Any]) -> Any:
-    """Return what to ask a backend for so that it is the run's."""
-    from purecert.engine.backends.base import BackendOptions
-
-    backend = run.record.backend
-    return BackendOptions(
-        name=backend.name,
-        batch=backend.batch,
-        threads=backend.threads,
-        probe_rows=backend.probe_rows,
         trust=options["trust_plan"],
         repeat_check=options["repeat_check"],
     )

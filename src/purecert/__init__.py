@@ -12,6 +12,7 @@ from purecert.engine import telemetry as _telemetry
 if TYPE_CHECKING:
     from purecert.engine.api.art_smoothing import ArtSmoothing
     from purecert.engine.api.certifying import certify, load_plan, predict, read_run
+    from purecert.engine.api.extending import extend
     from purecert.engine.api.loaded import load
     from purecert.engine.api.run_result import RunResult
     from purecert.engine.errors import PurecertError
@@ -37,6 +38,7 @@ __all__ = [
     "certify",
     "export_art",
     "export_module",
+    "extend",
     "load",
     "load_plan",
     "predict",
@@ -58,6 +60,7 @@ _HOME = {
     "certify": "purecert.engine.api.certifying",
     "export_art": "purecert.export.art_classifiers",
     "export_module": "purecert.export.modules",
+    "extend": "purecert.engine.api.extending",
     "load": "purecert.engine.api.loaded",
     "load_plan": "purecert.engine.api.certifying",
     "predict": "purecert.engine.api.certifying",
