@@ -1,0 +1,1 @@
+"""The vision transformer of rRCM, which takes noisy images and their noise level."""
