@@ -46,6 +46,10 @@ class Draws:
         """Return integers of [0, below), all as likely, [rows, *shape], int64."""
         return self._own(torch.randint(below, (self._batch, *shape), generator=self._generator))
 
+    def shared_integer(self, below: int) -> int:
+        """Return one integer of [0, below) for the whole batch, the same in every process."""
+        return int(torch.randint(below, (), generator=self._generator))
+
     def category(self, weights: Tensor) -> Tensor:
         """Return for each row an index into ``weights`` [k], with a probability in proportion to its weight; int64."""
         drawn = torch.multinomial(weights.cpu(), self._batch, replacement=True, generator=self._generator)

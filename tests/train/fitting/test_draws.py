@@ -15,6 +15,9 @@ def test_two_processes_draw_the_rows_of_one() -> None:
     drawn = whole.category(weights)
     assert torch.equal(drawn, torch.cat([part.category(weights) for part in parts]))
     assert 1 not in drawn
+    shared = [[draws.shared_integer(1000) for _ in range(3)] for draws in (whole, *parts)]
+    assert shared[0] == shared[1] == shared[2]
+    assert len(set(shared[0])) == 3
 
 
 def test_categories_follow_their_weights() -> None:
@@ -31,3 +34,5 @@ def test_no_two_steps_of_a_stage_begin_alike_as_pytorch_sees_seeds() -> None:
 def test_integers_are_below_their_bound_and_all_as_likely() -> None:
     drawn = Draws(0, 30_000).integer(3)
     assert (drawn.bincount() - 10_000).abs().max() < 5 * (30_000 * 2 / 9) ** 0.5
+    draws = Draws(0, 1)
+    assert {draws.shared_integer(3) for _ in range(50)} == {0, 1, 2}

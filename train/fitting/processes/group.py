@@ -47,17 +47,28 @@ class Processes:
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        try:
+        with _other_processes():
             dist.all_reduce(flat)
-        except RuntimeError as error:  # gloo's and NCCL's own are of this kind
-            reason = " ".join(str(error).split())[:200]
-            raise BackendError(
-                f"the processes of this training lost each other ({reason}); run the command again"
-            ) from error
         flat /= self.count
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
+
+    @torch.no_grad()
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, this one's own first and the others' in the order of their ranks.
+
+        Every process gives as many. No gradient goes through.
+
+        Raises:
+            BackendError: Another process has ended.
+        """
+        if self.count == 1:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.count)]
+        with _other_processes():
+            dist.all_gather(parts, rows.contiguous())
+        return torch.cat([rows, *(part for rank, part in enumerate(parts) if rank != self.rank)])
 
     def agree(self, value: int) -> bool:
         """Return, in every process alike, whether all of them have the same value; all have waited for each other."""
@@ -67,6 +78,18 @@ class Processes:
         differs = (told != value).double()  # one of three may have the mean
         self.average_([differs])
         return not bool(differs)
+
+
+@contextmanager
+def _other_processes() -> Iterator[None]:
+    """Say in one line that another process has ended, where talking to it fails."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo's and NCCL's own are of this kind
+        reason = " ".join(str(error).split())[:200]
+        raise BackendError(
+            f"the processes of this training lost each other ({reason}); run the command again"
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What rRCM minimises: contrastive denoising before, noisy classification after."""
