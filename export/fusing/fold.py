@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from purecert.export.fusing.fold_classifier import fold_classifier
 from purecert.export.fusing.fold_networks import Size, can_fold, copy_sharing_weights, fold_output, fold_time
+from purecert.export.fusing.fold_rrcm import fold_condition
 from purecert.export.fusing.fuse import FusedModel, PurifiedClassifier
 from purecert.train.models.checkpoints import Model
 from purecert.train.purifiers.base import FixedTimes, ManyStepsPurifier, OneStepPurifier, Purifier, Step
@@ -21,7 +22,7 @@ def fold(model: Model, sigma: float) -> FusedModel:
     network is none of this project's keeps its time path, see ``folds_time``.
     """
     size = model.input_shape[1:]
-    preprocessing, classifier = fold_classifier(model.preprocessing, model.classifier, size)
+    preprocessing, classifier = fold_classifier(model.preprocessing, fold_condition(model.classifier, sigma), size)
     purifier = model.purifier
     if not isinstance(purifier, OneStepPurifier) or not can_fold(purifier.network):
         purified = PurifiedClassifier(_fix_times(purifier, sigma, size), preprocessing, classifier, sigma)

@@ -10,6 +10,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.noise.contract import EXTRA_SCALE, GREY_LEVELS
 from purecert.engine.plans.plan import GraphInput, Precision
 from purecert.train.models.checkpoints import Model
+from purecert.train.networks.conditioned import at_sigma
 from purecert.train.purifiers.base import Purifier
 
 _INVALID = -1  # the label of a row with a logit that is not finite
@@ -57,7 +58,7 @@ class FusedModel(nn.Module):
 
 def fuse(model: Model, sigma: float) -> FusedModel:
     """Return ``model`` at ``sigma`` as one module in eval mode; it shares the model's weights."""
-    network = PurifiedClassifier(model.purifier, model.preprocessing, model.classifier, sigma)
+    network = PurifiedClassifier(model.purifier, model.preprocessing, at_sigma(model.classifier, sigma), sigma)
     return FusedModel(network).eval()
 
 

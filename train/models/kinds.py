@@ -9,6 +9,7 @@ from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
 from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiserConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
+from purecert.train.networks.rrcm.classifier import RrcmClassifier, RrcmClassifierConfig
 from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
@@ -50,6 +51,7 @@ CLASSIFIERS: Mapping[str, Kind] = {
     "wide_resnet": Kind(module=WideResNet, config=WideResNetConfig),
     "vit": Kind(module=Vit, config=VitConfig),
     "timm": Kind(module=TimmClassifier, config=TimmConfig),
+    "rrcm": Kind(module=RrcmClassifier, config=RrcmClassifierConfig),
 }
 PREPROCESSINGS: Mapping[str, Kind] = {
     "fast": Kind(module=Preprocessing, config=PreprocessingConfig),

@@ -5,6 +5,7 @@ from typing import final
 
 from torch import Tensor, nn
 
+from purecert.train.networks.conditioned import SigmaClassifier
 from purecert.train.networks.rrcm.vit import Feature, RrcmVit, RrcmVitConfig
 from purecert.train.schedules.noise_levels import NoiseRange, choose_time
 from purecert.train.shapes import Image, Logits
@@ -28,7 +29,7 @@ class RrcmClassifierConfig:
 
 
 @final
-class RrcmClassifier(nn.Module):
+class RrcmClassifier(SigmaClassifier):
     """Logits of noisy images at a known noise level; attribute names are the keys of the fine-tuned files."""
 
     def __init__(self, config: RrcmClassifierConfig) -> None:

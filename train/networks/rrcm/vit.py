@@ -132,6 +132,6 @@ class RrcmVit(nn.Module):
 
     def embed(self, x: Image, times: TimeInput) -> Tokens:
         """Return [class | time | patches] with their positions, the input of the first block."""
-        rows = len(x)
+        rows = x.shape[0]
         time = sinusoids(times, self.config.width).to(x.dtype)[:, None].expand(rows, -1, -1)
         return torch.cat([self.cls_token.expand(rows, -1, -1), time, self.patch_embed(x)], dim=1) + self.pos_embed
