@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from purecert.export.fusing.fold_convolutions import constant
 from purecert.export.fusing.fold_networks import copy_sharing_weights
+from purecert.train.networks.conditioned import at_sigma
 from purecert.train.networks.rrcm.blocks import Block
 from purecert.train.networks.rrcm.classifier import RrcmClassifier
 from purecert.train.shapes import Image, Logits
 
 
 def fold_condition(classifier: nn.Module, sigma: float) -> nn.Module:
-    """Return ``classifier`` at ``sigma`` with its noise level folded away, where it is of a kind that takes one.
+    """Return ``classifier`` at ``sigma``; of rRCM's, nothing that depends on sigma is left to compute.
 
-    It shares the weights that stay.
+    It shares the weights that stay. One that takes no noise level is returned as it is.
     """
-    return FoldedRrcm(classifier, sigma) if isinstance(classifier, RrcmClassifier) else classifier
+    return FoldedRrcm(classifier, sigma) if isinstance(classifier, RrcmClassifier) else at_sigma(classifier, sigma)
 
 
 @final

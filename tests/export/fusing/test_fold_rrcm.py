@@ -1,5 +1,6 @@
 """rRCM at a fixed sigma: folding changes the last bits alone, no time path is left, its plan passes the gate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,7 @@ from purecert.export.fusing.fold import fold
 from purecert.export.fusing.fold_rrcm import FoldedRrcm
 from purecert.export.fusing.fuse import fuse
 from purecert.export.pipeline import ExportSpec, export_plan
+from purecert.train.networks.conditioned import SigmaClassifier
 from purecert.train.networks.rrcm.classifier import RrcmClassifier
 from support.rrcm_models import rrcm_model
 
@@ -46,6 +48,20 @@ def test_weights_are_shared_and_those_that_no_logit_needs_are_gone() -> None:
     assert sorted(new) == ["patches.weight", "positions", "rows"]
     assert not any("projection" in name or name.startswith("norm") for name, _ in folded.named_parameters())
     assert all(torch.equal(before[key], value) for key, value in model.classifier.state_dict().items())
+
+
+class _Shifted(SigmaClassifier):
+    """Ten pixels, moved by the noise level."""
+
+    def forward(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        return noisy.flatten(1)[:, :10] + sigma * torch.arange(10)
+
+
+def test_another_classifier_that_takes_a_noise_level_gets_it() -> None:
+    model, pixels = replace(rrcm_model(), classifier=_Shifted().eval()), _pixels()
+    for form in (fuse, fold):
+        expected = _Shifted()(pixels / 127.5 - 1, 0.25)
+        torch.testing.assert_close(form(model, 0.25)(pixels)[1], expected)
 
 
 @pytest.mark.slow
