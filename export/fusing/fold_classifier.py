@@ -28,7 +28,8 @@ def fold_classifier(
     if isinstance(folded, Vit) and _tiles(folded, preprocessing.config):
         _merge_patches(folded, preprocessing.config, size)
         return nn.Identity(), folded
-    has_effect = preprocessing.config.size is not None or not _is_identity(preprocessing.config)
+    config = preprocessing.config
+    has_effect = config.size is not None or config.crop is not None or not _is_identity(config)
     return (preprocessing if has_effect else nn.Identity()), folded
 
 
@@ -39,7 +40,7 @@ def _is_identity(config: PreprocessingConfig) -> bool:
 
 def _tiles(classifier: Vit, config: PreprocessingConfig) -> bool:
     """Whether the resize gives the size that the transformer cuts into patches."""
-    return config.size == classifier.config.image_size
+    return config.size == classifier.config.image_size and config.crop is None
 
 
 @final

@@ -1,6 +1,6 @@
 """Small files that stand in for downloads where a page's commands are run.
 
-python -m support.page_files log|ffdnet|resnet PATH [SIGMA]
+python -m support.page_files log|ffdnet|resnet|hf PATH [SIGMA]
 """
 
 import sys
@@ -10,6 +10,7 @@ import torch
 
 from purecert.train.networks.plain_denoisers import Ffdnet, PlainDenoiserConfig
 from support.checkpoint_files import write_torch
+from support.hf_files import write_hf, write_hf_input
 from support.public_logs import log_text, spread_counts
 from support.published_networks import write_classifier
 
@@ -33,12 +34,18 @@ def write_resnet(path: Path) -> None:
     write_classifier(path.parent).rename(path)
 
 
+def write_hf_folder(path: Path) -> None:
+    """Write a small ResNet of Hugging Face's."""
+    write_hf(path)
+    write_hf_input(path)
+
+
 def main(kind: str, path: str, *sigma: str) -> None:
     """Write the file that the command line asks for."""
     if kind == "log":
         write_log(Path(path), float(sigma[0]))
     else:
-        {"ffdnet": write_ffdnet, "resnet": write_resnet}[kind](Path(path))
+        {"ffdnet": write_ffdnet, "resnet": write_resnet, "hf": write_hf_folder}[kind](Path(path))
 
 
 if __name__ == "__main__":

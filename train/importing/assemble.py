@@ -9,8 +9,11 @@ from typing import Any, Literal
 from torch import nn
 
 from purecert.engine.errors import InputError
-from purecert.train.importing.choices import Note, note_network, note_purifier, numbers
-from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS, Classifier
+from purecert.train.importing.choices import Note, note_network, note_purifier
+from purecert.train.importing.classifier import Classifier
+from purecert.train.importing.classifier_input import prepared
+from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS
+from purecert.train.importing.hub import fetch, is_hub
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.compatibility import check_fit
@@ -88,10 +91,11 @@ def import_model(spec: ImportSpec) -> Model:
         BackendError: A classifier's library is not installed.
     """
     choices: list[str] = []
-    classifier = _read_classifier(spec.classifier, choices.append)
+    read = _local(spec.classifier, choices.append)
+    classifier = _read_classifier(read, choices.append)
     purifier = _read_purifier(spec, choices.append)
     size = _image_size(purifier, spec, classifier, choices.append)
-    wanted = _preprocess(classifier, spec, size, choices.append)
+    wanted = prepared(classifier, spec, size, choices.append)
     choices.append(f"preprocessing: {spec.preprocessing}")
     shape = (len(wanted.mean), size, size)
     preprocessing = PREPROCESSINGS[spec.preprocessing].module(wanted).eval()
@@ -102,11 +106,18 @@ def import_model(spec: ImportSpec) -> Model:
         preprocessing=preprocessing,
         input_shape=shape,
         classes=classifier.classes,
+        class_names=classifier.class_names,
         data=spec.data,
-        sources=tuple(_name_source(source) for source in (spec.purifier, spec.classifier)),
+        sources=tuple(_name_source(source) for source in (spec.purifier, read)),
         licence=spec.licence,
         choices=tuple(choices),
     )
+
+
+def _local(source: Source, note: Note) -> Source:
+    """Return ``source`` on this machine; a model of the hub is fetched."""
+    is_remote = source.path is not None and source.kind.startswith("hf") and is_hub(source.path)
+    return replace(source, path=fetch(source.path, note)) if is_remote and source.path else source
 
 
 def _read_classifier(source: Source, note: Note) -> Classifier:
@@ -211,48 +222,6 @@ def _image_size(purifier: Purifier, spec: ImportSpec, classifier: Classifier, no
     if not fixed:
         note(f"image size: {size} ({'given' if spec.image_size else 'the classifier was trained on it'})")
     return int(size)
-
-
-def _preprocess(classifier: Classifier, spec: ImportSpec, size: int, note: Note) -> Any:
-    """Return the classifier's preprocessing for images of ``size``."""
-    given = {name: getattr(spec, name) for name in ("mean", "std") if getattr(spec, name) is not None}
-    if spec.classifier_size is not None:
-        given["size"] = spec.classifier_size
-    wanted = override(classifier.preprocessing, given, "classifier's normalisation")
-    note(f"classifier's mean: {numbers(wanted.mean)} ({classifier.because if spec.mean is None else 'given'})")
-    note(f"classifier's std: {numbers(wanted.std)} ({classifier.because if spec.std is None else 'given'})")
-    if wanted.size in (None, size):
-        note(f"resize: none, the classifier sees images of {size} pixels")
-        return replace(wanted, size=None)
-    interpolation, who = _choose_resize(classifier, spec, wanted.size)
-    # Libraries that record a way of resizing mean an antialiased one.
-    antialias = interpolation == "bicubic" or (spec.resize is None and classifier.resample is not None)
-    how = interpolation + (", antialiased" if antialias else "")
-    note(f"resize: {how}, from {size} pixels to the classifier's {wanted.size} ({who})")
-    return replace(
-        wanted, interpolation=interpolation, antialias=antialias and (interpolation == "bicubic" or size > wanted.size)
-    )
-
-
-def _choose_resize(classifier: Classifier, spec: ImportSpec, size: int) -> tuple[Literal["bilinear", "bicubic"], str]:
-    """Return how images are brought to the classifier's ``size``, and who decided that."""
-    if spec.resize is not None:
-        return spec.resize, "given"
-    if classifier.resample is None:
-        return "bilinear", "the default, since no file records it"
-    if classifier.resample == "none":
-        raise InputError(
-            f"expected images of {size} pixels, since the classifier's files record no resize; "
-            f"give --image-size {size}, or --resize to resize all the same"
-        )
-    if classifier.resample == "bicubic":
-        return "bicubic", classifier.because
-    if classifier.resample == "bilinear":
-        return "bilinear", classifier.because
-    raise InputError(
-        f"expected --resize, since the classifier's files record {classifier.resample}, "
-        "and purecert resizes bilinear or bicubic"
-    )
 
 
 def _name_source(source: Source) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from purecert.engine.errors import BackendError, InputError
 from purecert.train.importing.choices import Note, silent
+from purecert.train.importing.classifier import Classifier, ReadClassifier
+from purecert.train.importing.hf_classifiers import read_hf, weights_file
+from purecert.train.importing.hf_input import google_vit_input, read_hf_input
 from purecert.train.importing.plain_weights import read_weights, told_names, without_prefix, without_wrappers
-from purecert.train.importing.vit_input import read_vit_input
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
@@ -31,23 +33,6 @@ _CIFAR_SIZE = 32
 _CIFAR = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2471, 0.2435, 0.2616), size=_CIFAR_SIZE)
 _CIFAR_LOCUSLAB = PreprocessingConfig(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010), size=_CIFAR_SIZE)
 _IMAGENET = PreprocessingConfig(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=_CIFAR_SIZE)
-
-
-class Classifier(NamedTuple):
-    """A classifier that was read, and what it wants to see."""
-
-    network: nn.Module
-    classes: int
-    preprocessing: PreprocessingConfig
-    because: str  # where the preprocessing comes from, in words
-    image_size: int | None = None  # of the images that it was trained on, where its kind says so
-    resample: str | None = None  # how images are resized for it, where its files say so; "none" for not at all
-
-
-class ReadClassifier(Protocol):
-    """Reads a classifier from a file and what follows the colon of the kind's name."""
-
-    def __call__(self, path: Path, name: str, note: Note = silent) -> Classifier: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,22 +115,16 @@ def _rows(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
 
 
 def _read_vit(path: Path, name: str, note: Note = silent) -> Classifier:
-    weights = canonical_vit_state(read_weights(_vit_weights(path) if path.is_dir() else path, note))
+    weights = canonical_vit_state(read_weights(weights_file(path) if path.is_dir() else path, note))
     classes = _rows(weights, "classifier.weight", path)
     config = _vit_config(path, classes)
     if not path.is_dir():
         note(f"classifier's shape: ViT-B/16's, {config.heads} heads, norm_eps {config.norm_eps} (without config.json)")
     network = build_empty(lambda: Vit(config), str(path))
     load_strictly(network.network, weights, str(path))
-    found = read_vit_input(path, config.channels, config.image_size)
+    found = read_hf_input(path, config.channels, config.image_size)
+    found = google_vit_input(config.channels, config.image_size) if found is None else found
     return Classifier(network.eval(), classes, found.preprocessing, found.because, resample=found.resample)
-
-
-def _vit_weights(folder: Path) -> Path:
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{folder}: expected model.safetensors or pytorch_model.bin in it, found neither")
 
 
 # config.json's names -> ours; what else it holds does not change what a ViT computes.
@@ -224,6 +203,10 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
     "hf-vit": ClassifierKind(
         expects="a Hugging Face ViT classifier: its folder, or its weights alone for ViT-B/16 (needs transformers)",
         read=_read_vit,
+    ),
+    "hf": ClassifierKind(
+        expects="any Hugging Face image classifier: its folder, as save_pretrained writes it (needs transformers)",
+        read=read_hf,
     ),
     "timm": ClassifierKind(
         expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)",

@@ -7,6 +7,7 @@ from typing import Any
 from purecert.train.models.preprocessing import ExactPreprocessing, Preprocessing, PreprocessingConfig
 from purecert.train.networks.adm.unet import AdmUNet, AdmUNetConfig
 from purecert.train.networks.film_unet import FilmUNet, FilmUNetConfig
+from purecert.train.networks.hf import HfClassifier, HfConfig
 from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiserConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.rrcm.classifier import RrcmClassifier, RrcmClassifierConfig
@@ -50,6 +51,7 @@ CLASSIFIERS: Mapping[str, Kind] = {
     "resnet": Kind(module=ResNet, config=ResNetConfig),
     "wide_resnet": Kind(module=WideResNet, config=WideResNetConfig),
     "vit": Kind(module=Vit, config=VitConfig),
+    "hf": Kind(module=HfClassifier, config=HfConfig),
     "timm": Kind(module=TimmClassifier, config=TimmConfig),
     "rrcm": Kind(module=RrcmClassifier, config=RrcmClassifierConfig),
 }

@@ -24,6 +24,7 @@ class PreprocessingConfig:
     size: int | None = None  # height and width of the classifier's input; None keeps the image's
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = False
+    crop: tuple[int, int] | None = None  # after the resize: the first row and column that is seen, and how many
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
@@ -32,6 +33,8 @@ class PreprocessingConfig:
             raise ValueError(f"mean must be finite and std > 0, got {self.mean} and {self.std}")
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")
+        if self.crop is not None and not (self.crop[0] >= 0 and self.crop[1] >= 1):
+            raise ValueError(f"a crop needs a first row of at least 0 and 1 row, got {self.crop}")
 
     def affine(self) -> tuple[list[float], list[float]]:
         """Return per channel scale and shift of (y - mean) / std for y = (x + 1) / 2."""
@@ -76,8 +79,15 @@ class ExactPreprocessing(_Affine):
 
 
 def resize(x: Image, config: PreprocessingConfig) -> ClassifierInput:
-    """Return ``x`` at the classifier's size."""
-    if config.size is None:
-        return x
-    size, mode = (config.size, config.size), config.interpolation
-    return functional.interpolate(x, size, mode=mode, align_corners=False, antialias=config.antialias)
+    """Return what the classifier sees of ``x``, at its size."""
+    if config.size is not None:
+        size, mode = (config.size, config.size), config.interpolation
+        x = functional.interpolate(x, size, mode=mode, align_corners=False, antialias=config.antialias)
+    return x if config.crop is None else _cropped(x, config.crop)
+
+
+def _cropped(x: Image, crop: tuple[int, int]) -> ClassifierInput:
+    first, count = crop
+    if first + count > min(x.shape[2:]):  # a slice would give fewer
+        raise ValueError(f"a crop of {count} pixels from {first} needs more than images of {list(x.shape[2:])}")
+    return x[:, :, first : first + count, first : first + count]

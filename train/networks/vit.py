@@ -50,7 +50,7 @@ class Vit(nn.Module):
             BackendError: transformers is not installed.
         """
         super().__init__()
-        _require("transformers", "import")
+        require("transformers", "import")
         from transformers import ViTConfig, ViTForImageClassification
 
         self.config = config
@@ -99,7 +99,7 @@ class TimmClassifier(nn.Module):
             ValueError: timm has no such model.
         """
         super().__init__()
-        _require("timm", "train")
+        require("timm", "train")
         import timm
 
         if not timm.is_model(config.name):
@@ -112,6 +112,11 @@ class TimmClassifier(nn.Module):
         return logits
 
 
-def _require(package: str, extra: str) -> None:
+def require(package: str, extra: str) -> None:
+    """Refuse to go on without a package.
+
+    Raises:
+        BackendError: It is not installed.
+    """
     if find_spec(package) is None:
         raise BackendError(f"this classifier needs the package {package}; run: pip install 'purecert[{extra}]'")

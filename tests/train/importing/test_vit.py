@@ -174,9 +174,13 @@ def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, change: di
         ("config.json", "3", r"config\.json: expected the configuration of a ViT as a JSON object"),
         ("config.json", " " * 1_000_001 + "{}", r"config\.json: expected the configuration of a ViT"),
         ("config.json", "\udcff", r"config\.json: expected the configuration of a ViT as JSON"),
-        ("preprocessor_config.json", "{", r"preprocessor_config\.json: expected the preprocessing of a ViT as JSON"),
+        (
+            "preprocessor_config.json",
+            "{",
+            r"preprocessor_config\.json: expected the preprocessing of a network as JSON",
+        ),
         ("preprocessor_config.json", '{"do_normalize": false}', "expected do_normalize true"),
-        ("preprocessor_config.json", '{"image_mean": [0, 0]}', "mean and std need one value per channel"),
+        ("preprocessor_config.json", '{"image_mean": [0, 0]}', "expected image_mean of 3 channels"),
         ("preprocessor_config.json", '{"image_std": [1, 0, 1]}', "std > 0"),
     ],
 )
