@@ -14,6 +14,7 @@ from purecert.train.importing.classifier import Classifier, ReadClassifier
 from purecert.train.importing.hf_classifiers import read_hf, weights_file
 from purecert.train.importing.hf_input import google_vit_input, read_hf_input
 from purecert.train.importing.plain_weights import read_weights, told_names, without_prefix, without_wrappers
+from purecert.train.importing.torchvision_classifiers import read_torchvision
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
@@ -211,6 +212,11 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
     "timm": ClassifierKind(
         expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)",
         read=_read_timm,
+        takes_name=True,
+    ),
+    "torchvision": ClassifierKind(
+        expects="torchvision:NAME=FILE, the weights of any classifier that torchvision lists (needs torchvision)",
+        read=read_torchvision,
         takes_name=True,
     ),
 }

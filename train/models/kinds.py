@@ -12,6 +12,7 @@ from purecert.train.networks.plain_denoisers import Dncnn, Ffdnet, PlainDenoiser
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.networks.rrcm.classifier import RrcmClassifier, RrcmClassifierConfig
 from purecert.train.networks.song.unet import SongUNet, SongUNetConfig
+from purecert.train.networks.torchvision_models import TorchvisionClassifier, TorchvisionConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier, MultistepConfig, MultistepPurifier
@@ -54,6 +55,7 @@ CLASSIFIERS: Mapping[str, Kind] = {
     "hf": Kind(module=HfClassifier, config=HfConfig),
     "timm": Kind(module=TimmClassifier, config=TimmConfig),
     "rrcm": Kind(module=RrcmClassifier, config=RrcmClassifierConfig),
+    "torchvision": Kind(module=TorchvisionClassifier, config=TorchvisionConfig),
 }
 PREPROCESSINGS: Mapping[str, Kind] = {
     "fast": Kind(module=Preprocessing, config=PreprocessingConfig),
