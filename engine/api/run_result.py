@@ -18,6 +18,7 @@ from purecert.engine.errors import BackendError, InputError
 from purecert.engine.images.datasets import MOVED
 from purecert.engine.procedures.outcomes import Outcome
 from purecert.engine.procedures.spec import DEFAULT_RADII, SmoothingSpec, plain_number
+from purecert.engine.records.class_names import class_names_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_directory import IMAGES_FILE, INVOCATION_FILE
 from purecert.engine.records.sources import change_sources, read_sources
@@ -68,6 +69,11 @@ class RunResult:
     def classes(self) -> int:
         """Return how many classes the plan tells apart."""
         return self._run.record.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return what the plan calls its classes; empty where it does not, or is not where the run found it."""
+        return class_names_of(self._run).names
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -160,6 +166,8 @@ class RunResult:
     def to_pandas(self) -> "DataFrame":
         """Return ``arrays`` as a data frame, a row an image.
 
+        Where the plan's classes have names, ``label_name`` and ``predicted_name`` say them, missing for none.
+
         Raises:
             BackendError: pandas is not installed.
         """
@@ -167,7 +175,12 @@ class RunResult:
             from pandas import DataFrame
         except ImportError as error:
             raise BackendError("to_pandas needs pandas, which is not installed; run: pip install pandas") from error
-        return DataFrame(self.arrays())
+        columns: dict[str, object] = dict(self.arrays())
+        if names := self.class_names:
+            for column in ("label", "predicted"):
+                places = self.arrays()[column].tolist()
+                columns[f"{column}_name"] = [names[place] if 0 <= place < len(names) else None for place in places]
+        return DataFrame(columns)
 
     def table(self) -> str:
         """Return the report of the run: its table, and what to know of it."""

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 )
 @click.option("--bonferroni", is_flag=True, help="Also share alpha among all certificates of all runs given.")
 @click.option("--best-sigma", "shows_best", is_flag=True, help="Also show the best run per radius, marked as selected.")
+@click.option(
+    "--by-class", "shows_classes", is_flag=True, help="Also show each class, by its name if the plan has one."
+)
 @combined(question_options, json_option)
 @click.pass_context
 def report_command(
@@ -59,7 +62,7 @@ def report_command(
         asked = parse_radii(radii)
         answer_question(run_directories[0], asked, output=output, force=force, as_json=as_json, **options)
     else:
-        report = {name: options[name] for name in ("rho", "bonferroni", "shows_best")}
+        report = {name: options[name] for name in ("rho", "bonferroni", "shows_best", "shows_classes")}
         _report(run_directories, parse_radii(radii), output, force=force, as_json=as_json, **report)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from purecert.engine.records.run import Run
+from purecert.engine.reports.asked.by_class import by_class, by_class_json, by_class_text
 from purecert.engine.reports.best_sigma import best_sigma, best_sigma_json, best_sigma_text
 from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
 from purecert.engine.reports.notes import joint_notes, notes
@@ -95,6 +96,7 @@ def print_report(
     rho: float = DEFAULT_RHO,
     bonferroni: bool = False,
     shows_best: bool = False,
+    shows_classes: bool = False,
 ) -> None:
     """Print the report of ``runs`` on stdout; as JSON a line a run, then a line for each further thing asked for.
 
@@ -117,6 +119,9 @@ def print_report(
     if shows_best:
         best = best_sigma(runs, radii, rho)
         texts.append(best_sigma_json(best) if as_json else f"\n{best_sigma_text(best)}")
+    for run in runs if shows_classes else ():
+        found = by_class(run, radii)
+        texts.append(by_class_json(found) if as_json else f"\n{by_class_text(run, found)}")
     for text in texts:
         click.echo(text)
 

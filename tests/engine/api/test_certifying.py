@@ -59,7 +59,8 @@ def test_its_arrays_are_its_outcomes_and_so_is_its_data_frame(run: purecert.RunR
         assert arrays["label"][place] == label
     share = np.mean((arrays["predicted"] == arrays["label"]) & (arrays["radius"] >= 0.25))
     assert [share] == run.certified_accuracy([0.25])
-    assert list(frame.columns) == list(arrays)
+    assert list(frame.columns) == [*arrays, "label_name", "predicted_name"]
+    assert frame["label_name"].tolist() == [run.class_names[label] for label in arrays["label"]]
     assert all(np.array_equal(frame[name], values, equal_nan=True) for name, values in arrays.items())
     assert run.table() == str(run)
 

@@ -34,4 +34,9 @@ def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path:
     assert second["draws"] < first["draws"]
     assert shared["alpha"] == 1e-3 / 24
     assert (best["best_sigma"]["images_held_out"], first["false_claims"]["rho"]) == (6, 0.01)
+    by_class = engine("report", fixed, "--by-class", "--radii", "0.25").expect(0).out
+    assert "| class " in by_class
+    assert "| taken for |" in by_class
+    told = json.loads(engine("report", fixed, "--by-class", "--json").expect(0).out.splitlines()[1])
+    assert sum(one["images"] for one in told["by_class"]["classes"]) == 12
     assert "--rho: expected a probability in" in engine("report", fixed, "--rho", "1").expect(2).err
