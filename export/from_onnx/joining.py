@@ -10,6 +10,7 @@ from onnx import ModelProto, TensorProto, compose, helper, numpy_helper
 from purecert.engine.errors import InputError
 from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.engine.plans.plan import BATCH_DIMENSION
+from purecert.export.from_onnx.folding import fold_sizes
 from purecert.export.from_onnx.reading import OnnxPipeline, opset_of
 from purecert.export.graph.program import LABEL, LOGITS
 
@@ -35,7 +36,9 @@ def joined(pipeline: OnnxPipeline, shape: tuple[int, ...]) -> ModelProto:
     taken = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [BATCH_DIMENSION, *shape])
     given = helper.make_tensor_value_info(LABEL, TensorProto.INT32, [BATCH_DIMENSION])
     whole = helper.make_graph(graph.nodes, "purecert", [taken], [given], graph.weights)
-    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", opsets.pop())], ir_version=ir_version)
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", opsets.pop())], ir_version=ir_version)
+    fold_sizes(model)
+    return model
 
 
 @final
