@@ -19,6 +19,7 @@ from purecert.engine.plans.plan import Plan, Precision
 from purecert.export.fusing.fuse import fuse, graph_inputs
 from purecert.export.gate.parity import DEFAULT_DRAWS, Talk
 from purecert.export.pipeline import ExportSpec, export_modules, origin_of
+from purecert.export.refusals import refusing
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.purifiers.base import Purifier
@@ -208,21 +209,16 @@ def own_model(
 
 def _check_purifier(purifier: Purifier, grey: torch.Tensor, sigma: float) -> None:
     noises = [torch.zeros(len(grey), k, *grey.shape[1:]) for k in purifier.noise_inputs(sigma)]
-    try:
-        with torch.no_grad():
-            purifier(grey, sigma, noises)
-    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
-        raise InputError(f"expected a denoiser of images {list(grey.shape[1:])}, got: {error}") from error
+    expected = f"a denoiser of images {list(grey.shape[1:])}"
+    with refusing(expected, "try it on two such images first"), torch.no_grad():
+        purifier(grey, sigma, noises)
 
 
 def _classes(module: nn.Module, grey: torch.Tensor, class_names: tuple[str, ...]) -> int:
     """Return how many logits the module gives two grey images."""
-    try:
-        with torch.no_grad():
-            logits = module(grey)
-    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
-        shape = tuple(grey.shape[1:])
-        raise InputError(f"expected a module that takes images of shape {shape}, got: {error}") from error
+    expected = f"a module that takes images of shape {tuple(grey.shape[1:])}"
+    with refusing(expected, "try it on two such images first"), torch.no_grad():
+        logits = module(grey)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 2 or logits.shape[1] < 2:
         came = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(f"expected logits [images, classes] of at least two classes, got {came} for two images")

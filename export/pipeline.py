@@ -22,7 +22,6 @@ from purecert.export.graph.rules import check_graph
 from purecert.export.output import building, check_output
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.kinds import PURIFIERS
-from purecert.train.purifiers.identity import IdentityPurifier
 
 _EXPORTER = ("purecert", "torch", "onnx", "onnxscript")
 
@@ -145,14 +144,14 @@ def _build(
 
 def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
     """Return what plan.json says of ``model``."""
-    has_times = not isinstance(model.purifier, IdentityPurifier)
+    times = {sigma: model.purifier.timestep(sigma) for sigma in sigmas}
     kinds = [name for name, kind in PURIFIERS.items() if type(model.purifier) is kind.module]
     return Origin(
         classes=model.classes,
         class_names=model.class_names,
         purifier=kinds[0] if kinds else type(model.purifier).__name__,
         time_rule=model.purifier.time_rule,
-        times={sigma: model.purifier.timestep(sigma) for sigma in sigmas if has_times},
+        times={sigma: time for sigma, time in times.items() if time is not None},
         model_sha256=model.sha256,
         sources=model.sources,
         licence=model.licence,

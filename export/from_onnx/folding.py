@@ -82,7 +82,7 @@ def _value(node: NodeProto, known: Known, version: int) -> NDArray[np.generic] |
     except Exception as error:  # ONNX's own evaluation fails as NumPy does, and by errors of its own
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            f"node {node.name} ({node.op_type}) cannot be computed from its constants: {reason}"
+            f"node {node.name or node.output[0]} ({node.op_type}) cannot be computed from its constants: {reason}"
         ) from error
     return found if found.dtype.kind in "iub" and found.size <= _LARGEST else None
 

@@ -15,6 +15,7 @@ from purecert.engine.backends.graph import HostGraph
 from purecert.engine.plans.plan import Plan, Precision
 from purecert.engine.plans.trust import read_trusted
 from purecert.export.gate.overflow import OverflowWitness
+from purecert.export.refusals import refusing
 
 Rows = Sequence[NDArray[np.generic]]  # one array [rows, ...] per graph input
 
@@ -44,7 +45,8 @@ class EagerVoter(Voter):
         self._module = module
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
-        with torch.inference_mode():
+        expected = f"a network that takes {len(rows[0])} noisy images at once"
+        with refusing(expected, "let it do the same for any batch"), torch.inference_mode():
             label: Tensor = self._module(*(torch.from_numpy(row).to(torch.float32) for row in rows))[0]
         return np.asarray(label.numpy())
 

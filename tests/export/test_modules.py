@@ -13,6 +13,10 @@ import purecert
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import load_dataset
 from purecert.engine.plans.protocol_buffers import with_output
+from purecert.export.fusing.fuse import FusedModel
+from purecert.export.gate.voters import EagerVoter
+from purecert.export.modules import Sees, own_model
+from purecert.export.pipeline import ExportSpec, origin_of
 
 pytestmark = pytest.mark.slow  # whole exports
 
@@ -115,6 +119,66 @@ def test_what_is_no_classifier_of_such_images_is_refused(tmp_path: Path) -> None
         with pytest.raises(InputError, match=words):
             purecert.export_module(module, **options)  # type: ignore[arg-type]  # by name
         assert not (tmp_path / "plan").exists()
+
+
+class _Failing(nn.Module):
+    """Fails by an error of any kind."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no such\nfile"), ZeroDivisionError("by zero"), ImportError("x"), RuntimeError("y"), Warning("z")]
+)
+def test_whatever_a_module_raises_is_one_line(tmp_path: Path, error: Exception) -> None:
+    words = " ".join(str(error).split())
+    kind = type(error).__name__
+    for changes, expected in (
+        ({"module": _Failing(error)}, "expected a module that takes images of shape"),
+        ({"purifier": purecert.Denoiser(module=_Failing(error))}, "expected a denoiser of images"),
+    ):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        given: Any = {"module": module, "sigmas": [0.25], "data": "digits:test[:20]", "out": tmp_path / "plan"}
+        with pytest.raises(InputError, match=f"{expected}.*, got {kind}: {words}") as caught:
+            purecert.export_module(**given | changes)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_fails_in_the_gate_is_one_line() -> None:
+    voter = EagerVoter(FusedModel(_Failing(OSError("gone"))))
+    with pytest.raises(InputError, match="expected a network that takes 3 noisy images at once, got OSError: gone"):
+        voter.labels([np.zeros((3, 1, 8, 8), np.float32)])
+
+
+@pytest.mark.parametrize("name", ["time", "scale"])
+def test_a_function_of_the_users_that_fails_is_named(tmp_path: Path, name: str) -> None:
+    """At the second sigma only: a table that was made for the first one."""
+    denoiser = purecert.Denoiser(module=nn.Identity(), **{name: {0.25: 1.0}.__getitem__})
+    with pytest.raises(InputError, match=f"expected a {name} at sigma 0.5, a number, got KeyError: 0.5"):
+        denoiser.constants(0.5)
+
+
+def test_a_denoiser_without_time_records_none(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    times = {None: (None, "none"), (lambda sigma: 8 * sigma): (2.0, "own")}
+    for time, expected in times.items():
+        inner: nn.Module = nn.Identity() if time is None else _Timed()
+        denoiser = purecert.Denoiser(module=inner, time=time)
+        model = own_model(
+            module, Sees(), load_dataset("digits:test[:20]"), ExportSpec(sigmas=(0.25,)), purifier=denoiser
+        )
+        origin = origin_of(model, (0.25,))
+        assert (origin.times.get(0.25), origin.time_rule) == expected
+
+
+class _Timed(nn.Module):
+    def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return x * times[:, None, None, None]
 
 
 class _Network(nn.Module):

@@ -23,8 +23,8 @@ class Purifier(nn.Module, ABC):
         """How a noise level becomes the network's time, as plans record it."""
 
     @abstractmethod
-    def timestep(self, sigma: float) -> float:
-        """Return the time used at pixel noise ``sigma``.
+    def timestep(self, sigma: float) -> float | None:
+        """Return the time used at pixel noise ``sigma``, as plans record it; None where the purifier takes none.
 
         Raises:
             InputError: The purifier was not made for this noise.

@@ -25,8 +25,8 @@ class IdentityPurifier(Purifier):
     def time_rule(self) -> str:
         return "none"
 
-    def timestep(self, sigma: float) -> float:
-        return 2 * sigma
+    def timestep(self, sigma: float) -> None:
+        return None
 
     def noise_inputs(self, sigma: float) -> tuple[int, ...]:
         return ()

@@ -45,13 +45,22 @@ class Denoiser:
         """Return scale and time at ``sigma``, pixel noise of [0, 1]; no time where the module takes none.
 
         Raises:
-            InputError: One is no finite number, or the scale is not above 0.
+            InputError: One is no finite number or fails, or the scale is not above 0.
         """
-        scale = 1.0 if self.scale is None else float(self.scale(sigma))
-        time = None if self.time is None else float(self.time(sigma))
+        scale = 1.0 if self.scale is None else _asked(self.scale, "scale", sigma)
+        time = None if self.time is None else _asked(self.time, "time", sigma)
         if not (math.isfinite(scale) and scale > 0 and (time is None or math.isfinite(time))):
             raise InputError(f"expected a scale above 0 and a finite time at sigma {sigma}, got {scale} and {time}")
         return scale, time
+
+
+def _asked(of: Callable[[float], float], name: str, sigma: float) -> float:
+    """Return the number that the user's own function gives."""
+    try:
+        return float(of(sigma))
+    except Exception as error:  # it is anybody's code
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"expected a {name} at sigma {sigma}, a number, got {reason}") from error
 
 
 @final
@@ -64,11 +73,11 @@ class OwnPurifier(Purifier):
 
     @property
     def time_rule(self) -> str:
-        return "own"
+        return "none" if self.denoiser.time is None else "own"
 
-    def timestep(self, sigma: float) -> float:
+    def timestep(self, sigma: float) -> float | None:
         _, time = self.denoiser.constants(sigma)
-        return 2 * sigma if time is None else time
+        return time
 
     def noise_inputs(self, sigma: float) -> tuple[int, ...]:
         return ()

@@ -53,7 +53,7 @@ def test_every_convention_is_one_map(input_range: tuple[float, float], predicts:
 def test_the_clean_image_is_limited_to_the_range_and_time_is_recorded() -> None:
     purifier = OwnPurifier(Denoiser(module=nn.Identity(), input_range=(0.0, 1.0)))
     assert purifier(torch.tensor([[[[-3.0, 0.5, 3.0]]]]), _SIGMA).tolist() == [[[[-1.0, 0.5, 1.0]]]]
-    assert purifier.timestep(_SIGMA) == 2 * _SIGMA
+    assert (purifier.timestep(_SIGMA), purifier.time_rule) == (None, "none")
     assert OwnPurifier(Denoiser(module=nn.Identity(), time=lambda sigma: 999 * sigma)).timestep(1.0) == 999
 
 
