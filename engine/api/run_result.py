@@ -22,6 +22,7 @@ from purecert.engine.records.class_names import class_names_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_directory import IMAGES_FILE, INVOCATION_FILE
 from purecert.engine.records.sources import change_sources, read_sources
+from purecert.engine.reports.asked.model_card import model_card
 from purecert.engine.reports.curve import plot
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
@@ -181,6 +182,20 @@ class RunResult:
                 places = self.arrays()[column].tolist()
                 columns[f"{column}_name"] = [names[place] if 0 <= place < len(names) else None for place in places]
         return DataFrame(columns)
+
+    @python_words()
+    def model_card(self, name: str, radii: Iterable[float] = DEFAULT_RADII, *, rho: float = 1e-3) -> str:
+        """Return a block for a Hugging Face model card: metrics in its model-index form, and the report in Markdown.
+
+        Args:
+            name: Of the model.
+            radii: L2 radii in pixel units of [0, 1], a metric each.
+            rho: Probability, at most, that more certificates are false than ``at_least`` subtracts.
+
+        Raises:
+            InputError: The run has no labels or claims no radius, or a number or the name is none.
+        """
+        return model_card([self._run], name, [plain_number("a radius", radius) for radius in radii], rho)
 
     def table(self) -> str:
         """Return the report of the run: its table, and what to know of it."""

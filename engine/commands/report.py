@@ -13,6 +13,7 @@ import click
 from purecert.engine.commands.console import EngineCommand, talk
 from purecert.engine.commands.options import DEFAULT_RADII_TEXT, combined, json_option, parse_radii
 from purecert.engine.commands.report_questions import answer_question, is_question, question_options
+from purecert.engine.errors import InputError
 
 if TYPE_CHECKING:
     from purecert.engine.records.run import Run
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--by-class", "shows_classes", is_flag=True, help="Also show each class, by its name if the plan has one."
 )
+@click.option("--model-card", metavar="NAME", help="Print instead a block for the model card of NAME (Hugging Face).")
 @combined(question_options, json_option)
 @click.pass_context
 def report_command(
@@ -62,18 +64,30 @@ def report_command(
         asked = parse_radii(radii)
         answer_question(run_directories[0], asked, output=output, force=force, as_json=as_json, **options)
     else:
-        report = {name: options[name] for name in ("rho", "bonferroni", "shows_best", "shows_classes")}
+        report = {name: options[name] for name in ("rho", "bonferroni", "shows_best", "shows_classes", "model_card")}
         _report(run_directories, parse_radii(radii), output, force=force, as_json=as_json, **report)
 
 
 def _report(
-    run_directories: tuple[Path, ...], radii: tuple[float, ...], output: Path | None, *, force: bool, **options: Any
+    run_directories: tuple[Path, ...],
+    radii: tuple[float, ...],
+    output: Path | None,
+    *,
+    force: bool,
+    model_card: str | None,
+    **options: Any,
 ) -> None:
     from purecert.engine.records.run import read_run
+    from purecert.engine.reports.asked import model_card as cards
     from purecert.engine.reports.table import print_report
 
     runs = [read_run(directory) for directory in run_directories]
-    print_report(runs, radii, **options)
+    if model_card is None:
+        print_report(runs, radii, **options)
+    elif others := [name for name, value in options.items() if value and name != "rho"]:
+        raise InputError(f"--model-card: expected no other form of the report beside it, got {others[0]}")
+    else:
+        click.echo(cards.model_card(runs, model_card, radii, options["rho"]))
     if output is not None:
         _draw(runs, output, force=force)
 

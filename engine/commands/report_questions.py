@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _KINDS: dict[str, Kind] = {"two_sided": "two-sided", "top_k": "top-k", "costs": "costs"}
 _NAMES = {"ask_alpha", "ask_n", *_KINDS}
-_OF_RUNS = {"bonferroni", "shows_best"}
+_OF_RUNS = {"bonferroni", "shows_best", "shows_classes", "model_card"}
 
 question_options = combined(
     click.option("--ask-alpha", type=float, metavar="ALPHA", help="Question: the run's counts at another alpha."),

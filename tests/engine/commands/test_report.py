@@ -34,6 +34,11 @@ def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path:
     assert second["draws"] < first["draws"]
     assert shared["alpha"] == 1e-3 / 24
     assert (best["best_sigma"]["images_held_out"], first["false_claims"]["rho"]) == (6, 0.01)
+    card = engine("report", fixed, "--model-card", "a/b", "--radii", "0.25").expect(0).out
+    assert card.startswith('---\nmodel-index:\n  - name: "a/b"\n')
+    assert (
+        "--model-card: expected no other form" in engine("report", fixed, "--model-card", "m", "--json").expect(2).err
+    )
     by_class = engine("report", fixed, "--by-class", "--radii", "0.25").expect(0).out
     assert "| class " in by_class
     assert "| taken for |" in by_class
