@@ -68,6 +68,11 @@ def test_the_same_model_gives_the_same_bytes(path: Path, tmp_path: Path) -> None
     assert (tmp_path / "again.pt").read_bytes() == path.read_bytes()
 
 
+def test_a_model_without_a_crop_says_nothing_of_crops(path: Path) -> None:
+    """Versions that know no crop read it."""
+    assert "crop" not in torch.load(path, weights_only=True)["preprocessing"]["config"]
+
+
 def test_loading_leaves_the_random_generator_alone(path: Path) -> None:
     before = torch.random.get_rng_state()
     load_model(path)

@@ -1,6 +1,7 @@
 """Preprocessing is (y - mean) / std of y = (x + 1) / 2, resized; kind ``exact`` of whole grey levels."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,3 +172,19 @@ def test_an_impossible_preprocessing_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         PreprocessingConfig(mean=mean, std=std, size=size)
+
+
+@pytest.mark.parametrize("kind", [Preprocessing, ExactPreprocessing])
+def test_a_crop_is_seen_after_the_resize(kind: type[Preprocessing | ExactPreprocessing]) -> None:
+    config = PreprocessingConfig(mean=(0.4,), std=(0.3,), size=12, interpolation="bicubic", antialias=True)
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole, cropped = kind(config)(x), kind(replace(config, crop=(1, 9)))(x)
+    assert torch.equal(cropped, whole[:, :, 1:10, 1:10])
+
+
+def test_a_crop_beyond_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a crop of 9 pixels from 0 needs more than images of \[8, 8\]"):
+        Preprocessing(PreprocessingConfig(mean=(0.4,), std=(0.3,), crop=(0, 9)))(torch.zeros(1, 1, 8, 8))
+    for crop in ((-1, 4), (0, 0)):
+        with pytest.raises(ValueError, match="a crop needs a first row of at least 0 and 1 row"):
+            PreprocessingConfig(mean=(0.4,), std=(0.3,), crop=crop)
