@@ -39,8 +39,8 @@ def _is_identity(config: PreprocessingConfig) -> bool:
 
 
 def _tiles(classifier: Vit, config: PreprocessingConfig) -> bool:
-    """Whether the resize gives the size that the transformer cuts into patches."""
-    return config.size == classifier.config.image_size and config.crop is None
+    """Whether the resize gives the size that the transformer cuts into patches; a crop of that would be refused."""
+    return config.size == classifier.config.image_size
 
 
 @final

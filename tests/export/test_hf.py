@@ -24,9 +24,9 @@ def _import(folder: Path, kind: str = "hf", **choices: Any) -> Model:
 
 @pytest.mark.parametrize(("network", "kind"), [("vit", "hf-vit"), ("vit", "hf"), ("resnet", "hf")])
 def test_folding_keeps_the_crop(tmp_path: Path, network: str, kind: str) -> None:
-    """A ViT of this project folds a resize into its patches, which are cut after the crop."""
+    """Here the crop is all that is done to images, whose range is the network's."""
     write_hf(tmp_path, network)
-    write_hf_input(tmp_path)
+    write_hf_input(tmp_path, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     model = _import(tmp_path, kind, image_size=36)
     pixels = torch.randint(0, 256, (2, 3, 36, 36), generator=torch.Generator().manual_seed(0)).float()
     moved = torch.zeros_like(pixels)

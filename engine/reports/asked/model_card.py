@@ -17,6 +17,7 @@ from purecert.engine.reports.table import table
 from purecert.engine.reports.text import format_radius, one_line
 
 _Value: TypeAlias = "str | int | float | _Literal | Sequence[_Value] | Mapping[str, _Value]"
+_NAMED_BY_PATH = ("npz", "folder")  # data sets without splits
 _THOUSAND = 1000  # of a share's parts that are written
 
 
@@ -55,6 +56,7 @@ def model_card(runs: Sequence[Run], name: str, radii: Sequence[float], rho: floa
 
 def _result(record: RunRecord, summary: Summary) -> _Value:
     kind, _, split = summary.data.partition(":")
+    split = "" if kind in _NAMED_BY_PATH else split
     data = {"type": one_line(kind), "name": one_line(summary.data)}
     shared: dict[str, _Value] = {
         "norm": "L2 over pixels in [0, 1]",

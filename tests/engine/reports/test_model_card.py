@@ -40,7 +40,8 @@ def test_hugging_faces_parser_finds_every_metric() -> None:
     assert found[None].metric_value == 0.2333  # (.3 + .5 + .6) / 6, rounded down
     told = {name: found[0.0].metric_args[name] for name in ("sigma", "n0", "n", "alpha", "images", "seed")}
     assert told == {"sigma": 0.5, "n0": 100, "n": 100_000, "alpha": 1e-5, "images": 6, "seed": str(2**64 - 1)}
-    assert (found[0.0].dataset_type, found[0.0].dataset_name) == ("digits", "digits:test")
+    data = found[0.0]
+    assert (data.dataset_type, data.dataset_name, data.dataset_split) == ("digits", "digits:test", "test")
     assert "## Certified robustness" in card.text
     assert "| r >= 0.5 |" in card.text
     card.data.to_yaml()  # and writes it again
@@ -67,7 +68,7 @@ def test_hostile_names_stay_text() -> None:
     (result, *_) = _card(
         model_card([replace(run, record=replace(run.record, data=data))], "m", [0.25], _RHO)
     ).data.eval_results
-    assert result.dataset_type == "npz"
+    assert (result.dataset_type, result.dataset_split) == ("npz", None)
     assert result.dataset_name == r'npz:x"\n---\nlicense: mit\u2028'
 
 
