@@ -12,6 +12,10 @@ from purecert.train.networks.conditioned import SigmaClassifier, at_sigma
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.identity import IdentityPurifier
 
+# Networks of other libraries, of settings that a file chose: timm asserts, transformers raises whatever Python does.
+_PYTHONS = (LookupError, ArithmeticError, AssertionError, AttributeError, TypeError)
+_LIBRARIES_RAISE = (RuntimeError, ValueError, *_PYTHONS)
+
 
 def check_fit(
     purifier: Purifier,
@@ -75,6 +79,6 @@ def _call(module: nn.Module, *inputs: object) -> Tensor:
 def _push(call: Callable[[], Tensor], what: str) -> Tensor:
     try:
         return call()
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:  # timm asserts where others raise
+    except _LIBRARIES_RAISE as error:
         reason = " ".join(str(error).split())  # PyTorch's messages may have many lines
         raise InputError(f"{what}, since they do not fit: {reason}") from error

@@ -116,6 +116,7 @@ def hf_class(config: HfConfig) -> tuple[Any, Any]:
     for kind in kinds:
         if kind.__name__ == config.architecture and kind.main_input_name == "pixel_values":
             shape.architectures = [config.architecture]
+            shape.return_dict = True  # whatever the settings say, since the logits are asked for by name
             return kind, shape
     known = " or ".join(kind.__name__ for kind in kinds) or "none"
     raise InputError(

@@ -173,6 +173,31 @@ def test_a_model_file_is_held_to_the_same_settings(tmp_path: Path) -> None:
             load_model(tmp_path / "hostile.pt")
 
 
+def test_settings_of_a_model_file_that_would_change_its_answer_do_not(tmp_path: Path) -> None:
+    network = write_hf(tmp_path)
+    write_hf_input(tmp_path)
+    save_model(_import(tmp_path), tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    config = content["classifier"]["config"]
+    config["settings"] = json.dumps(json.loads(config["settings"]) | {"return_dict": False, "dtype": "float16"})
+    torch.save(content, tmp_path / "other.pt")
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(load_model(tmp_path / "other.pt").classifier(x), network(pixel_values=x).logits)
+    for settings in ({"num_labels": 3}, {"num_channels": 0}, {"num_channels": "3"}, {"model_type": "vit"}):
+        config["settings"] = json.dumps(json.loads(config["settings"]) | settings)
+        torch.save(content, tmp_path / "other.pt")
+        with pytest.raises(InputError) as caught:
+            load_model(tmp_path / "other.pt")
+        assert "\n" not in str(caught.value)
+
+
+def test_names_of_classes_are_one_line_each(tmp_path: Path) -> None:
+    write_hf(tmp_path, id2label=dict(enumerate([*NAMES[:4], "a\nb"])))
+    write_hf_input(tmp_path)
+    with pytest.raises(InputError, match=r"class_names.*expected printable text on one line"):
+        save_model(_import(tmp_path), tmp_path / "model.pt")
+
+
 def test_a_folder_without_its_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a folder .* a model of Hugging Face's hub is hf=hub:OWNER/NAME"):
         _import(tmp_path / "microsoft" / "resnet-50")
