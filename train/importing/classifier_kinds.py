@@ -206,7 +206,7 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
         read=_read_vit,
     ),
     "hf": ClassifierKind(
-        expects="any Hugging Face image classifier: its folder, as save_pretrained writes it (needs transformers)",
+        expects="any Hugging Face image classifier: its folder, or hub:OWNER/NAME, fetched (needs transformers)",
         read=read_hf,
     ),
     "timm": ClassifierKind(

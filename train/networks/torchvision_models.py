@@ -71,7 +71,7 @@ def torchvision_models() -> Any:
         BackendError: torchvision is not installed, or does not import beside this PyTorch.
     """
     if find_spec("torchvision") is None:
-        raise BackendError("this classifier needs the package torchvision; install the build that belongs to PyTorch's")
+        raise BackendError("this classifier needs the package torchvision; install the build of your PyTorch")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns where it has no image extension, which nothing here needs
