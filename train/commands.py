@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from purecert.engine.commands.console import EngineCommand, EngineGroup, talk
+from purecert.train.measures.command import evaluate_command
 
 if TYPE_CHECKING:
     from purecert.train.fitting.processes.group import Processes
     from purecert.train.recipes.asking import Asked
 
-_STAGES = ("classifier", "second-classifier", "teacher", "transition", "distillation", "fine-tuning", "all")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _PAPER = {
     "fashion-mnist": "Fashion-MNIST on two cores, planned for 25 minutes: the whole path of Consistency Purification.",
@@ -27,7 +27,7 @@ _PAPER = {
 
 @click.group(cls=EngineGroup)
 def train_command() -> None:
-    """Train a purifier and a classifier by a recipe, and write them as one model file."""
+    """Train a purifier and a classifier by a recipe, and write them as one model file; or measure such models."""
 
 
 _COMMON = (
@@ -72,8 +72,9 @@ _OF_THE_PAPER = (
         "--stage",
         default="all",
         show_default=True,
-        type=click.Choice(_STAGES),
-        help="Train this one and what it needs; stages that are finished in --work are read from there.",
+        metavar="STAGE",
+        help="Train this one, such as teacher, and what it needs; docs/recipes.md lists them. Stages that are finished "
+        "in --work are read from there.",
     ),
     click.option("--data", help="Other training images of the same shape, such as folder:DIR."),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's files lie."),
@@ -106,6 +107,7 @@ for _name, _command in train_command.commands.items():
     for _option in reversed(_COMMON if _name == "digits" else (*_COMMON, *_OF_THE_PAPER)):
         _option(_command)
     _command.params.reverse()
+train_command.add_command(evaluate_command)
 
 
 def _ask(*, minutes: float | None, work: Path | None, output: Path | None, dry_run: bool, **options: Any) -> None:
