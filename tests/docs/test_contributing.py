@@ -15,10 +15,13 @@ from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.lines import Certificate
 from purecert.export.fusing.fold import fold
 from purecert.export.fusing.fuse import fuse
+from purecert.train.fitting.draws import Batch, Draws
 from purecert.train.fitting.progress import Silent, StepReport
 from purecert.train.fitting.session import Session
 from purecert.train.models import kinds
 from purecert.train.models.checkpoints import Model, demo_model_path, load_model, save_model
+from purecert.train.networks.resnet import ResNet, ResNetConfig
+from purecert.train.objectives.sigmas import DiscreteSigmas
 from purecert.train.purifiers.edm import EdmPurifier
 from purecert.train.purifiers.karras import KarrasConfig
 from support.plans import linear_plan
@@ -72,7 +75,7 @@ class _Kept(Silent):
 
 
 def test_every_example_has_less_than_40_lines_of_code() -> None:
-    assert len(_EXAMPLES) == 4
+    assert len(_EXAMPLES) == 5
     assert max(sum(bool(line.strip()) for line in example.splitlines()) for example in _EXAMPLES) < 40
 
 
@@ -122,6 +125,33 @@ def test_the_purifier_is_its_formula_alone_fused_folded_and_in_a_model_file(
         assert torch.equal(fuse(again, sigma)(pixels)[1], logits)
         close = 1e-5 * float(logits.abs().max())
         torch.testing.assert_close(fold(model, sigma)(pixels)[1], logits, rtol=0, atol=close)
+
+
+def test_the_loss_is_its_equation_and_trains_the_purifier_alone(page: _Page) -> None:
+    losses = page.example("class StabilityObjective", "stability")
+    demo = load_model(demo_model_path())
+    purifier = EdmPurifier(KarrasConfig(), song_unet()).eval()
+    parts = {"purifier": purifier, "preprocessing": demo.preprocessing, "sigmas": DiscreteSigmas(values=(0.5,))}
+    classifier = demo.classifier.requires_grad_(False)
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    loss = losses.StabilityObjective(classifier=classifier, **parts)(_batch(images))
+    again = _batch(images)
+    again.draws.category(torch.ones(1))  # the sigmas are drawn first
+    with torch.no_grad():
+        purified = purifier(images + again.draws.normal(1, 8, 8), 0.5)
+        shares = classifier(demo.preprocessing(purified)).double().log_softmax(dim=1)
+        wanted = classifier(demo.preprocessing(images)).argmax(dim=1)
+    assert loss.item() == pytest.approx(-shares[torch.arange(6), wanted].mean().item(), rel=1e-6)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in purifier.parameters())
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+    with pytest.raises(ValueError, match="the classifier must be frozen"):
+        losses.StabilityObjective(classifier=ResNet(ResNetConfig(classes=10, in_channels=1)), **parts)
+
+
+def _batch(images: torch.Tensor) -> Batch:
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    return Batch(images=images, labels=labels, step=0, draws=Draws(5, len(images)))
 
 
 def test_the_recipe_trains_and_gives_the_same_bits_again(page: _Page, tmp_path: Path) -> None:

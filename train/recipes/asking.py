@@ -12,6 +12,7 @@ from purecert.train.fitting.session import Session
 from purecert.train.models.checkpoints import Model, save_model
 from purecert.train.recipes.digits import DigitsRecipe, train_digits
 from purecert.train.recipes.known import paper_recipe
+from purecert.train.recipes.paper.compared import check_files, model_of
 from purecert.train.recipes.paper.recipe import PaperRecipe
 from purecert.train.recipes.paper.sources import Sources
 from purecert.train.recipes.paper.stages import PaperTraining
@@ -55,8 +56,8 @@ class Asked:
             InputError: It has no such stage.
         """
         recipe = paper_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale)
-        if self.stage not in (*recipe.stages, "all"):
-            raise InputError(f"{recipe.name} has the stages {', '.join(recipe.stages)}; got --stage {self.stage}")
+        if self.stage not in (*recipe.names, "all"):
+            raise InputError(f"{recipe.name} has the stages {', '.join(recipe.names)}; got --stage {self.stage}")
         if self.data is not None:
             recipe = replace(recipe, data=replace(recipe.data, train=self.data))
         if self.distance is not None:
@@ -85,9 +86,9 @@ def train(asked: Asked, session: Session, minutes: float | None = None) -> Model
     images = load_images(recipe.data.train, asked.data_dir)
     session = session.with_minutes(minutes)
     training = PaperTraining(recipe, images, session, asked.sources())
-    training.check(stages := recipe.stages if asked.stage == "all" else (asked.stage,))  # type: ignore[arg-type]
+    check_files(training, stages := recipe.stages if asked.stage == "all" else (asked.stage,))
     for stage in stages:
-        model = training.model(stage)  # type: ignore[arg-type]
+        model = model_of(training, stage)
         folder = session.stage_folder(stage)
         if folder is not None and session.processes.is_first:
             save_model(model, folder / "model.pt", force=True)

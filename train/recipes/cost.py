@@ -18,6 +18,7 @@ from purecert.train.fitting.session import Session
 from purecert.train.fitting.step import Objective, find_slope
 from purecert.train.recipes.asking import Asked
 from purecert.train.recipes.digits import train_on
+from purecert.train.recipes.paper.compared import model_of
 from purecert.train.recipes.paper.stages import PaperTraining
 
 _STEPS = 3  # timed, after one that is not
@@ -89,7 +90,7 @@ def measure(asked: Asked, rows: int | None = None) -> tuple[dict[str, Any], list
     recipe = asked.paper()
     training = PaperTraining(recipe, _noise(recipe.data.shape, recipe.data.classes), session, asked.sources(), meter)
     for stage in recipe.stages if asked.stage == "all" else (asked.stage,):
-        training.model(stage)  # type: ignore[arg-type]  # ``Asked.paper`` has checked it
+        model_of(training, stage)
     return plain(recipe), meter.found
 
 

@@ -1,6 +1,7 @@
 """engine-train evaluate: what it says is what eager PyTorch says, and certificates are those of the model it names."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,14 +127,14 @@ def test_a_run_of_another_model_sigma_data_or_classifier_is_refused(
         evaluate([("demo", demo)], data, (_SIGMA,), judge=other, runs=[run])
 
 
-def test_a_run_whose_plan_is_another_by_now_is_refused(run: Path, demo_plan_fp16: Path) -> None:
-    said = (run / "invocation.json").read_text()
-    try:
-        (run / "invocation.json").write_text(json.dumps(json.loads(said) | {"plan": str(demo_plan_fp16)}))
-        with pytest.raises(InputError, match="expected the plan that it was made with"):
-            certified_accuracy(run)
-    finally:
-        (run / "invocation.json").write_text(said)
+def test_a_run_whose_plan_is_another_by_now_is_refused(run: Path, demo_plan: Path, tmp_path: Path) -> None:
+    copy, other = shutil.copytree(run, tmp_path / "run"), shutil.copytree(demo_plan, tmp_path / "plan")
+    record = json.loads((other / "plan.json").read_text())
+    (other / "plan.json").write_text(json.dumps(record | {"licence": "another"}))
+    said = json.loads((copy / "invocation.json").read_text())
+    (copy / "invocation.json").write_text(json.dumps(said | {"plan": str(other)}))
+    with pytest.raises(InputError, match="expected the plan that it was made with"):
+        certified_accuracy(copy)
 
 
 def test_what_does_not_fit_is_said(demo: Model, data: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +14,16 @@ from purecert.train.fitting.plans.fit import Fit
 from purecert.train.fitting.progress import Silent
 from purecert.train.fitting.session import Session
 from purecert.train.models.checkpoints import load_model, save_model
+from purecert.train.networks.resnet import ResNetConfig
+from purecert.train.networks.song.unet import SongUNetConfig
 from purecert.train.purifiers.consistency import ConsistencyPurifier
 from purecert.train.purifiers.edm import EdmPurifier
 from purecert.train.purifiers.identity import IdentityPurifier
+from purecert.train.recipes.known import paper_recipe
 from purecert.train.recipes.paper.fashion_mnist import FASHION_MNIST
 from purecert.train.recipes.paper.recipe import PaperRecipe
-from purecert.train.recipes.paper.stages import PaperTraining
+from purecert.train.recipes.paper.sources import Sources
+from purecert.train.recipes.paper.stages import PaperTraining, build
 
 
 class _Begun(Silent):
@@ -29,29 +34,6 @@ class _Begun(Silent):
 
     def begin(self, stage: str, step: int, steps: int) -> None:
         self.stages.append((stage, step))
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    generator = torch.Generator().manual_seed(0)
-    return Images(
-        pixels=torch.rand(20, 1, 28, 28, generator=generator) * 2 - 1, labels=torch.arange(20) % 10, classes=10
-    )
-
-
-@pytest.fixture(scope="module")
-def recipe() -> PaperRecipe:
-    return replace(FASHION_MNIST.scaled(1e-9), batch=2)
-
-
-@pytest.fixture(scope="module")
-def work(recipe: PaperRecipe, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which all stages are finished, each with its model file."""
-    folder = tmp_path_factory.mktemp("work")
-    training = PaperTraining(recipe, images, Session(folder=folder))
-    for stage in recipe.stages:
-        save_model(training.model(stage), folder / f"{stage}.pt")
-    return folder
 
 
 def test_each_stage_leaves_a_model_that_fuses(work: Path) -> None:
@@ -112,3 +94,50 @@ def test_what_does_not_fit_is_said(recipe: PaperRecipe, images: Images) -> None:
 def test_a_plan_of_a_stage_names_its_folder(recipe: PaperRecipe) -> None:
     plans: dict[str, Fit] = {stage: part.fit for stage, part in recipe.parts.items()}
     assert all(plan.stage == stage for stage, plan in plans.items())
+
+
+@pytest.mark.parametrize("name", ["cifar10-small", "cifar10", "imagenet64"])
+def test_every_other_recipe_keeps_its_shapes_at_reduced_width(name: str, tmp_path: Path) -> None:
+    small, images, sources = _reduced(paper_recipe(name).scaled(1e-9)), _random_images(), Sources()
+    if small.transition is not None:
+        start = PaperTraining(small, images, Session()).model("classifier")
+        purifier = ConsistencyPurifier(small.karras, build(small.network)).eval()
+        save_model(replace(start, purifier=purifier), tmp_path / "start.pt")
+        sources = Sources(start_model=tmp_path / "start.pt")
+        with pytest.raises(InputError, match="--start FILE"):
+            PaperTraining(small, images, Session()).check(("transition",))
+    model = PaperTraining(small, images, Session(), sources).model("fine-tuning")
+    assert model.purifier(images.pixels, 0.25).shape == images.pixels.shape
+    assert model.classifier(model.preprocessing(images.pixels)).shape == (4, 10)
+
+
+def _random_images() -> Images:
+    pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return Images(pixels=pixels, labels=torch.arange(4), classes=10)
+
+
+def _reduced(recipe: PaperRecipe) -> PaperRecipe:
+    """Return a recipe with small networks, for images of 32 x 32 in ten classes, without LPIPS."""
+    less: dict[str, Any] = {"model_channels": 32, "channel_mult": (1, 1)}
+    if isinstance(recipe.network, SongUNetConfig):
+        less |= {"num_blocks": 1, "attn_resolutions": ()}
+    else:
+        less |= {"image_size": 32, "num_res_blocks": 1, "attention_resolutions": (), "num_head_channels": 32}
+    narrow = ResNetConfig(classes=10, blocks=(1, 1, 1), widths=(4, 4, 4))
+    distillation = recipe.distillation and replace(recipe.distillation, distance="huber")
+    return replace(
+        recipe,
+        network=replace(recipe.network, **less),
+        data=replace(recipe.data, shape=(3, 32, 32), classes=10),
+        batch=2,
+        classifier=replace(recipe.classifier, network=narrow),
+        second_classifier=replace(recipe.second_classifier, network=narrow),
+        distillation=distillation,
+        fine_tuning=replace(recipe.fine_tuning, distance="features"),
+    )
+
+
+def test_there_are_recipes_of_these_names_only() -> None:
+    assert paper_recipe("fashion-mnist", seed=7) == replace(FASHION_MNIST, seed=7)
+    with pytest.raises(ValueError, match="expected a recipe of the paper"):
+        paper_recipe("digits")

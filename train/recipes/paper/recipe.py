@@ -13,6 +13,7 @@ from purecert.train.networks.song.unet import SongUNetConfig
 from purecert.train.networks.wide_resnet import WideResNetConfig
 from purecert.train.objectives.sigmas import DiscreteSigmas, UniformSigmas
 from purecert.train.purifiers.karras import KarrasConfig
+from purecert.train.recipes.paper.comparisons import Comparison
 
 MIRRORED = Augmentation(shift=0.0, turn=0.0, stretch=0.0, mirror=True)  # and not moved otherwise
 
@@ -101,6 +102,7 @@ class PaperRecipe:
     distillation: Distillation | None
     fine_tuning: FineTuning
     lpips: LpipsConfig = field(default_factory=LpipsConfig)
+    comparisons: tuple[Comparison, ...] = ()  # what the tables set beside the path
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +129,11 @@ class PaperRecipe:
         """The names of the stages in their order."""
         return tuple(self.parts)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the stages and of what they are compared with."""
+        return (*self.stages, *(comparison.name for comparison in self.comparisons))
+
     def needs(self, stage: StageName) -> tuple[StageName, ...]:
         """Return the stages whose weights decide this one's, itself last."""
         before: tuple[StageName, ...] = ()
@@ -147,4 +154,5 @@ class PaperRecipe:
         parts = {
             name.replace("-", "_"): replace(part, fit=part.fit.scaled(factor)) for name, part in self.parts.items()
         }
-        return replace(self, **parts)  # type: ignore[arg-type]  # the names of the stages are those of the fields
+        others = tuple(each.scaled(factor) for each in self.comparisons)
+        return replace(self, comparisons=others, **parts)  # type: ignore[arg-type]  # the names of the stages are those of the fields

@@ -1,6 +1,7 @@
 """Files from elsewhere that a recipe may need: LPIPS's backbone, and the network that a transition starts from."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,12 @@ class Sources:
         given = {"LPIPS's backbone": self.lpips_weights, "the start": self.start_model}
         return tuple(f"{what}: SHA-256 {_digest(path)}" for what, path in given.items() if path is not None)
 
-    def fingerprints(self, recipe: PaperRecipe, stage: StageName) -> dict[str, str]:
-        """Return the digests of the files that decide the weights of a stage."""
+    def fingerprints(self, recipe: PaperRecipe, needs: Sequence[StageName]) -> dict[str, str]:
+        """Return the digests of the files that decide the weights of what stands on these stages."""
         found = {}
-        if "lpips" in recipe.distances(stage) and self.lpips_weights is not None:
+        if any("lpips" in recipe.distances(stage) for stage in needs) and self.lpips_weights is not None:
             found["lpips"] = _digest(self.lpips_weights)
-        if "transition" in recipe.needs(stage) and self.start_model is not None:
+        if any("transition" in recipe.needs(stage) for stage in needs) and self.start_model is not None:
             found["start"] = _digest(self.start_model)
         return found
 

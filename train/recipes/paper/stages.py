@@ -81,7 +81,7 @@ class PaperTraining:
             InputError: The recipe has no such stage, or a file that it needs is missing.
         """
         if stage not in self.recipe.stages:
-            raise InputError(f"{self.recipe.name} has the stages {', '.join(self.recipe.stages)}; got {stage}")
+            raise InputError(f"{self.recipe.name} has the stages {', '.join(self.recipe.names)}; got {stage}")
         if stage in _CLASSIFIERS:
             return self.assemble(IdentityPurifier(IdentityConfig()).eval(), self.trained(stage), stage)
         return self.assemble(self.purifier(stage), self.trained("second-classifier"), stage)
@@ -100,8 +100,19 @@ class PaperTraining:
         recipe = self.recipe
         part = recipe.parts[stage]
         module = self._start(stage)
-        self.fit(module, self._objective(stage, module), stage, part)
+        self.fit(module, self._objective(stage, module), stage, part, recipe.needs(stage))
         return module
+
+    def variant(self, recipe: PaperRecipe) -> "PaperTraining":
+        """Return a training of the same recipe with another fine-tuning, which shares what is trained already."""
+        other = PaperTraining(recipe, self._images, self._session, self._sources, self._fitting)
+        other._trained = {name: network for name, network in self._trained.items() if name != "fine-tuning"}
+        return other
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self._session.device
 
     def check(self, stages: Sequence[StageName]) -> None:
         """Read the files that the stages need, before minutes of training.
@@ -115,10 +126,14 @@ class PaperTraining:
             if "transition" in self.recipe.needs(stage):
                 self._sources.start(self.recipe.network)
 
-    def fit(self, module: nn.Module, objective: Objective, stage: StageName, part: Any) -> None:
-        """Fit one network by the stage's plan, so that it goes on only where all that decides its weights agrees."""
+    def fit(self, module: nn.Module, objective: Objective, stage: str, part: Any, needs: Sequence[StageName]) -> None:
+        """Fit one network by its part's plan, so that it goes on only where all that decides its weights agrees.
+
+        ``needs`` are the stages whose weights decide this one's.
+        """
         recipe = self.recipe
-        decides = {name: recipe.parts[name] for name in recipe.needs(stage)}
+        decides = {name: recipe.parts[name] for name in needs}
+        has_lpips = any("lpips" in recipe.distances(name) for name in needs)
         configuration = plain(
             {
                 "recipe": recipe.name,
@@ -126,9 +141,9 @@ class PaperTraining:
                 "karras": recipe.karras,
                 "preprocessing": recipe.preprocessing,
                 "stages": decides | {stage: part},
-                "files": self._sources.fingerprints(recipe, stage),
+                "files": self._sources.fingerprints(recipe, needs),
             }
-            | ({"lpips": recipe.lpips} if "lpips" in recipe.distances(stage) else {})
+            | ({"lpips": recipe.lpips} if has_lpips else {})
         )
         sampler = Sampler(
             images=self._images, batch=recipe.batch, augmentation=recipe.data.augmentation, seed=recipe.seed
