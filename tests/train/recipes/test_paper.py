@@ -96,7 +96,10 @@ def test_a_plan_of_a_stage_names_its_folder(recipe: PaperRecipe) -> None:
     assert all(plan.stage == stage for stage, plan in plans.items())
 
 
-@pytest.mark.parametrize("name", ["cifar10-small", "cifar10", "imagenet64"])
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cifar10", "imagenet64")]
+
+
+@pytest.mark.parametrize("name", ["cifar10-small", *_SLOW])
 def test_every_other_recipe_keeps_its_shapes_at_reduced_width(name: str, tmp_path: Path) -> None:
     small, images, sources = _reduced(paper_recipe(name).scaled(1e-9)), _random_images(), Sources()
     if small.transition is not None:
