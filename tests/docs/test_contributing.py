@@ -130,7 +130,7 @@ def test_the_purifier_is_its_formula_alone_fused_folded_and_in_a_model_file(
 def test_the_loss_is_its_equation_and_trains_the_purifier_alone(page: _Page) -> None:
     losses = page.example("class StabilityObjective", "stability")
     demo = load_model(demo_model_path())
-    purifier = EdmPurifier(KarrasConfig(), song_unet()).eval()
+    purifier = EdmPurifier(KarrasConfig(), song_unet().requires_grad_(True)).eval()
     parts = {"purifier": purifier, "preprocessing": demo.preprocessing, "sigmas": DiscreteSigmas(values=(0.5,))}
     classifier = demo.classifier.requires_grad_(False)
     images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
