@@ -20,10 +20,10 @@ def test_it_counts_every_stage_in_proportion_to_its_rows() -> None:
 def test_a_stage_alone_is_counted_with_what_it_needs() -> None:
     _, costs = measure(Asked(recipe="fashion-mnist", stage="noisy-50"), rows=1)
     (cost,) = costs
-    assert (cost.stage, cost.batch, cost.steps) == ("noisy-50", 128, 1000)
+    assert (cost.stage, cost.batch, cost.steps) == ("noisy-50", 128, 800)
     # Three weights of a convolution, 3x3, from 1 to 16 channels at 28x28: far from all, but a bound below.
     assert cost.flops > 3 * 2 * 9 * 16 * 28 * 28 * 128
-    assert cost.minutes == pytest.approx(1000 * cost.seconds / 60)
+    assert cost.minutes == pytest.approx(800 * cost.seconds / 60)
 
 
 def test_it_prints_the_configuration_and_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,4 +44,4 @@ def test_what_is_asked_changes_the_recipe() -> None:
     recipe = asked.paper()
     assert (recipe.seed, recipe.data.train, recipe.fine_tuning.distance) == (3, "folder:x", "l1")
     assert (recipe.lpips.network, recipe.fine_tuning.fit.steps) == ("alex", 75)
-    assert {each.name: each for each in recipe.comparisons}["noisy-25"].part.fit.steps == 500  # type: ignore[union-attr]
+    assert {each.name: each for each in recipe.comparisons}["noisy-25"].part.fit.steps == 400  # type: ignore[union-attr]
