@@ -73,6 +73,7 @@ def main(
 
 def _fill(found: Found, every: dict[int, Cells], rows: list[Row], place: Place, *, certifies: bool) -> Iterator[str]:
     """Fill the table cell by cell, and say which one is there."""
+    next(iter(every.values())).check({stage for row in rows for stage in row.stages.values()})
     for seed, cells in every.items():
         for row in rows:
             for sigma in SIGMAS:

@@ -7,6 +7,7 @@ WORK/seed-0/STAGE/plan, run-0.25                        certificates
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,12 +76,15 @@ class Cells:
         self._training: PaperTraining | None = None
         self._models: dict[str, Model] = {}
 
+    def check(self, stages: Iterable[str]) -> None:
+        """Read the files that the stages need, before hours of training."""
+        check_files(self._opened(), tuple(stages))
+
     def model(self, stage: str) -> Model:
         """Return the model of a stage or comparison, as its file holds it: trained where it is not."""
         if stage in self._models:
             return self._models[stage]
         path, training = self.folder / stage / "model.pt", self._opened()
-        check_files(training, (stage,))
         model = model_of(training, stage)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, path, force=True)  # the same model has the same bytes

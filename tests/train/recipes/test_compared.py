@@ -1,5 +1,6 @@
 """Comparisons: each stands on the path's stages, is trained by its own numbers, and its model exports."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,14 +83,16 @@ def test_a_comparison_starts_at_the_stage_that_it_compares_with(training: PaperT
 
 
 def test_it_goes_on_only_where_what_it_stands_on_and_its_own_numbers_are_the_same(
-    training: PaperTraining, work: Path, recipe: PaperRecipe, images: Images
+    training: PaperTraining, work: Path, recipe: PaperRecipe, images: Images, tmp_path: Path
 ) -> None:
     model_of(training, "teacher-on")
     model_of(training, "noisy-25")
-    teacher = recipe.teacher
-    assert teacher is not None
+    assert recipe.teacher is not None
+    other = replace(recipe, teacher=replace(recipe.teacher, std=1.1))
+    copy = shutil.copytree(work, tmp_path / "work", ignore=shutil.ignore_patterns("teacher"))
+    with pytest.raises(InputError, match=r"teacher-on.*std was 1\.0 and is now 1\.1"):  # though its teacher is new
+        model_of(PaperTraining(other, images, Session(folder=copy)), "teacher-on")
     for name, changed in (
-        ("teacher-on", replace(recipe, teacher=replace(teacher, std=1.1))),
         ("teacher-on", _changed(recipe, "teacher-on", std=1.1)),
         ("noisy-25", _changed(recipe, "noisy-25", sigma=0.3)),
     ):
