@@ -53,7 +53,7 @@ def _pretrain(session: Session, precision: Any) -> list[Tensor]:
     return [value.clone() for module in (network, objective.target) for value in module.state_dict().values()]
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=[pytest.mark.slow, pytest.mark.nightly])])
 def test_the_loss_falls_and_a_pre_training_in_slices_is_the_whole_one(tmp_path: Path, precision: str) -> None:
     whole = _pretrain(Session(folder=tmp_path / "whole"), precision)
     lines = (tmp_path / "whole" / "pretraining" / "metrics.jsonl").read_text().splitlines()
