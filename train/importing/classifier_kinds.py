@@ -14,6 +14,7 @@ from purecert.train.importing.classifier import Classifier, ReadClassifier
 from purecert.train.importing.hf_classifiers import read_hf, weights_file
 from purecert.train.importing.hf_input import google_vit_input, read_hf_input
 from purecert.train.importing.plain_weights import read_weights, told_names, without_prefix, without_wrappers
+from purecert.train.importing.rrcm_files import read_rrcm
 from purecert.train.importing.torchvision_classifiers import read_torchvision
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
@@ -218,5 +219,9 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
         expects="torchvision:NAME=FILE, the weights of any classifier that torchvision lists (needs torchvision)",
         read=read_torchvision,
         takes_name=True,
+    ),
+    "rrcm": ClassifierKind(
+        expects="a fine-tuned file of rRCM, which is asked at the noise level; with the identity purifier",
+        read=read_rrcm,
     ),
 }

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note, silent
+from purecert.train.importing.classifier import Classifier
 from purecert.train.importing.plain_weights import read_weights, told_names
+from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.rrcm.classifier import RrcmClassifier, RrcmClassifierConfig
 from purecert.train.networks.rrcm.vit import RrcmVit, RrcmVitConfig
 from purecert.train.strict.configuration import build_config
@@ -97,6 +99,18 @@ def read_rrcm_classifier(
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return load_strictly(build_empty(lambda: RrcmClassifier(config), str(path)), weights, str(path))
+
+
+def read_rrcm(path: Path, name: str, note: Note = silent) -> Classifier:
+    """Return the classifier of a fine-tuned file as published: heads of width 64, norm by the image's size, 81 points.
+
+    Raises:
+        InputError: As of ``read_rrcm_classifier``.
+    """
+    network = read_rrcm_classifier(path, note=note)
+    shape = network.config.network
+    wanted = PreprocessingConfig(mean=(0.5,) * shape.channels, std=(0.5,) * shape.channels, size=shape.image_size)
+    return Classifier(network, network.config.classes, wanted, "rRCM's scale, [-1, 1]", shape.image_size, "none")
 
 
 def _read_shape(

@@ -5,6 +5,7 @@ The bounds are those that come with the golden values.
 
 from ast import literal_eval
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from torch import Tensor
 
 from purecert.engine.errors import InputError
 from purecert.train.importing import rrcm_files
+from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from purecert.train.importing.rrcm_files import Pretrained, read_rrcm_classifier, read_rrcm_pretrained
 from purecert.train.networks.rrcm import presets
+from purecert.train.networks.rrcm.classifier import RrcmClassifier, RrcmClassifierConfig
 from purecert.train.networks.rrcm.vit import RrcmVit, RrcmVitConfig
 from purecert.train.strict.state import build_empty
 from support.checkpoint_files import prefixed, write_safetensors, write_torch
@@ -115,6 +118,43 @@ def test_the_published_shapes_load_through_the_readers(
     classifier = read_rrcm_classifier(tmp_path / "a.pt")
     assert classifier.config.network == config
     assert classifier.config.normalises == name.startswith("rrcm_imagenet")
+
+
+# --- as a model
+
+
+def _small_file(folder: Path) -> Path:
+    """Write a file of an image size and a width of heads that are published, and random weights."""
+    config = RrcmVitConfig(
+        image_size=32, patch_size=8, channels=3, width=64, depth=1, heads=1, projection_hidden=8, projection_width=8
+    )
+    torch.manual_seed(0)
+    weights = RrcmClassifier(RrcmClassifierConfig(network=config, classes=10)).state_dict()
+    return write_torch(folder / "small.pt", weights)
+
+
+def test_a_fine_tuned_file_is_imported_with_every_choice_said(tmp_path: Path) -> None:
+    path = _small_file(tmp_path)
+    model = import_model(ImportSpec(purifier=Source.parse("identity"), classifier=Source.parse(f"rrcm={path}")))
+    assert (model.input_shape, model.classes) == ((3, 32, 32), 10)
+    said = {
+        "attention: 1 heads of width 64",
+        "classifier's feature: the class token without the final norm",
+        "classifier's time: the nearest of 81 grid points to 2 sigma",
+        "classifier's mean: 0.5,0.5,0.5 (rRCM's scale, [-1, 1])",
+    }
+    assert said <= set(model.choices)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    expected = read_rrcm_classifier(path)(images, 0.25)
+    torch.testing.assert_close(model.classifier(model.preprocessing(images), 0.25), expected)
+
+
+def test_another_scale_or_size_before_it_is_refused(tmp_path: Path) -> None:
+    spec = ImportSpec(purifier=Source.parse("identity"), classifier=Source.parse(f"rrcm={_small_file(tmp_path)}"))
+    with pytest.raises(InputError, match="mean"):
+        import_model(replace(spec, mean=(0.4,) * 3))
+    with pytest.raises(InputError, match="expected images of 32 pixels"):
+        import_model(replace(spec, image_size=64))
 
 
 # --- refusals
