@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from purecert.engine.errors import InputError
+from purecert.export.from_onnx.folding import fold_sizes
 from purecert.export.from_onnx.joining import joined
 from purecert.export.from_onnx.reading import OnnxPipeline, read_onnx
 from purecert.export.graph.rules import check_graph
@@ -102,3 +103,27 @@ def test_constants_that_would_grow_stay_nodes_and_those_that_fail_are_named(tmp_
     assert "ConstantOfShape" in {node.op_type for node in onnx.load_from_string(content).graph.node}
     with pytest.raises(InputError, match=r"node classifier/.* \(Reshape\) cannot be computed from its constants"):
         _joined(tmp_path / "a.onnx", _pads(), 20, 100, **_NUMBERS | {"pairs": np.array([3, 3])})
+
+
+@pytest.mark.parametrize(("start", "end", "step"), [(-100, -200, -1), (-1, -100, -1), (100, -100, -2), (2, 100, 3)])
+def test_constants_are_computed_as_onnx_runtime_computes_them(start: int, end: int, step: int) -> None:
+    """ONNX's own evaluator gives nothing for the first, where the runtime clamps the start and gives one value."""
+    values = {
+        "a": np.arange(6),
+        "s": np.array([start]),
+        "e": np.array([end]),
+        "x": np.array([0]),
+        "t": np.array([step]),
+    }
+    node = helper.make_node("Slice", ["a", "s", "e", "x", "t"], ["found"])
+    given = helper.make_tensor_value_info("out", TensorProto.INT64, None)
+    nodes = [node, helper.make_node("Identity", ["found"], ["out"])]
+    weights = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "own", [], [given], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    (expected,) = ort.InferenceSession(model.SerializeToString(), options).run(None, {})
+    fold_sizes(model)
+    folded = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
+    np.testing.assert_array_equal(folded["found"], expected)
