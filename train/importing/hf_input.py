@@ -1,6 +1,7 @@
 """What a Hugging Face folder says of a network's input, in preprocessor_config.json: taken over, or refused by name."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from purecert.train.readers.opened import on_one_line
 from purecert.train.strict.configuration import build_config
 
 FILE = "preprocessor_config.json"
+_NESTED = "processor_config.json"  # the library prefers what it holds under image_processor
+_LARGEST = 2**14  # pixels of an edge
 
 # What Pillow numbers so, and what timm calls them.
 _RESAMPLES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 _SAME_FACTOR = 1e-6  # relative: files hold 1/255 with 16 digits or with 8
 _WITHOUT_CROP = 384  # from which size on ConvNeXt's processor takes whole images
 _LEVIT_GROWTH = 256 / 224
+_LEAST_SHARE = 0.01
 _TYPES = ("image_processor_type", "feature_extractor_type")
 # What changes no pixel of a square image whose channels come first; so does what begins with an underscore.
 _HARMLESS = (
@@ -98,13 +102,14 @@ def read_hf_input(folder: Path, channels: int, image_size: int | None) -> HfInpu
             middle, one scale of the pixels, and one mean and std for each channel.
     """
     path = folder / FILE
-    if not path.is_file():
+    _refuse_nested(folder / _NESTED)
+    if not os.path.lexists(path):
         return None
     # null stands for what the processor does by default.
     content = {k: v for k, v in read_object(path, "the preprocessing of a network").items() if v is not None}
-    name = _processor_name(path, content)
+    name = _processor_name(path, content, folder / "config.json")
     _refuse_others(path, content)
-    recorded = build_config(_Recorded, _known(path, content, channels, is_vit=name == _VIT), str(path))
+    recorded = build_config(_Recorded, _known(path, content, channels, name), str(path))
     size, crop = _places(path, content, recorded, _PROCESSORS[name], image_size)
     mean, std = _rescaled(path, recorded)
     fields = {"mean": mean, "std": std, "size": size, "crop": crop}
@@ -120,8 +125,20 @@ def google_vit_input(channels: int, image_size: int) -> HfInput:
     return HfInput(preprocessing=wanted, because=f"as Google's ViTs, without a {FILE}")
 
 
-def _processor_name(path: Path, content: Mapping[str, Any]) -> str:
-    """Return which processor the file names; without a name, ViT's."""
+def _refuse_nested(path: Path) -> None:
+    if path.is_file() and "image_processor" in read_object(path, "the configuration of a processor"):
+        raise InputError(
+            f"{path}: expected no image_processor in it, found one, which the library prefers to {FILE}; "
+            f"write its entries into {FILE} and remove it"
+        )
+
+
+def _processor_name(path: Path, content: Mapping[str, Any], network: Path) -> str:
+    """Return which processor the file names; without a name, ViT's, if ``network``, its config.json, is a ViT's."""
+    if not content.keys() & set(_TYPES):
+        model = read_object(network, "the configuration of a network").get("model_type") if network.is_file() else "vit"
+        if model != "vit":
+            raise InputError(f"{path}: expected {_TYPES[0]} in it, found none; write in it which processor it is of")
     for key in _TYPES:
         found = content.get(key, _VIT)
         name = found.removesuffix("Fast").removesuffix("Pil") if isinstance(found, str) else ""
@@ -136,14 +153,16 @@ def _processor_name(path: Path, content: Mapping[str, Any]) -> str:
     return _VIT
 
 
-def _known(path: Path, content: Mapping[str, Any], channels: int, *, is_vit: bool) -> dict[str, Any]:
+def _known(path: Path, content: Mapping[str, Any], channels: int, processor: str) -> dict[str, Any]:
     """Return the entries of ``_Recorded`` that the file has, and for ViTs those that it leaves out."""
     halves = [0.5] * channels
-    defaults = {**_VIT_DEFAULTS, "image_mean": halves, "image_std": halves} if is_vit else {"do_center_crop": False}
+    defaults: dict[str, Any] = {} if _PROCESSORS[processor].crops else {"do_center_crop": False}
+    if processor == _VIT:
+        defaults |= {**_VIT_DEFAULTS, "image_mean": halves, "image_std": halves}
     known = defaults | {name: content[name] for name in _Recorded.__dataclass_fields__ if name in content}
     if not known.get("do_resize", True):
         known.setdefault("resample", 2)  # of a resize that is not done
-    if missing := [name for name in ("resample", "image_mean", "image_std") if name not in known]:
+    if missing := [name for name in ("resample", "image_mean", "image_std", "do_center_crop") if name not in known]:
         raise InputError(
             f"{path}: expected {missing[0]} in it, found none; versions of the library fill in different values: "
             "write in it what the network was trained with"
@@ -197,15 +216,18 @@ def _resized(
     share = recorded.crop_pct
     if processor.grows in ("no", "levit") and share != 1:
         raise InputError(f"{path}: expected crop_pct 1, found {share}; purecert does not crop: write 1 in it")
-    if not 0 < share <= 1:
-        raise InputError(f"{path}: expected crop_pct in (0, 1], found {share}")
+    if not _LEAST_SHARE <= share <= 1:
+        raise InputError(f"{path}: expected crop_pct in [{_LEAST_SHARE}, 1], found {share}")
     if not recorded.do_resize:
         return wanted, wanted
     if processor.grows in ("convnext", "poolformer") and "crop_pct" not in content:
         raise InputError(f"{path}: expected crop_pct in it, found none; write in it what the network was trained with")
     if "size" not in content and wanted is None:
         raise InputError(f"{path}: expected size in it, found none; write in it what the network was trained with")
-    edge = _edge(path, "size", content.get("size", wanted))
+    edge = _edge(path, "size", size := content.get("size", wanted))
+    is_exact = (isinstance(size, Mapping) and "height" in size) or content.get("default_to_square") is True
+    if processor.grows == "levit" and is_exact:  # which the library does not grow
+        raise InputError(f"{path}: expected size as shortest_edge, found height and width")
     if processor.grows == "convnext" and edge < _WITHOUT_CROP:
         return int(edge / share), edge
     grown = {"levit": int(_LEVIT_GROWTH * edge), "poolformer": int(edge / share)}.get(processor.grows, edge)
@@ -238,9 +260,10 @@ def _edge(path: Path, name: str, value: object) -> int:
     edges: Sequence[object] = [value]
     if isinstance(value, Mapping) and set(value) in ({"height", "width"}, {"shortest_edge"}):
         edges = list(value.values())
-    if not all(type(edge) is int and edge == edges[0] for edge in edges):
+    if not all(type(edge) is int and edge == edges[0] and edge <= _LARGEST for edge in edges):
         raise InputError(
-            f"{path}: expected {name} as one whole number, or as equal height and width, found another value"
+            f"{path}: expected {name} as one whole number of at most {_LARGEST}, or as equal height and width, "
+            "found another value"
         )
     return int(str(edges[0]))
 

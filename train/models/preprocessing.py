@@ -12,6 +12,8 @@ from torch.nn import functional
 from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.train.shapes import Image
 
+_LARGEST = 1e6
+
 ClassifierInput = Float[Tensor, "batch channels size_y size_x"]
 
 
@@ -31,6 +33,12 @@ class PreprocessingConfig:
             raise ValueError(f"mean and std need one value per channel each, got {self.mean} and {self.std}")
         if not all(math.isfinite(m) for m in self.mean) or not all(0 < s < math.inf for s in self.std):
             raise ValueError(f"mean must be finite and std > 0, got {self.mean} and {self.std}")
+        # Networks compute in FP32: beyond, their constants would be no numbers.
+        if not all(abs(m) <= _LARGEST for m in self.mean) or not all(1 / _LARGEST <= s <= _LARGEST for s in self.std):
+            raise ValueError(
+                f"expected mean of at most {_LARGEST:g} and std in [{1 / _LARGEST:g}, {_LARGEST:g}], "
+                f"got {self.mean} and {self.std}"
+            )
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")
         if self.crop is not None and not (self.crop[0] >= 0 and self.crop[1] >= 1):

@@ -112,7 +112,13 @@ _CROP = {"do_center_crop": True, "crop_size": 20}
         ("ConvNextImageProcessor", {"do_center_crop": False}, "expected crop_pct in it, found none"),
         ("ConvNextImageProcessor", {"crop_pct": 0.5, "crop_size": 12}, "found a center crop of 12 out of 20"),
         ("PoolFormerImageProcessor", {}, "expected crop_pct in it, found none"),
-        ("PoolFormerImageProcessor", {"crop_pct": 0}, r"expected crop_pct in \(0, 1\], found 0"),
+        ("PoolFormerImageProcessor", {"crop_pct": 0}, r"expected crop_pct in \[0\.01, 1\], found 0"),
+        ("ConvNextImageProcessor", {"crop_pct": 5e-324, "size": 40}, r"expected crop_pct in \[0\.01, 1\]"),
+        ("LevitImageProcessor", {"size": 10**400}, "expected size as one whole number of at most 16384"),
+        ("LevitImageProcessor", {"size": {"height": 20, "width": 20}}, "expected size as shortest_edge, found height"),
+        ("LevitImageProcessor", {"default_to_square": True}, "expected size as shortest_edge, found height"),
+        ("CLIPImageProcessor", {"do_center_crop": None}, "expected do_center_crop in it, found none"),
+        ("BitImageProcessor", {"image_std": 1e-44}, "expected mean of at most 1e"),
         ("SiglipImageProcessor", {"size": 24}, "found a center crop of 20 out of 24"),
     ],
 )
@@ -121,6 +127,31 @@ def test_what_versions_of_a_processor_do_differently_must_be_recorded(
 ) -> None:
     write_json(tmp_path / "preprocessor_config.json", {"image_processor_type": name} | _FULL | _CROP | content)
     with pytest.raises(InputError, match=words):
+        _read(tmp_path)
+
+
+def test_a_file_without_a_name_is_of_a_vit_only(tmp_path: Path) -> None:
+    """The library chooses a processor by the network's kind."""
+    write_json(tmp_path / "preprocessor_config.json", dict(_FULL))
+    write_json(tmp_path / "config.json", {"model_type": "vit"})
+    assert _read(tmp_path).preprocessing.size == 20
+    write_json(tmp_path / "config.json", {"model_type": "resnet"})
+    with pytest.raises(InputError, match="expected image_processor_type in it, found none"):
+        _read(tmp_path)
+
+
+def test_a_processor_that_the_library_prefers_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "preprocessor_config.json", dict(_FULL))
+    write_json(tmp_path / "processor_config.json", {"processor_class": "CLIPProcessor"})
+    assert _read(tmp_path).preprocessing.size == 20
+    write_json(tmp_path / "processor_config.json", {"image_processor": {"image_mean": [0, 0, 0]}})
+    with pytest.raises(InputError, match="expected no image_processor in it"):
+        _read(tmp_path)
+
+
+def test_a_link_to_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"preprocessor_config\.json"):
         _read(tmp_path)
 
 
