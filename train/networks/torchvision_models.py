@@ -13,6 +13,7 @@ from purecert.train.shapes import Image, Logits
 _CHANNELS = 3
 # Their published weights want an input that is transformed once more, and no weight shows it.
 _TRANSFORMED = ("googlenet", "inception_v3")
+_VERSIONED = "mnasnet"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,11 @@ class TorchvisionConfig:
             raise ValueError(f"expected channels in [1, 1000], got {self.channels}")
         if not self.name.isidentifier():
             raise ValueError(f"expected a plain torchvision name such as resnet18, got {self.name!r}")
+        if self.name.startswith(_VERSIONED):
+            raise ValueError(
+                f"{self.name} has another shape for weights of an older version, which no weight shows; "
+                "build it in a Python file and export python:FILE.py:NAME"
+            )
         if self.name in _TRANSFORMED:
             raise ValueError(
                 f"{self.name} transforms its input or not, which no weight shows; "

@@ -103,6 +103,7 @@ def test_the_input_is_the_recorded_one_and_the_weights_are_known_by_their_digest
         ("resnet_of_nobody", "torchvision has no classifier 'resnet_of_nobody'"),
         ("fcn_resnet50", "torchvision has no classifier 'fcn_resnet50'"),
         ("../resnet18", "expected a plain torchvision name"),
+        ("mnasnet0_5", "mnasnet0_5 has another shape for weights of an older version"),
         ("googlenet", "googlenet transforms its input or not, which no weight shows"),
         ("vgg11", r"weight 'classifier\.6\.weight' is missing; is the file of another kind"),
         ("resnet34", "weight .* is missing"),
