@@ -7,7 +7,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import certified_images, is_settled
-from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share, one_line
+from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share, one_line, radius_text
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, false_claims
 
 
@@ -66,7 +66,7 @@ def best_sigma(runs: Sequence[Run], radii: Sequence[float], rho: float = DEFAULT
 
 def best_sigma_text(best: BestSigma) -> str:
     """Return the table of ``best`` and what it means."""
-    radii = [f"r >= {chosen.radius:.10g}" for chosen in best.on_test_set]
+    radii = [f"r >= {radius_text(chosen.radius)}" for chosen in best.on_test_set]
     rows = [["best sigma per radius", "what", "images", *radii]]
     rows += _lines("selected on the test set", best.on_test_set, best.images)
     rows += _lines("chosen on the other half", best.held_out, best.images_held_out)

@@ -7,7 +7,7 @@ from purecert.engine.records.invalid_rows import InvalidRows
 from purecert.engine.reports.distribution import distribution_notes
 from purecert.engine.reports.stopping import GIVEN_UP_LEVEL, GivenUp, Stopping
 from purecert.engine.reports.summary import Summary
-from purecert.engine.reports.text import NOT_SETTLED_NOTE, rounded_up, spread
+from purecert.engine.reports.text import NOT_SETTLED_NOTE, radius_text, rounded_up, spread
 from purecert.engine.statistics.false_claims import any_of_all
 
 
@@ -71,7 +71,7 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
             f"for these, run with --alpha {summary.alpha:.6g}"
         )
     if stopping.out_of_reach:
-        listed = ", ".join(f"{radius:.10g}" for radius in stopping.out_of_reach)
+        listed = ", ".join(radius_text(radius) for radius in stopping.out_of_reach)
         yield f"out of reach of {summary.n_estimate} draws, and never asked for: {listed}"
     if stopping.given_up is not None:
         yield _price(stopping.given_up)
@@ -107,7 +107,7 @@ def _rule(stopping: Stopping) -> str:
     rule = stopping.rule
     if rule.rule == "radii":
         asked = (radius for radius in rule.radii if radius not in stopping.out_of_reach)
-        listed = ", ".join(f"{radius:.10g}" for radius in asked)
+        listed = ", ".join(radius_text(radius) for radius in asked)
         return f"stops when each radius of {listed} is certified or given up, so there is no average radius"
     if rule.rule == "tolerance":
         return f"stops when the radius is within {rule.tolerance:.4g} of the largest that the draws leave possible"

@@ -11,7 +11,15 @@ from purecert.engine.reports.bonferroni import at_shared_alpha, claims_of
 from purecert.engine.reports.notes import joint_notes, notes
 from purecert.engine.reports.shared_images import share_images
 from purecert.engine.reports.summary import Summary, summarise, summary_json
-from purecert.engine.reports.text import UNKNOWN, format_radius, markdown_table, marked_share, share, spread
+from purecert.engine.reports.text import (
+    UNKNOWN,
+    format_radius,
+    markdown_table,
+    marked_share,
+    radius_text,
+    share,
+    spread,
+)
 from purecert.engine.statistics.false_claims import DEFAULT_RHO
 
 AT_LEAST = "at least"  # in place of the run's name, in the line that subtracts what could be false
@@ -41,7 +49,7 @@ def tables(summaries: Sequence[Summary]) -> list[str]:
 
 def _certify_table(summaries: Sequence[Summary]) -> str:
     radii = sorted({point.radius for summary in summaries for point in summary.certified_at})
-    heading = [*(f"r >= {radius:.10g}" for radius in radii), "avg radius", "abstained"]
+    heading = [*(f"r >= {radius_text(radius)}" for radius in radii), "avg radius", "abstained"]
     lines = [line for summary in summaries for line in _certify_lines(summary, radii)]
     return _with_identity(summaries, heading, lines)
 

@@ -1,6 +1,7 @@
 """Numbers as a reader sees them, each rounded to the safe side."""
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 
@@ -9,6 +10,7 @@ _NOT_SETTLED = "*"  # after a share that may be too small, because the draws sto
 # Room for the digits of any double, whatever precision the caller's decimal context has.
 _ALL_DIGITS = Context(prec=2000)
 _TEXT_COLUMNS = 2
+_BEFORE_BAR = re.compile(r"(\\*)\|")  # in a cell, with what would escape an escape
 NOT_SETTLED_NOTE = (
     f"{_NOT_SETTLED}: not what the run stops at, so images may well reach this radius that had stopped before"
 )
@@ -53,12 +55,17 @@ def reaches(radius: float, asked: float) -> bool:
     return Decimal(radius) >= Decimal(repr(asked))
 
 
+def radius_text(radius: float) -> str:
+    """Return a radius that was asked for with all its digits: a rounded one would say more than is certified."""
+    return repr(float(radius)).removesuffix(".0")
+
+
 def markdown_table(rows: Sequence[Sequence[str]], text_columns: int = _TEXT_COLUMNS) -> list[str]:
     """Return the lines of a table whose first row is the heading, with columns of one width.
 
     The first ``text_columns`` columns are to the left, the others, of numbers, to the right.
     """
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    cells = [[_BEFORE_BAR.sub(r"\1\1\\|", cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     rule = ["-" * width if column < text_columns else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
     return [f"| {' | '.join(_padded(row, widths, text_columns))} |" for row in [cells[0], rule, *cells[1:]]]

@@ -11,7 +11,7 @@ from purecert.engine.records.class_names import ClassNames, class_names_of
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import certified_images, check_radii, is_settled
-from purecert.engine.reports.text import UNKNOWN, markdown_table, marked_share, one_line, share
+from purecert.engine.reports.text import UNKNOWN, markdown_table, marked_share, one_line, radius_text, share
 
 _SELECTED = (
     "by class: few images each, so shares differ by chance; to report the best or worst class is to select on these "
@@ -95,7 +95,7 @@ def _name(place: int, names: ClassNames) -> str | None:
 def by_class_text(run: Run, found: ByClass) -> str:
     """Return a table with a line a class, and what to know of it."""
     heading = ["class", "taken for", "images"]
-    heading += [*(f"r >= {radius:.10g}" for radius in found.radii)] if found.radii else ["accuracy"]
+    heading += [*(f"r >= {radius_text(radius)}" for radius in found.radii)] if found.radii else ["accuracy"]
     rows = [[*heading, "abstained"]]
     settled = [is_settled(run.record, radius, run.record) for radius in found.radii]
     for one in found.classes:

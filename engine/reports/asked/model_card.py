@@ -14,7 +14,7 @@ from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.shared_images import share_images
 from purecert.engine.reports.summary import Summary, summarise
 from purecert.engine.reports.table import table
-from purecert.engine.reports.text import format_radius, one_line
+from purecert.engine.reports.text import format_radius, one_line, radius_text
 
 _Value: TypeAlias = "str | int | float | _Literal | Sequence[_Value] | Mapping[str, _Value]"
 _NAMED_BY_PATH = ("npz", "folder")  # data sets without splits
@@ -75,7 +75,7 @@ def _result(record: RunRecord, summary: Summary) -> _Value:
         {
             "type": "certified_accuracy",
             "value": _share(point.images, summary.images),
-            "name": f"certified accuracy at L2 radius {point.radius:.10g}, sigma {summary.sigma:.10g}"
+            "name": f"certified accuracy at L2 radius {radius_text(point.radius)}, sigma {summary.sigma:.10g}"
             + ("" if point.is_settled else ", perhaps too small"),
             "args": {"radius": point.radius, "at_least": _share(point.images_at_least, summary.images), **shared},
         }

@@ -14,6 +14,7 @@ from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.reports.asked.by_class import by_class, by_class_json, by_class_text
 from purecert.engine.reports.summary import summarise
+from purecert.engine.reports.text import markdown_table, radius_text
 from support.records import PLAN, RUN
 from support.written_runs import written_record, written_run
 
@@ -100,3 +101,10 @@ def test_a_run_without_labels_has_no_classes(run: Run) -> None:
         by_class(replace(run, lines=(_line(0, None, 2),)), [0.25])
     with pytest.raises(InputError, match="--radii: expected radii of at least 0"):
         by_class(run, [-1.0])
+
+
+def test_a_bar_in_a_cell_ends_no_cell_and_a_radius_is_not_rounded_up() -> None:
+    """A backslash before the bar must not take its escape away."""
+    (*_, line) = markdown_table([["name", "n"], ["cat\\| 99.9 %", "1"]])
+    assert line.startswith(r"| cat\\\| 99.9 % |")
+    assert [radius_text(radius) for radius in (0.49999999999999, 0.1, 1.0)] == ["0.49999999999999", "0.1", "1"]
