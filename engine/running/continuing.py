@@ -47,7 +47,8 @@ def continuing_request(
         fingerprint=data.fingerprint,
         data_classes=data.classes,
     )
-    if sources.data == f"npz:{(run.directory / IMAGES_FILE).absolute()}":
+    kind, _, place = (sources.data or "").partition(":")
+    if kind == "npz" and place and Path(place).resolve() == (run.directory / IMAGES_FILE).resolve():
         images = (run.directory / IMAGES_FILE).read_bytes()
         sources = sources.moved(None, f"npz:{output / IMAGES_FILE}", None)
     options = BackendOptions(

@@ -114,6 +114,18 @@ class _Submission:
     retried: bool
 
 
+def _check_votes(votes: NDArray[np.int64], segments: Sequence[Segment]) -> None:
+    """Check that each segment got a vote a draw: one that moved to another look of its image would change no sum.
+
+    Raises:
+        BackendError: One did not.
+    """
+    counted, asked = votes.sum(axis=1), np.array([segment.count for segment in segments])
+    if (wrong := counted != asked).any():
+        place = int(wrong.argmax())
+        raise BackendError(f"expected {asked[place]} votes of a segment of as many draws, got {counted[place]}")
+
+
 class Scheduler:
     """Runs jobs on a backend. What an image's procedure sees depends on its own draws only, never on the batching."""
 
@@ -224,6 +236,7 @@ class Scheduler:
             again = self._backend.submit(submission.segments)
             self._in_flight.append(_Submission(again, submission.segments, submission.owners, retried=True))
             return
+        _check_votes(votes, submission.segments)
         for active, segment, counted in zip(submission.owners, submission.segments, votes, strict=True):
             self._on_rows(segment.count)
             self._receive(active, segment.count, counted)

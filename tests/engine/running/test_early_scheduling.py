@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from purecert.engine.backends.base import Segment
+from purecert.engine.errors import BackendError
 from purecert.engine.procedures.choosing import looks_of, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.tables.rule import with_tables
@@ -138,3 +140,16 @@ def test_usage_adds_up_over_sessions() -> None:
     one, two = Usage(rows=90, padding=10, in_vain=5), Usage(rows=60, padding=40, in_vain=0)
     assert one + two == Usage(rows=150, padding=50, in_vain=5)
     assert (one + two).needless_share == pytest.approx(55 / 200)
+
+
+def test_a_vote_that_moves_between_two_segments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sum of a whole submission sees it, and two looks of one image would each be of other draws."""
+    backend = SimulatedGraph(_laws(4), seed=1, batch=64, slots=4)
+    counted, calls = backend._count, iter(range(10**6))
+
+    def moved(segment: Segment) -> NDArray[np.int64]:
+        return counted(segment) + [(1, 0, 0), (-1, 0, 0), (0, 0, 0)][min(next(calls), 2)]
+
+    monkeypatch.setattr(backend, "_count", moved)
+    with pytest.raises(BackendError, match="votes of a segment of as many draws"):
+        list(Scheduler(backend).run(_jobs(4, _TABLES)))
