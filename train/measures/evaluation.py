@@ -83,7 +83,7 @@ def evaluate(
     """
     for name, model in models:
         _check_fit(name, model, data)
-    certified = _sorted_runs([certified_accuracy(run) for run in runs], dict(models), data, sigmas, judge)
+    certified = _sorted_runs([certified_accuracy(run, among=data) for run in runs], dict(models), sigmas, judge)
     rows, first = [], dict[float, OneDraw]()
     extractor = judge_of(judge or models[0][1])
     for name, model in models:
@@ -122,7 +122,7 @@ def _check_fit(name: str, model: Model, data: Dataset) -> None:
 
 
 def _sorted_runs(
-    found: Sequence[Certified], models: dict[str, Model], data: Dataset, sigmas: Sequence[float], judge: Model | None
+    found: Sequence[Certified], models: dict[str, Model], sigmas: Sequence[float], judge: Model | None
 ) -> dict[tuple[str, float], tuple[Certified, ...]]:
     by_digest = {model.sha256: model for model in models.values()}
     for run in found:
@@ -130,8 +130,6 @@ def _sorted_runs(
             raise InputError(f"{run.run}: expected a plan of one of these models, its model has SHA-256 {run.model}")
         if run.sigma not in sigmas:
             raise InputError(f"{run.run}: a run at sigma {run.sigma}; add --sigma {run.sigma}, or leave it out")
-        if run.data != data.name:
-            raise InputError(f"{run.run}: a run on {run.data}, where --data is {data.name}; leave it out")
         if judge is not None and not _is_same_classifier(judge, by_digest[run.model]):
             raise InputError(f"{run.run}: certified with the model's own classifier, and --judge is another one")
     keys = dict.fromkeys((run.model, run.sigma) for run in found)
@@ -190,7 +188,14 @@ def evaluation_text(evaluation: Evaluation) -> str:
         f"{evaluation.judge}. L2 in [0, 1] pixel units. Frechet distance of {evaluation.features}. Differences with "
         "paired 95 % intervals. Certified: radius and share, by the engine."
     )
-    return "\n".join([*markdown_table(lines, text_columns=1), "", said])
+    runs = [run for row in evaluation.rows for at in row.measured for run in at.certified]
+    return "\n".join([*markdown_table(lines, text_columns=1), "", said, *map(_told, runs)])
+
+
+def _told(run: Certified) -> str:
+    """Return what to know of a run's shares."""
+    marks = "".join(f"; {mark}" for mark in run.marks)
+    return f"Certified in {run.run}: {run.images} of these images, n = {run.n}, alpha {run.alpha:g} each{marks}."
 
 
 def _over(difference: Difference | None) -> str:

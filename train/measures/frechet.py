@@ -11,7 +11,8 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Return the squared Frechet distance between Gaussians with the mean and covariance of two sets of features.
 
     |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) (Dowson and Landau 1982; of images: Heusel et al. 2017, eq. 6), computed in
-    float64, at least 0. It is biased upwards by about 1 / images: compare sets of one size only.
+    float64, at least 0. It is biased upwards, in
+    proportion to 1 / images and more for more features: compare sets of one size and one extractor only.
 
     Args:
         a: Features [images, n], at least two rows.

@@ -19,7 +19,7 @@ from purecert.engine.reports.summary import summarise
 from purecert.export.fusing.fuse import fuse
 from purecert.train.measures.certified import certified_accuracy
 from purecert.train.measures.command import evaluate_command
-from purecert.train.measures.evaluation import Evaluation, evaluate
+from purecert.train.measures.evaluation import Evaluation, evaluate, evaluation_text
 from purecert.train.measures.one_draw import judge_of, one_draw
 from purecert.train.models.checkpoints import Model, demo_model_path, load_model, save_model
 from purecert.train.networks.resnet import ResNet, ResNetConfig
@@ -120,11 +120,29 @@ def test_a_run_of_another_model_sigma_data_or_classifier_is_refused(
         evaluate([("bare", bare[1])], data, (_SIGMA,), runs=[run])
     with pytest.raises(InputError, match=r"add --sigma 0\.5"):
         evaluate([("demo", demo)], data, (0.25,), runs=[run])
-    with pytest.raises(InputError, match="a run on digits:test, where --data is digits:train"):
-        evaluate([("demo", demo)], load_dataset("digits:train[:9]"), (_SIGMA,), runs=[run])
+    images = load_dataset("digits:test[:50]")
+    (certified,) = evaluate([("demo", demo)], images, (_SIGMA,), runs=[run]).rows[0].measured[0].certified
+    assert certified.images == 40  # of the 50
+    inverted = replace(data, images=255 - data.images)
+    for others in (load_dataset("digits:train[:9]"), load_dataset("digits:test[:39]"), inverted):
+        with pytest.raises(InputError, match=f"a run on other images than those of --data, {others.name}"):
+            evaluate([("demo", demo)], others, (_SIGMA,), runs=[run])
     other = replace(demo, classifier=ResNet(ResNetConfig(classes=10, in_channels=1)).eval())
     with pytest.raises(InputError, match="--judge is another one"):
         evaluate([("demo", demo)], data, (_SIGMA,), judge=other, runs=[run])
+
+
+def test_a_run_that_is_not_finished_is_refused(run: Path, tmp_path: Path) -> None:
+    part = shutil.copytree(run, tmp_path / "part")
+    lines = (run / "certificates.jsonl").read_bytes().splitlines(keepends=True)
+    (part / "certificates.jsonl").write_bytes(b"".join(lines[:5]))
+    with pytest.raises(InputError, match="expected a finished run, found 5 of 40 images"):
+        certified_accuracy(part)
+
+
+def test_the_text_says_what_to_know_of_the_certificates(table: Evaluation) -> None:
+    assert "Certified in run: 40 of these images, n = 200, alpha 0.001 each; " in evaluation_text(table)
+    assert "seed given" in evaluation_text(table)
 
 
 def test_a_run_whose_plan_is_another_by_now_is_refused(run: Path, demo_plan: Path, tmp_path: Path) -> None:

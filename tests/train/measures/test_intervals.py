@@ -1,4 +1,4 @@
-"""A paired interval is that of the mean of differences, image by image."""
+"""A paired interval covers the mean of differences, image by image."""
 
 import math
 
@@ -8,20 +8,33 @@ import pytest
 from purecert.train.measures.intervals import paired_difference
 
 
-def test_it_is_the_interval_of_the_differences() -> None:
+def test_it_is_the_adjusted_interval_of_matched_pairs() -> None:
     one, other = np.array([True, True, True, False]), np.array([True, False, False, False])
-    found = paired_difference(one, other)  # differences 0, 1, 1, 0: mean .5, variance 1/3
-    half = 1.96 * math.sqrt(1 / 3 / 4)
-    assert (found.mean, found.low, found.high) == (
-        0.5,
-        pytest.approx(0.5 - half, abs=1e-4),
-        pytest.approx(0.5 + half, abs=1e-4),
-    )
+    found = paired_difference(one, other)
+    # Two answered by one alone and none by the other, and half of one more each: 2.5 and .5 of 6.
+    b, c, n = 2.5, 0.5, 6
+    half = 1.96 * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    assert found.mean == 0.5
+    assert found.low == pytest.approx((b - c) / n - half, abs=1e-4)
+    assert found.high == pytest.approx((b - c) / n + half, abs=1e-4)
 
 
-def test_what_both_get_wrong_or_right_adds_no_spread() -> None:
-    right = np.random.default_rng(0).random(1000) < 0.5
-    assert paired_difference(right, right).high == 0
+def test_where_no_image_differs_the_interval_has_a_width_and_stays_in_bounds() -> None:
+    right = np.ones(50, bool)
+    same, all_better = paired_difference(right, right), paired_difference(right, ~right)
+    assert same.low == -same.high < 0
+    assert (all_better.mean, all_better.high) == (1, 1)
+    assert 0.85 < all_better.low < 1
+
+
+@pytest.mark.parametrize(("n", "wins"), [(100, 0.01), (500, 0.004), (100, 0.1)])
+def test_it_covers_the_truth_where_few_images_differ(n: int, wins: float) -> None:
+    chance = np.random.default_rng(0)
+    losses, runs, hits = wins / 4, 4000, 0
+    for uniform in chance.random((runs, n)):
+        found = paired_difference(uniform < wins, uniform > 1 - losses)
+        hits += found.low <= wins - losses <= found.high
+    assert hits / runs > 0.94
 
 
 def test_seeds_are_averaged_before_the_spread_over_images_is_taken() -> None:
