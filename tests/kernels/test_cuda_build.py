@@ -72,7 +72,7 @@ def test_the_module_imports_without_a_driver() -> None:
     pytest.importorskip("purecert._cuda", reason="purecert was built without CUDA", exc_type=ImportError)
     program = (
         "import purecert._cuda as cuda\n"
-        "assert cuda.NOISE_CONTRACT == 1 and cuda.architectures().startswith('80')\n"
+        "assert cuda.NOISE_CONTRACT == 1 and cuda.architectures().split()[0].isdigit()\n"
         "votes = dict(map=0, labels=0, rows=0, classes=2, counts=0, stream=0)\n"
         "for call in (lambda: cuda.count_votes(**votes), lambda: cuda.begin_capture(0), lambda: cuda.end_capture(0)):\n"
         "    try:\n"

@@ -20,6 +20,7 @@ from purecert.train.strict.state import build_empty, load_strictly
 Pretrained = Literal["nnet_ema", "nnet", "target_model"]
 
 _BASE, _HEAD = "base_model.", "linear_head."
+_MOST_POINTS = 100_000
 _HEAD_WIDTH = 64  # of an attention head in every published configuration
 _NORMALISES = {32: False, 224: True}  # published image sizes: whether the final norm stands before the head
 _READ_AXES = {  # which weights show the shape, and of how many axes they must be
@@ -78,6 +79,10 @@ def read_rrcm_classifier(
         InputError: The file is unreadable or hostile, or a weight is missing, left over or misshapen, or nothing says
             whether such a network normalises.
     """
+    if type(grid_points) is not int or not 2 <= grid_points <= _MOST_POINTS:
+        raise InputError(f"expected grid_points as a whole number in [2, {_MOST_POINTS}], got {grid_points!r}")
+    if normalises is not None and type(normalises) is not bool:
+        raise InputError(f"expected normalises True, False or None, got {normalises!r}")
     weights = read_weights(path, note)
     base = {name.removeprefix(_BASE): value for name, value in weights.items() if name.startswith(_BASE)}
     network = _read_shape(base, heads, path, note, before=_BASE)
