@@ -44,7 +44,7 @@ compile-wrn|plan-wrn|compile-vit|compile plan wrn at every batch
 bench-demo|plan-demo||engine-bench of plan demo
 bench-vit|plan-vit|bench-demo|engine-bench of plan vit
 bench-wrn|plan-wrn|bench-demo|engine-bench of plan wrn
-backend-onnxruntime-cuda|plan-vit||engine-bench of plan vit: ONNX Runtime on CUDA beside torch-cuda
+backend-onnxruntime-cuda|plan-vit|bench-demo|engine-bench of plan vit: ONNX Runtime on CUDA beside torch-cuda
 backend-tensorrt|plan-vit||engine-bench of plan vit: TensorRT beside torch-cuda
 backend-tensorrt-rtx|plan-vit|backend-tensorrt|engine-bench of plan vit: TensorRT-RTX beside torch-cuda
 backend-onnxruntime-tensorrt|plan-vit|backend-tensorrt|engine-bench of plan vit: ONNX Runtime on TensorRT beside torch-cuda

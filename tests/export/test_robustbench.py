@@ -29,6 +29,7 @@ def _load_model(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_of_the_zoo_certifies_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = _load_model(monkeypatch)
     kinds = library.all_models[library.BenchmarkDataset.cifar_10][library.ThreatModel.Linf]
