@@ -8,13 +8,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 from purecert.engine.errors import InputError
+from purecert.export.from_onnx.reading import opset_of
 
 # Of integers, all of them: cheap, and no larger than what they take, except for the one whose size is looked at first.
-_FOLDED = (
-    *(
+_FOLDED = frozenset(
+    [
         "Constant",
         "ConstantOfShape",
         "Concat",
@@ -25,8 +25,12 @@ _FOLDED = (
         "Gather",
         "Unsqueeze",
         "Squeeze",
-    ),
-    *("Identity", "Add", "Sub", "Mul", "Neg"),
+        "Identity",
+        "Add",
+        "Sub",
+        "Mul",
+        "Neg",
+    ]
 )
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
 _IR_VERSION = 8  # which every version of ONNX Runtime in use reads
@@ -41,7 +45,7 @@ def fold_sizes(model: ModelProto) -> None:
     Raises:
         InputError: Such a node fails, which a runtime would meet when it opens the graph.
     """
-    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    version = opset_of(model)
     known: Known = {
         weight.name: numpy_helper.to_array(weight)
         for weight in model.graph.initializer
@@ -83,17 +87,19 @@ def _value(node: NodeProto, known: Known, version: int) -> NDArray[np.generic] |
 
 def _run(node: NodeProto, values: Known, version: int) -> object:
     """Return what ONNX Runtime makes of one node: it runs the user's file too. ONNX's evaluator slices otherwise."""
+    import onnxruntime as ort
+
     inputs = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), None)
         for name, value in values.items()
     ]
     graph = helper.make_graph([node], "one", inputs, [helper.make_empty_tensor_value_info(node.output[0])])
     one = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=_IR_VERSION)
-    options = SessionOptions()
-    options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = InferenceSession(one.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(one.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (value,) = session.run(None, values)
     return value
 
