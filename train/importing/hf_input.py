@@ -15,7 +15,7 @@ from purecert.train.readers.opened import on_one_line
 from purecert.train.strict.configuration import build_config
 
 FILE = "preprocessor_config.json"
-_NESTED = "processor_config.json"  # the library prefers what it holds under image_processor
+NESTED = "processor_config.json"  # the library prefers what it holds under image_processor
 _LARGEST = 2**14  # pixels of an edge
 
 # What Pillow numbers so, and what timm calls them.
@@ -102,7 +102,7 @@ def read_hf_input(folder: Path, channels: int, image_size: int | None) -> HfInpu
             middle, one scale of the pixels, and one mean and std for each channel.
     """
     path = folder / FILE
-    _refuse_nested(folder / _NESTED)
+    _refuse_nested(folder / NESTED)
     if not os.path.lexists(path):
         return None
     # null stands for what the processor does by default.

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note
-from purecert.train.importing.hf_input import FILE
+from purecert.train.importing.hf_input import FILE, NESTED
 from purecert.train.networks.hf import quiet
 from purecert.train.networks.vit import require
 
 _PREFIX = "hub:"
 _ID = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-_DESCRIPTIONS = ("config.json", FILE)
+_DESCRIPTIONS = ("config.json", FILE, NESTED)
 
 
 def is_hub(path: Path) -> bool:
