@@ -134,51 +134,34 @@ def test_a_log_of_fewer_images_does_not_stay(folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run" / "cohen.tsv").exists()
 
 
+_NO_CONTINUATIONS: tuple[tuple[str, str, str, dict[str, Any], str], ...] = (
+    ("five", "folder", "[:4]", {}, r"begun with data.slice = \[0:5\] of 24, asked to resume with \[0:4\]"),
+    ("grown", "folder", "[:12]", {}, r"begun with data.slice = \[0:24\] of 24, .* \[0:12\]"),
+    ("five", "folder", "[::2]", {}, r"begun with data.slice = \[0:5\] of 24, asked to resume with \[0:23:2\]"),
+    ("five", "folder", "[1:]", {}, r"begun with data.slice = \[0:5\] of 24, asked to resume with \[1:24\]"),
+    ("five", "other", "", {}, r"begun with data.slice = .*, asked to resume with"),
+    ("five", "other", "[:5]", {}, r"begun with data.fingerprint = "),
+    ("five", "folder", "", {"spec": replace(_SPEC, n_estimate=300)}, r"begun with spec.n_estimate = 200"),
+    ("five", "folder", "", {"seed": 1}, r"the run has seed 77, got 1"),
+)
+
+
 def test_what_is_no_continuation_is_refused_and_named(folder: Path, tmp_path: Path) -> None:
+    """Fewer or other images, a changed pixel, another n or seed, and images from memory."""
     other = tmp_path / "other"
     shutil.copytree(folder / "plan", other / "plan")
     arrays = dict(np.load(folder / "images.npz"))
     arrays["x"][2] ^= 1
     np.savez(other / "images.npz", **arrays)
-    memory = (folder / "images.npz").read_bytes()
-    for name, source, where, images, changes, words in (
-        ("shrunk", "five", folder, "[:4]", {}, r"begun with data.slice = \[0:5\] of 24, asked to resume with \[0:4\]"),
-        ("shrunk again", "grown", folder, "[:12]", {}, r"begun with data.slice = \[0:24\] of 24, .* \[0:12\]"),
-        (
-            "others",
-            "five",
-            folder,
-            "[::2]",
-            {},
-            r"begun with data.slice = \[0:5\] of 24, asked to resume with \[0:23:2\]",
-        ),
-        (
-            "moved on",
-            "five",
-            folder,
-            "[1:]",
-            {},
-            r"begun with data.slice = \[0:5\] of 24, asked to resume with \[1:24\]",
-        ),
-        ("a pixel", "five", other, "", {}, r"begun with data.slice = .*, asked to resume with"),
-        ("a pixel of as many", "five", other, "[:5]", {}, r"begun with data.fingerprint = "),
-        (
-            "another n",
-            "five",
-            folder,
-            "",
-            {"spec": replace(_SPEC, n_estimate=300)},
-            r"begun with spec.n_estimate = 200",
-        ),
-        ("another seed", "five", folder, "", {"seed": 1}, r"the run has seed 77, got 1"),
-        ("from memory", "five", folder, "", {"images": memory}, r"begun with data.slice = "),
-    ):
-        run = tmp_path / name
+    memory = {"images": (folder / "images.npz").read_bytes()}
+    cases = (*_NO_CONTINUATIONS, ("five", "folder", "", memory, r"begun with data.slice = "))
+    for number, (source, where, images, changes, words) in enumerate(cases):
+        run = tmp_path / f"{number}"
         shutil.copytree(folder / source, run)
         before = _files(run)
         with pytest.raises(InputError, match=words):
-            _run(where, run, images, **changes)
-        assert _files(run) == before, name
+            _run(folder if where == "folder" else other, run, images, **changes)
+        assert _files(run) == before, words
 
 
 def test_a_run_that_is_unfinished_or_that_another_version_wrote_is_not_continued(folder: Path, tmp_path: Path) -> None:
