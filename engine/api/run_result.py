@@ -176,10 +176,11 @@ class RunResult:
             from pandas import DataFrame
         except ImportError as error:
             raise BackendError("to_pandas needs pandas, which is not installed; run: pip install pandas") from error
-        columns: dict[str, object] = dict(self.arrays())
+        arrays = self.arrays()
+        columns: dict[str, object] = dict(arrays)
         if names := self.class_names:
             for column in ("label", "predicted"):
-                places = self.arrays()[column].tolist()
+                places = arrays[column].tolist()
                 columns[f"{column}_name"] = [names[place] if 0 <= place < len(names) else None for place in places]
         return DataFrame(columns)
 
