@@ -28,7 +28,7 @@ _LEFT_OUT = (
     *("torch_dtype", "dtype", "transformers_version"),
     *("return_dict", "use_return_dict", "output_hidden_states", "output_attentions"),
 )
-_WITHOUT_A_NAME = re.compile(r"LABEL_\d+")  # what the library calls classes that nobody named
+_WITHOUT_A_NAME = re.compile(r"LABEL_\d+")  # what the library calls classes without a name
 
 
 def weights_file(folder: Path) -> Path:

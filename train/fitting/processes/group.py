@@ -98,7 +98,7 @@ def group(backend: str, place: str, rank: int, count: int) -> Iterator[Processes
 
     Args:
         backend: gloo on processors, nccl on GPUs.
-        place: The same for all of them: a URL such as file:///tmp/x or env://.
+        place: The same for all of them: the URL of a file that all of them see, file://PATH, or env://.
         rank: Which one this is, from 0.
         count: How many there are.
     """
