@@ -13,7 +13,7 @@ from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier, ReadClassifier
 from purecert.train.importing.hf_classifiers import read_hf, weights_file
 from purecert.train.importing.hf_input import google_vit_input, read_hf_input
-from purecert.train.importing.plain_weights import read_weights, told_names, without_prefix, without_wrappers
+from purecert.train.importing.plain_weights import layer_weight, read_weights, without_prefix, without_wrappers
 from purecert.train.importing.rrcm_files import read_rrcm
 from purecert.train.importing.torchvision_classifiers import read_torchvision
 from purecert.train.models.preprocessing import PreprocessingConfig
@@ -109,11 +109,7 @@ def _count_parts(weights: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def _rows(weights: Mapping[str, Tensor], name: str, path: Path) -> int:
-    if name not in weights or weights[name].dim() < 2:
-        raise InputError(
-            f"{path}: weight {name!r} is missing; is the file of another kind? Its names are {told_names(weights)}"
-        )
-    return weights[name].shape[0]
+    return layer_weight(weights, name, path).shape[0]
 
 
 def _read_vit(path: Path, name: str, note: Note = silent) -> Classifier:

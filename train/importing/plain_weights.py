@@ -149,3 +149,16 @@ def _keys(content: Mapping[Any, Any]) -> str:
     first = [on_one_line(key, 40) for key in list(content)[:_TOLD]]
     more = f" and {len(content) - _TOLD} more" if len(content) > _TOLD else ""
     return ", ".join(first) + more
+
+
+def layer_weight(weights: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
+    """Return the weight ``name`` of a layer, of at least two axes; the first counts what the layer gives.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name not in weights or weights[name].dim() < 2:
+        raise InputError(
+            f"{path}: weight {name!r} is missing; is the file of another kind? Its names are {told_names(weights)}"
+        )
+    return weights[name]

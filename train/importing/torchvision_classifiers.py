@@ -10,7 +10,7 @@ from torch import nn
 from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier
-from purecert.train.importing.plain_weights import read_weights, told_names
+from purecert.train.importing.plain_weights import layer_weight, read_weights
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.torchvision_models import (
     TorchvisionClassifier,
@@ -36,12 +36,7 @@ def read_torchvision(path: Path, name: str, note: Note = silent) -> Classifier:
     small, other = (build_empty(partial(_build, name, count), str(path)) for count in (2, 3))
     head = _head(small.network, other.network)
     stem = f"{first_convolution(small.network)[0]}.weight"
-    for key in (head, stem):
-        if key not in weights or weights[key].dim() < 2:
-            raise InputError(
-                f"{path}: weight {key!r} is missing; is the file of another kind? Its names are {told_names(weights)}"
-            )
-    classes, channels = int(weights[head].shape[0]), int(weights[stem].shape[1])
+    classes, channels = int(layer_weight(weights, head, path).shape[0]), int(layer_weight(weights, stem, path).shape[1])
     network = _build(name, classes, channels)
     load_strictly(network.network, weights, str(path))
     if channels != _CHANNELS:
