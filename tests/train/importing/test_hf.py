@@ -219,7 +219,7 @@ def test_a_folder_without_its_files_is_named(tmp_path: Path) -> None:
 def test_an_id_of_the_hub_without_a_network_ends_in_one_line(
     tmp_path: Path, is_offline: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed").constants
+    constants = pytest.importorskip("huggingface_hub.constants", reason="huggingface_hub is not installed")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", is_offline)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
