@@ -1,6 +1,7 @@
 """Purifier and classifier at one sigma as one module, from noisy integers to a label."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -44,13 +45,15 @@ class FusedModel(nn.Module):
         super().__init__()
         self.network = network
         self.dtype = torch.float32
+        self.mixed_products: AbstractContextManager[object] = nullcontext()  # entered around the network
         self.pixel_scale, self.pixel_shift = 2 * scale / GREY_LEVELS, shift - scale
 
     def forward(self, pixels: Tensor, *noises: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels int32 [batch] and logits float32 [batch, classes]; ties go to the lowest class."""
         scaled = pixels.to(torch.float32) * self.pixel_scale + self.pixel_shift
         drawn = [noise.to(torch.float32) / float(EXTRA_SCALE) for noise in noises]
-        logits = self.network(scaled.to(self.dtype), *(noise.to(self.dtype) for noise in drawn)).to(torch.float32)
+        with self.mixed_products:
+            logits = self.network(scaled.to(self.dtype), *(noise.to(self.dtype) for noise in drawn)).to(torch.float32)
         valid = torch.isfinite(logits).all(dim=1)
         label = torch.where(valid, logits.argmax(dim=1), _INVALID).to(torch.int32)
         return label, logits

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from purecert.engine.errors import CheckError
 from purecert.export.fusing.fold_classifier import MergedPatches
 from purecert.export.fusing.fuse import FusedModel
+from purecert.export.fusing.mixed_products import ProductsInHalf
 from purecert.export.refusals import refusing
 from purecert.train.models.preprocessing import ExactPreprocessing, Preprocessing
 
@@ -58,7 +59,7 @@ def to_half(fused: FusedModel) -> tuple[FusedModel, dict[str, str]]:
     for path, module in half.named_modules():
         if not _is_inside(path, islands):
             _convert(module, path, converted)
-    half.dtype = torch.float16
+    half.dtype, half.mixed_products = torch.float16, ProductsInHalf()
     return half, islands
 
 
