@@ -41,10 +41,10 @@ plan-vit|build||export consistency model + ViT-B/16, random weights
 plan-wrn|build|plan-vit|export consistency model + WRN-28-10, random weights
 compile-vit|plan-vit||compile plan vit at every batch
 compile-wrn|plan-wrn|compile-vit|compile plan wrn at every batch
-bench-demo|plan-demo||engine-bench of plan demo
-bench-vit|plan-vit|bench-demo|engine-bench of plan vit
-bench-wrn|plan-wrn|bench-demo|engine-bench of plan wrn
-backend-onnxruntime-cuda|plan-vit|bench-demo|engine-bench of plan vit: ONNX Runtime on CUDA beside torch-cuda
+bench-demo|plan-demo|bench-vit|engine-bench of plan demo
+bench-vit|plan-vit||engine-bench of plan vit
+bench-wrn|plan-wrn|bench-vit|engine-bench of plan wrn
+backend-onnxruntime-cuda|plan-vit|bench-vit|engine-bench of plan vit: ONNX Runtime on CUDA beside torch-cuda
 backend-tensorrt|plan-vit||engine-bench of plan vit: TensorRT beside torch-cuda
 backend-tensorrt-rtx|plan-vit|backend-tensorrt|engine-bench of plan vit: TensorRT-RTX beside torch-cuda
 backend-onnxruntime-tensorrt|plan-vit|backend-tensorrt|engine-bench of plan vit: ONNX Runtime on TensorRT beside torch-cuda

@@ -30,8 +30,8 @@ def _check(tmp_path: Path, text: str, question: Question = _QUESTION, name: str 
     ("n", "alpha", "sigma", "name", "printed"),
     [
         (100_000, 1e-3, 0.25, "{:.3}", "{:.3}".format),
-        (100_000, 1e-2, 0.5, "{:.4f}", "{:.4f}".format),
-        (50_000, 5e-4, 1.0, "{:.5f}", "{:.5f}".format),
+        pytest.param(100_000, 1e-2, 0.5, "{:.4f}", "{:.4f}".format, marks=pytest.mark.nightly),
+        pytest.param(50_000, 5e-4, 1.0, "{:.5f}", "{:.5f}".format, marks=pytest.mark.nightly),
         (10_000, 1e-3, 0.12, "all digits", repr),
         (10_000, 1e-3, 0.5, "round(radius, 4)", lambda radius: repr(round(radius, 4))),
         (1000, 0.05, 1.0, "{:.3f} rounded down", lambda radius: f"{np.floor(radius * 1000) / 1000:.3f}"),

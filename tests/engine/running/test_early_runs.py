@@ -57,7 +57,7 @@ def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
         said = engine(command, *_arguments(demo_plan, whole, batch, extra)).expect(0).err
         assert "of all rows were not needed" in said
         resuming = [*_arguments(demo_plan, cut, batch, extra), "--resume"]
-        for moment in range(2):
+        for moment in range(1 if mode == "radii" else 2):  # CI tries that mode, and once
             _start_and_kill(command, resuming, cut, random.Random(f"{mode} {batch} {moment}"))
         engine(command, *resuming).expect(0)
         for name in ("run.json", "certificates.jsonl"):

@@ -100,7 +100,9 @@ def test_an_imported_model_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["hf_vit_b16_cifar10", "hf_vit_b16_cifar10_hubnames"])
-@pytest.mark.parametrize("is_folder", [False, True], ids=["weights alone", "folder"])
+@pytest.mark.parametrize(
+    "is_folder", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["weights alone", "folder"]
+)
 def test_the_full_size_network_loads_strictly(tmp_path: Path, name: str, is_folder: bool) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     weights = {key: torch.zeros(shape, dtype=torch.float16) for key, shape in _rows(name)}
