@@ -15,6 +15,7 @@ from purecert.train.measures.frechet import last_linear
 from purecert.train.measures.intervals import Difference, paired_difference
 from purecert.train.measures.one_draw import Judge, OneDraw, judge_of, one_draw
 from purecert.train.models.checkpoints import Model
+from purecert.train.networks.conditioned import SigmaClassifier
 
 SCHEMA = "purecert.measures/1"
 
@@ -78,17 +79,17 @@ def evaluate(
         seed: Of the noise.
 
     Raises:
-        InputError: A model and the data do not fit, a run is of none of the models or sigmas, or the judge is not the
-            classifier that a run certified.
+        InputError: A model and the data do not fit, a run is of none of the models or sigmas, the judge is not the
+            classifier that a run certified, or it is asked at a noise level.
     """
     for name, model in models:
         _check_fit(name, model, data)
     certified = _sorted_runs([certified_accuracy(run, among=data) for run in runs], dict(models), sigmas, judge)
     rows, first = [], dict[float, OneDraw]()
-    extractor = judge_of(judge or models[0][1])
+    _check_judge(judge)
+    features = judge or models[0][1]
     for name, model in models:
-        looks = judge_of(judge or model)
-        found = {s: one_draw(model.purifier, looks, data, s, extractor=extractor, seed=seed) for s in sigmas}
+        found = {sigma: _drawn(model, judge or model, features, data, sigma, seed) for sigma in sigmas}
         measured = [_at(model, sigma, found[sigma], first.get(sigma), certified) for sigma in sigmas]
         first = first or found
         rows.append(
@@ -107,9 +108,20 @@ def evaluate(
         fingerprint=data.fingerprint,
         seed=seed,
         judge=judge.sha256 if judge else "each model's own classifier",
-        features=_describe(extractor, "judge" if judge else "first model"),
+        features=_describe(judge_of(features, sigmas[0]), "judge" if judge else "first model"),
         rows=tuple(rows),
     )
+
+
+def _drawn(model: Model, judge: Model, features: Model, data: Dataset, sigma: float, seed: int) -> OneDraw:
+    looks = judge_of(judge, sigma)
+    extractor = looks if features is judge else judge_of(features, sigma)  # which looks at nothing twice
+    return one_draw(model.purifier, looks, data, sigma, extractor=extractor, seed=seed)
+
+
+def _check_judge(judge: Model | None) -> None:
+    if judge is not None and isinstance(judge.classifier, SigmaClassifier):
+        raise InputError("--judge: expected a classifier of images without noise, this one is asked at a noise level")
 
 
 def _check_fit(name: str, model: Model, data: Dataset) -> None:

@@ -15,6 +15,7 @@ from purecert.engine.noise.rows import fill_rows
 from purecert.engine.noise.table import smoothing_noise
 from purecert.train.measures.frechet import frechet_distance, logits_and_features
 from purecert.train.models.checkpoints import Model
+from purecert.train.networks.conditioned import at_sigma
 from purecert.train.purifiers.base import Purifier
 from purecert.train.shapes import Image
 
@@ -36,9 +37,9 @@ class Judge:
         return labels.cpu().numpy(), features.float().cpu().numpy()
 
 
-def judge_of(model: Model) -> Judge:
-    """Return a model's own classifier as a judge."""
-    return Judge(classifier=model.classifier, preprocessing=model.preprocessing)
+def judge_of(model: Model, sigma: float) -> Judge:
+    """Return a model's own classifier as a judge; one that takes the noise level is asked at ``sigma``."""
+    return Judge(classifier=at_sigma(model.classifier, sigma), preprocessing=model.preprocessing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

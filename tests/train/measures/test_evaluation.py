@@ -20,11 +20,12 @@ from purecert.export.fusing.fuse import fuse
 from purecert.train.measures.certified import certified_accuracy
 from purecert.train.measures.command import evaluate_command
 from purecert.train.measures.evaluation import Evaluation, evaluate, evaluation_text
-from purecert.train.measures.one_draw import judge_of, one_draw
+from purecert.train.measures.one_draw import judge_of, noisy_rows, one_draw
 from purecert.train.models.checkpoints import Model, demo_model_path, load_model, save_model
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.purifiers.consistency import MultistepConfig, MultistepPurifier
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
+from support.rrcm_models import rrcm_model
 
 _IMAGES, _SIGMA = "digits:test[:40]", 0.5
 
@@ -63,7 +64,7 @@ def table(demo: Model, bare: tuple[Path, Model], data: Dataset, run: Path) -> Ev
 
 
 def test_labels_and_transport_are_those_of_the_fused_model_on_the_engines_noise(demo: Model, data: Dataset) -> None:
-    found = one_draw(demo.purifier, judge_of(demo), data, _SIGMA, seed=3, batch=7)
+    found = one_draw(demo.purifier, judge_of(demo, _SIGMA), data, _SIGMA, seed=3, batch=7)
     noise = [draw(_SIGMA, seed=3, image=int(i), phase=1, draw=0, count=64) for i in data.indices]
     pixels = torch.from_numpy((data.images + np.stack(noise).reshape(data.images.shape)).astype(np.float32))
     clean = torch.from_numpy(data.images.astype(np.float32))
@@ -75,6 +76,17 @@ def test_labels_and_transport_are_those_of_the_fused_model_on_the_engines_noise(
     moved = (purified.double() - clean.double() / 255).square().sum(dim=(1, 2, 3)).sqrt()
     np.testing.assert_allclose(found.transport, moved.numpy(), rtol=1e-5)
     assert 0.5 < found.right.mean() <= 1
+
+
+def test_a_classifier_that_takes_the_noise_level_is_asked_at_each_sigma_and_judges_nobody_else(data: Dataset) -> None:
+    model = rrcm_model()
+    (row,) = evaluate([("rrcm", model)], data, (0.25, _SIGMA), seed=3).rows
+    for at in row.measured:
+        noisy = torch.from_numpy(noisy_rows(data, slice(None), at.sigma, 3))
+        labels = fuse(model, at.sigma)(noisy)[0].numpy()
+        assert at.one_draw == np.mean(labels == data.labels)
+    with pytest.raises(InputError, match="--judge: expected a classifier of images without noise"):
+        evaluate([("rrcm", model)], data, (_SIGMA,), judge=model)
 
 
 def test_without_a_purifier_the_transport_is_the_noise_and_more_noise_lies_farther_away(table: Evaluation) -> None:
