@@ -9,21 +9,18 @@ images at one sigma (seed 0, n = 1,000). Seconds are of the processor.
 """
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from paper.cells import Cells, Place, Sizes, costs
-from paper.rows import RADII, ROWS, SIGMAS, SLOW_IMAGES, Row
-from paper.table import Found, missing, table, text
-from provenance import provenance, write_result
+from paper.cells import Cells, Sizes
+from paper.filling import fill, seeds_of
+from paper.rows import PAPER, Row
+from paper.trainings import PaperTrainings, Place
 
-from purecert.engine.commands.console import EngineCommand, talk
-from purecert.engine.errors import InputError
+from purecert.engine.commands.console import EngineCommand
 
-_PACKAGES = ("numpy", "torch", "onnxruntime")
-_NAMES = [row.name for row in ROWS]
+_NAMES = [row.name for row in PAPER.rows]
 
 
 @click.command(cls=EngineCommand)
@@ -52,62 +49,23 @@ def main(
     **sizes: Any,
 ) -> None:
     """Fill the table, and write what there is of it to OUTPUT."""
-    place, wanted = Place(work=work, data_dir=data_dir, lpips_weights=lpips_weights), _seeds(seeds)
-    every = {seed: Cells(seed, place, Sizes(**sizes)) for seed in wanted}
-    found = Found(seeds=wanted, judged={}, certified={}, seconds={}, cost={})
-    head = provenance(_PACKAGES, environment="OMP_NUM_THREADS=1")
-    for what in _fill(found, every, _chosen(only, lpips_weights), place, certifies=certify):
-        entries, absent = table(found), missing(found, wanted, certifies=certify)
-        numbers = {
-            "recipe": "fashion-mnist",
-            "sizes": sizes,
-            "radii": RADII,
-            "is_partial": bool(absent),
-            "not_measured": absent,
-            "table": entries,
-        }
-        write_result(output, head, numbers)
-        talk(what)
-    click.echo(text(table(found)))
+    place, wanted = Place(work=work, data_dir=data_dir, lpips_weights=lpips_weights), seeds_of(seeds)
+    every = {("paper", seed): _cells(seed, place, Sizes(**sizes)) for seed in wanted}
+    click.echo(fill(PAPER, _chosen(only, lpips_weights), every, wanted, output, sizes, certifies=certify))
 
 
-def _fill(found: Found, every: dict[int, Cells], rows: list[Row], place: Place, *, certifies: bool) -> Iterator[str]:
-    """Fill the table cell by cell, and say which one is there."""
-    next(iter(every.values())).check({stage for row in rows for stage in row.stages.values()})
-    for seed, cells in every.items():
-        for row in rows:
-            for sigma in SIGMAS:
-                stage = row.stages[sigma]
-                images = SLOW_IMAGES if row.is_slow else None
-                found.judged[row.name, seed, sigma] = cells.judged(stage, sigma, images)
-                found.seconds[row.name, seed, sigma] = cells.seconds(stage)
-                if (row.name, sigma) not in found.cost:
-                    found.cost[row.name, sigma] = costs(cells.recipe, stage, sigma, place.sources)
-                yield f"judged: {row.name}, seed {seed}, sigma {sigma:g}"
-    first = next(iter(every.values()))
-    for row in rows if certifies else ():
-        for sigma in () if row.is_slow else SIGMAS:
-            found.certified[row.name, sigma] = first.certified(row.stages[sigma], sigma)
-            yield f"certified: {row.name}, sigma {sigma:g}"
+def _cells(seed: int, place: Place, sizes: Sizes) -> Cells:
+    trainings = PaperTrainings(seed, place, sizes.steps_scale, sizes.train_images)
+    return Cells(seed, trainings, place.data_dir, sizes)
 
 
 def _chosen(only: tuple[str, ...], lpips_weights: Path | None) -> list[Row]:
-    rows = [row for row in ROWS if not only or row.name in only]
+    rows = [row for row in PAPER.rows if not only or row.name in only]
     perceptual = [row for row in rows if "fine-tuning-lpips" in row.stages.values()]
     if perceptual and lpips_weights is None:
         print(f"{perceptual[0].name}: left out, it needs --lpips-weights", file=sys.stderr)
         return [row for row in rows if row not in perceptual]
     return rows
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--seeds: expected whole numbers with commas, got {text!r}") from error
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise InputError(f"--seeds: expected each once and none below 0, got {text}")
-    return seeds
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ _PAPER = {
     "cifar10": "CIFAR-10 as the papers have it, on one large GPU. Never run to its end.",
     "imagenet64": "ImageNet at 64 pixels on a server, from an imported consistency model. Never run.",
 }
+_RRCM = {
+    "rrcm-fashion-mnist": "rRCM on Fashion-MNIST on two cores: pre-training without labels, then three sigmas.",
+    "rrcm-cifar10-small": "rRCM on CIFAR-10 in colour, small, on two cores. Never run to its end.",
+    "rrcm-cifar10": "rRCM's B on CIFAR-10 with the published numbers, on a server. Never run.",
+    "rrcm-imagenet": "rRCM's B on ImageNet with the published numbers, without their augmentations. Never run.",
+    "rrcm-imagenet-s": "rRCM's S on ImageNet with the published numbers, without their augmentations. Never run.",
+}
 
 
 @click.group(cls=EngineGroup)
@@ -65,9 +72,14 @@ _COMMON = (
     click.option(
         "--dry-run", is_flag=True, help="Print configuration, parameters, FLOPs and expected time; train not."
     ),
+    click.option(
+        "--tflops",
+        type=click.FloatRange(min=0, min_open=True),
+        help="With --dry-run: also the time on hardware that trains at so many TFLOP/s.",
+    ),
     click.option("--force", is_flag=True, help="Replace the model file if it exists."),
 )
-_OF_THE_PAPER = (
+_OF_STAGES = (
     click.option(
         "--stage",
         default="all",
@@ -78,13 +90,22 @@ _OF_THE_PAPER = (
     ),
     click.option("--data", help="Other training images of the same shape, such as folder:DIR."),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data set's files lie."),
+    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"])),
+)
+_OF_RRCM = (
+    click.option(
+        "--labels",
+        type=click.IntRange(min=10),
+        help="Probe and tunings see so many images, chosen by the seed; pre-training sees all.  [default: all]",
+    ),
+)
+_OF_THE_PAPER = (
     click.option(
         "--distance", type=click.Choice(["l1", "l2", "huber", "lpips", "features"]), help="Of the fine-tuning."
     ),
     click.option("--lpips-weights", type=_FILE, help="torchvision's weights of LPIPS's backbone."),
     click.option("--lpips-network", type=click.Choice(["alex", "squeeze", "vgg"]), help="LPIPS's backbone."),
     click.option("--start", type=_FILE, help="The model whose consistency model a transition begins with."),
-    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"])),
 )
 
 
@@ -94,33 +115,44 @@ def digits(**options: Any) -> None:
     _ask(recipe="digits", **options)
 
 
-def _paper_command(name: str, text: str) -> click.Command:
+def _recipe_command(name: str, text: str) -> click.Command:
     def train(**options: Any) -> None:
         _ask(recipe=name, **options)
 
     return click.command(name, cls=EngineCommand, help=text)(train)
 
 
-for _name, _text in _PAPER.items():
-    train_command.add_command(_paper_command(_name, _text))
+for _name, _text in (_PAPER | _RRCM).items():
+    train_command.add_command(_recipe_command(_name, _text))
 for _name, _command in train_command.commands.items():
-    for _option in reversed(_COMMON if _name == "digits" else (*_COMMON, *_OF_THE_PAPER)):
+    _own = () if _name == "digits" else (*_OF_STAGES, *(_OF_THE_PAPER if _name in _PAPER else _OF_RRCM))
+    for _option in reversed((*_COMMON, *_own)):
         _option(_command)
     _command.params.reverse()
 train_command.add_command(evaluate_command)
 
 
-def _ask(*, minutes: float | None, work: Path | None, output: Path | None, dry_run: bool, **options: Any) -> None:
+def _ask(
+    *,
+    minutes: float | None,
+    work: Path | None,
+    output: Path | None,
+    dry_run: bool,
+    tflops: float | None,
+    **options: Any,
+) -> None:
     """Check what was asked for, and train in as many processes."""
     from purecert.train.recipes.asking import Asked
 
+    if tflops is not None and not dry_run:
+        raise click.UsageError("--tflops needs --dry-run, which says what a training would take")
     if minutes is not None and work is None:
         raise click.UsageError("--minutes needs --work, the folder that the training goes on from")
     processes, force = options.pop("processes"), options.pop("force")
     if dry_run:
         from purecert.train.recipes.cost import describe
 
-        click.echo(describe(Asked(**options)))
+        click.echo(describe(Asked(**options), tflops))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--out' / '--output'.")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from paper.rows import EQUAL_COMPUTE, FIRST, ROWS, SIGMAS, Row
+from paper.rows import SIGMAS, Contents, Row
+from scipy.stats import binomtest
 
 from purecert.engine.reports.text import markdown_table
 from purecert.train.measures.certified import Certified
@@ -19,23 +20,26 @@ Cell = Mapping[str, Any]
 class Found:
     """All cells that are there, by row."""
 
+    contents: Contents
     seeds: Sequence[int]
     judged: dict[tuple[str, int, float], Cell]  # of (row, seed, sigma)
-    certified: dict[tuple[str, float], Certified]
+    certified: dict[tuple[str, int, float], Certified]  # of (row, seed, sigma)
+    pace: dict[tuple[str, int, float], float]  # seconds of one thread an image of those certificates
     seconds: dict[tuple[str, int, float], float | None]  # processor seconds of all trainings of a cell
     cost: dict[tuple[str, float], tuple[float, float]]  # of (row, sigma): GFLOP of an image, TFLOP of all trainings
 
 
 def table(found: Found) -> list[dict[str, Any]]:
     """Return a row of plain values for each row and sigma; what is not measured is None."""
-    return [_entry(row, sigma, found) for row in ROWS for sigma in SIGMAS]
+    return [_entry(row, sigma, found) for row in found.contents.rows for sigma in SIGMAS]
 
 
 def _entry(row: Row, sigma: float, found: Found) -> dict[str, Any]:
     cells = {
         seed: found.judged[row.name, seed, sigma] for seed in found.seeds if (row.name, seed, sigma) in found.judged
     }
-    certified = found.certified.get((row.name, sigma))
+    runs = {seed: key for seed in found.seeds if (key := (row.name, seed, sigma)) in found.certified}
+    distance = cells if found.contents.measures_distance else {}
     seconds = [found.seconds.get((row.name, seed, sigma)) for seed in cells]
     gflop, tflop = found.cost.get((row.name, sigma), (None, None))
     return {
@@ -47,16 +51,27 @@ def _entry(row: Row, sigma: float, found: Found) -> dict[str, Any]:
         "clean": _mean(cells, "clean"),
         "one_draw": _mean(cells, "right"),
         "one_draw_by_seed": [float(cell["right"].mean()) for cell in cells.values()],
-        "over_one_step": _over(row.name, FIRST, sigma, found),
-        "over_equal_compute": _over(row.name, EQUAL_COMPUTE, sigma, found),
-        "transport": _mean(cells, "transport"),
-        "frechet": _mean(cells, "frechet"),
-        "certified": None if certified is None else asdict(certified),
+        **{column: _over(row.name, other, sigma, found) for column, other in found.contents.compared.items()},
+        "transport": _mean(distance, "transport"),
+        "frechet": _mean(distance, "frechet"),
+        "certified": [_certified(found.certified[key], seed, found.pace.get(key)) for seed, key in runs.items()],
         "processor_seconds_trained": None
         if not seconds or None in seconds
         else float(np.mean(np.array(seconds, float))),
         "tflop_trained": tflop,
         "gflop_image": gflop,
+    }
+
+
+def _certified(run: Certified, seed: int, pace: float | None) -> dict[str, Any]:
+    """Return a run with the exact 95 % interval of its share at each radius (Clopper and Pearson 1934)."""
+    right = [round(share * run.images) for share in run.accuracy]
+    intervals = [binomtest(count, run.images).proportion_ci(method="exact") for count in right]
+    return {
+        "seed": seed,
+        **asdict(run),
+        "intervals": [[float(each.low), float(each.high)] for each in intervals],
+        "seconds_a_certificate": pace,
     }
 
 
@@ -83,26 +98,30 @@ def _right(found: Found, row: str, seed: int, sigma: float) -> NDArray[np.bool_]
 def missing(found: Found, wanted: Sequence[int], *, certifies: bool) -> list[str]:
     """Return the cells that are not measured, in words."""
     said = []
-    for row in ROWS:
-        judged = [(s, sigma) for s in wanted for sigma in SIGMAS if (row.name, s, sigma) not in found.judged]
+    for row in found.contents.rows:
+        seeds = wanted[:1] if row.one_seed else wanted
+        judged = [(s, sigma) for s in seeds for sigma in SIGMAS if (row.name, s, sigma) not in found.judged]
         said += [f"{row.name}: one draw, seed {seed}, sigma {sigma:g}" for seed, sigma in judged]
         if certifies and not row.is_slow:
-            open_ = [sigma for sigma in SIGMAS if (row.name, sigma) not in found.certified]
-            said += [f"{row.name}: certified, sigma {sigma:g}" for sigma in open_]
+            asked = [(s, sigma) for s in (seeds if row.certifies_all else wanted[:1]) for sigma in SIGMAS]
+            open_ = [key for key in asked if (row.name, *key) not in found.certified]
+            said += [f"{row.name}: certified, seed {seed}, sigma {sigma:g}" for seed, sigma in open_]
     return said
 
 
-def text(entries: Sequence[Mapping[str, Any]]) -> str:
+def text(contents: Contents, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return what is measured of the table as text."""
-    head = ["row", "sigma", "clean", "one draw", "over one-step EDM", "L2", "Frechet", "certified", "seconds", "GFLOP"]
+    column, other = next(iter(contents.compared.items()))
+    head = ["row", "sigma", "clean", "one draw", f"over {other}", "L2", "Frechet", "certified", "seconds", "GFLOP"]
     lines = [head]
     for entry in entries:
-        if entry["one_draw"] is None and entry["certified"] is None:
+        if entry["one_draw"] is None and not entry["certified"]:
             continue
-        over = entry["over_one_step"]
+        over = entry[column]
         shown = "-" if over is None else f"{over['mean']:+.4f} [{over['low']:+.4f}, {over['high']:+.4f}]"
         certified = entry["certified"]
-        radii = "-" if certified is None else " ".join(f"{share:.3f}" for share in certified["accuracy"])
+        shares = np.mean([run["accuracy"] for run in certified], axis=0) if certified else []
+        radii = " ".join(f"{share:.3f}" for share in shares) or "-"
         numbers = [_shown(entry[name], 4) for name in ("clean", "one_draw")]
         moved = [_shown(entry[name], 3) for name in ("transport", "frechet")]
         cost = [_shown(entry["processor_seconds_trained"], 0), _shown(entry["gflop_image"], 3)]

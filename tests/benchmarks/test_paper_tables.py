@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from purecert.train.fitting.progress import StepReport
 from purecert.train.recipes.paper.fashion_mnist import FASHION_MNIST
+from purecert.train.recipes.rrcm.fashion_mnist import RRCM_FASHION_MNIST
 
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -29,6 +31,7 @@ def _cell(right: list[bool]) -> dict[str, Any]:
 
 
 def _found() -> Any:
+    from paper.rows import PAPER
     from paper.table import Found
 
     judged = {
@@ -38,15 +41,21 @@ def _found() -> Any:
         ("PF-ODE of EDM", 0, 0.25): _cell([False, True]),
     }
     seconds = {("consistency model", 0, 0.25): 12.5}
-    return Found(seeds=(0, 1), judged=judged, certified={}, seconds=seconds, cost={})
+    return Found(contents=PAPER, seeds=(0, 1), judged=judged, certified={}, pace={}, seconds=seconds, cost={})
 
 
 def test_every_row_is_a_stage_of_the_recipe_and_every_stage_a_row() -> None:
-    from paper.rows import ROWS
+    from paper.rows import PAPER, RRCM
 
-    named = {stage for row in ROWS for stage in row.stages.values()}
+    named = {stage for row in PAPER.rows for stage in row.stages.values()}
     assert named == set(FASHION_MNIST.names) - {"classifier"}  # whose features a loss looks at: it judges nothing
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    own = {stage for row in RRCM.rows if row.recipe == "rrcm" for stage in row.stages.values()}
+    assert own == set(RRCM_FASHION_MNIST.names) - {"probe"}
+    assert {stage for row in RRCM.rows if row.recipe == "paper" for stage in row.stages.values()} < named
+    for contents in (PAPER, RRCM):
+        names = {row.name for row in contents.rows}
+        assert len(names) == len(contents.rows)
+        assert names >= set(contents.compared.values())
 
 
 def test_rows_are_compared_on_the_seeds_and_images_that_both_have() -> None:
@@ -66,16 +75,35 @@ def test_rows_are_compared_on_the_seeds_and_images_that_both_have() -> None:
 
 
 def test_what_is_not_measured_is_named() -> None:
-    from paper.rows import ROWS
+    from paper.rows import PAPER
     from paper.table import missing, text
     from paper.table import table as table_of
 
-    found, rows = _found(), len(ROWS)
+    found, rows = _found(), len(PAPER.rows)
     absent = missing(found, (0, 1), certifies=True)
     assert len(absent) == 2 * 3 * rows - 4 + 3 * (rows - 1)  # one draws of two seeds; no certificates of the ODE
     assert "no purifier: one draw, seed 0, sigma 0.25" in absent
     assert "one-step EDM: one draw, seed 1, sigma 0.25" not in absent
-    assert len(text(table_of(found)).splitlines()) == 2 + 3  # head and what is measured
+    assert len(text(PAPER, table_of(found)).splitlines()) == 2 + 3  # head and what is measured
+
+
+def test_rows_of_one_seed_lack_no_other_and_costs_give_draws() -> None:
+    from paper.filling import _draws
+    from paper.rows import PRETRAINED, RRCM
+    from paper.table import Found, missing
+
+    found = Found(contents=RRCM, seeds=(0, 1), judged={}, certified={}, pace={}, seconds={}, cost={})
+    absent = missing(found, (0, 1), certifies=True)
+    assert sum("noise-trained CNN: one draw" in said for said in absent) == 3
+    assert sum(f"{PRETRAINED}: one draw" in said for said in absent) == 6
+    assert sum(f"{PRETRAINED}: certified" in said for said in absent) == 6
+    assert sum("noise-trained CNN: certified" in said for said in absent) == 3
+    names = {row.cost: row.name for row in RRCM.rows}
+    found.cost = {(PRETRAINED, 0.5): (0.5, 1.0), (names[1.0], 0.5): (2.0, 1.0), (names[10.0], 0.5): (2.0, 1.0)}
+    every: Any = {("rrcm", 0): SimpleNamespace(sizes=SimpleNamespace(n=1000, n0=100))}
+    every["paper", 0] = every["rrcm", 0]
+    draws = {row.cost: _draws(found, row, 0.5, every) for row in RRCM.rows if row.name != "rRCM's network from scratch"}
+    assert draws == {None: 1000, 1.0: 1100 // 4 - 100, 10.0: 11_000 // 4 - 100}  # a pass costs four times as much
 
 
 def test_seconds_are_taken_up_where_a_training_goes_on(tmp_path: Path) -> None:
@@ -109,16 +137,21 @@ def test_seconds_are_taken_up_where_a_training_goes_on(tmp_path: Path) -> None:
 @pytest.mark.nightly
 def test_a_few_cells_are_filled_and_not_done_again(tmp_path: Path) -> None:
     _write_images(tmp_path / "data")
-    first = _fill(tmp_path)
+    rows = ("--row", "no purifier")
+    first = _fill("paper_tables.py", tmp_path, *rows)
     record = json.loads((tmp_path / "table.json").read_text())
-    rows = {(entry["row"], entry["sigma"]): entry for entry in record["table"]}
-    bare = rows["no purifier", 0.5]
-    assert (bare["images"], bare["certified"]["images"], bare["certified"]["n"]) == (30, 20, 100)
+    entries = {(entry["row"], entry["sigma"]): entry for entry in record["table"]}
+    bare = entries["no purifier", 0.5]
+    (certified,) = bare["certified"]
+    assert (bare["images"], certified["images"], certified["n"], certified["seed"]) == (30, 20, 100, 0)
+    for share, (low, high) in zip(certified["accuracy"], certified["intervals"], strict=True):
+        assert low <= share <= high
     assert 0 < bare["gflop_image"] < 1
     assert bare["processor_seconds_trained"] > 0
+    assert certified["seconds_a_certificate"] > 0
     assert record["is_partial"]
     assert not any(said.startswith("no purifier") for said in record["not_measured"])
-    again = _fill(tmp_path)
+    again = _fill("paper_tables.py", tmp_path, *rows)
     assert "judging" in first
     assert "exporting" in first
     assert "judging" not in again
@@ -127,12 +160,30 @@ def test_a_few_cells_are_filled_and_not_done_again(tmp_path: Path) -> None:
     assert repeated["table"] == record["table"]
 
 
-def _fill(folder: Path) -> str:
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("labels", [(), ("--labels", "20")], ids=["all", "few labels"])
+def test_the_table_of_rrcm_is_filled(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    _write_images(tmp_path / "data")
+    _fill("rrcm_tables.py", tmp_path, *labels)
+    record = json.loads((tmp_path / "table.json").read_text())
+    assert record["sizes"]["labels"] == (20 if labels else None)
+    entries = {(entry["row"], entry["sigma"]): entry for entry in record["table"]}
+    assert [run["images"] for run in entries["rRCM, pre-trained", 0.25]["certified"]] == [20]
+    assert entries["rRCM, pre-trained", 0.25]["frechet"] is None
+    assert record["not_measured"] == []
+    assert "mean" in entries["rRCM, pre-trained", 1.0]["over_scratch"]
+    if not labels:
+        ten = entries["consistency, fine-tuned: features, tenfold cost", 0.5]
+        ratio = entries["rRCM, pre-trained", 0.5]["gflop_image"] / ten["gflop_image"]
+        assert ten["certified"][0]["n"] == round(2000 * ratio) - 100
+
+
+def _fill(program: str, folder: Path, *more: str) -> str:
     sizes = ["--steps-scale", "1e-9", "--images", "30", "--certified-images", "20", "--n", "100"]
     checks = ["--parity-draws", "40", "--probe-rows", "20", "--seeds", "0"]
-    rows = ["--row", "no purifier"]
     places = [folder / "table.json", "--work", folder / "work", "--data-dir", folder / "data"]
-    command = [sys.executable, _BENCHMARKS / "paper_tables.py", *places, *sizes, *checks, *rows]
+    command = [sys.executable, _BENCHMARKS / program, *places, *sizes, *checks, *more]
     done = subprocess.run(list(map(os.fspath, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr

@@ -1,10 +1,11 @@
 """Training images: loaded once, drawn in batches that seed, stage and step decide, mildly augmented."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from purecert.engine.errors import InputError
@@ -41,6 +42,25 @@ def load_images(spec: str, data_dir: Path | None = None) -> Images:
         class_names=dataset.class_names,
         fingerprint=dataset.fingerprint,
     )
+
+
+def hold_out(images: Images, count: int, seed: int) -> tuple[Images, Images]:
+    """Return the images without ``count`` of them that the seed chooses, and those.
+
+    Raises:
+        InputError: There are not more images than that.
+    """
+    total = len(images.labels)
+    if not 0 < count < total:
+        raise InputError(f"expected more than {count} training images, so that {count} can be held out, found {total}")
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(step_seed(seed, "held out", 0)))
+    held, kept = order[:count].sort().values, order[count:].sort().values
+    said = f"{count} of {images.fingerprint}, by seed {seed}"
+    return _of_rows(images, kept, f"without {said}"), _of_rows(images, held, said)
+
+
+def _of_rows(images: Images, rows: Tensor, fingerprint: str) -> Images:
+    return replace(images, pixels=images.pixels[rows], labels=images.labels[rows], fingerprint=fingerprint)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from purecert.train.fitting.keeping.metrics import Metrics
 from purecert.train.fitting.keeping.state import STATE_FILE, Moving, Tally, load_state, save_state
 from purecert.train.fitting.plans.averages import WeightAverage
 from purecert.train.fitting.plans.fit import Fit
+from purecert.train.fitting.plans.layers import parameter_groups
 from purecert.train.fitting.progress import StepReport
 from purecert.train.fitting.session import PausedError, Session
 from purecert.train.fitting.step import Objective, Slope, find_slope, move
@@ -87,7 +88,7 @@ class _Training:
         self._moving = Moving(
             module=module,
             average=WeightAverage(module, plan.average),
-            optimizer=plan.optimizer.build(p for p in module.parameters() if p.requires_grad),
+            optimizer=plan.optimizer.build(parameter_groups(module, plan.layer_decay)),
             kept=objective.kept() if isinstance(objective, Following) else {},
             tally=Tally(),
         )
@@ -134,7 +135,7 @@ class _Training:
         slope = find_slope(module, self._objective, batch, plan.precision, processes, is_over=is_over)
         if slope.fault:
             raise self._failure(f"step {step}: {slope.fault}")
-        move(module, self._moving.optimizer, slope, plan.rate(step), plan.clip)
+        move(module, self._moving.optimizer, slope, plan.rate(step), plan.longest(step))
         if isinstance(self._objective, Following):
             self._objective.after_step(step)
         self._moving.average.update(step + 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from purecert.train.fitting.draws import Batch
+from purecert.train.fitting.plans.layers import SHARE
 from purecert.train.fitting.processes.group import Processes
 
 Objective = Callable[[Batch], Tensor]
@@ -72,11 +73,11 @@ def _share(module: nn.Module, told: Tensor, processes: Processes) -> None:
 
 
 def move(module: nn.Module, optimizer: torch.optim.Optimizer, slope: Slope, rate: float, clip: float | None) -> None:
-    """Take the optimiser's step at ``rate``, along a gradient no longer than ``clip``."""
+    """Take the optimiser's step at ``rate``, or a group's share of it, along a gradient no longer than ``clip``."""
     if clip is not None:
         clip_grads_with_norm_(_trained(module.parameters()), clip, torch.tensor(slope.norm))
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(SHARE, 1.0)
     optimizer.step()
 
 

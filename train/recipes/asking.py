@@ -1,21 +1,25 @@
 """What a user may ask of a recipe, and its training."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from purecert.engine.errors import BackendError, InputError
-from purecert.train.fitting.data import load_images
+from purecert.train.fitting.data import Images, load_images
 from purecert.train.fitting.session import Session
 from purecert.train.models.checkpoints import Model, save_model
 from purecert.train.recipes.digits import DigitsRecipe, train_digits
-from purecert.train.recipes.known import paper_recipe
+from purecert.train.recipes.known import paper_recipe, rrcm_recipe
 from purecert.train.recipes.paper.compared import check_files, model_of
 from purecert.train.recipes.paper.recipe import PaperRecipe
 from purecert.train.recipes.paper.sources import Sources
 from purecert.train.recipes.paper.stages import PaperTraining
+from purecert.train.recipes.rrcm.recipe import RrcmRecipe
+from purecert.train.recipes.rrcm.training import RrcmTraining
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +31,7 @@ class Asked:
     steps_scale: float = 1.0
     threads: int = 1
     stage: str = "all"
+    labels: int | None = None
     data: str | None = None
     data_dir: Path | None = None
     distance: Any = None
@@ -66,6 +71,24 @@ class Asked:
             recipe = replace(recipe, lpips=replace(recipe.lpips, network=self.lpips_network))
         return recipe
 
+    @property
+    def is_rrcm(self) -> bool:
+        """Whether it is a recipe of rRCM."""
+        return self.recipe.startswith("rrcm-")
+
+    def rrcm(self) -> RrcmRecipe:
+        """Return the recipe of rRCM as asked for.
+
+        Raises:
+            InputError: It has no such stage.
+        """
+        recipe = rrcm_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale)
+        if self.stage not in (*recipe.names, "all"):
+            raise InputError(f"{recipe.name} has the stages {', '.join(recipe.names)}; got --stage {self.stage}")
+        if self.data is not None:
+            recipe = replace(recipe, data=replace(recipe.data, train=self.data))
+        return replace(recipe, labels=self.labels)
+
     def sources(self) -> Sources:
         """Return the files of the user."""
         return Sources(lpips_weights=self.lpips_weights, start_model=self.start)
@@ -82,14 +105,25 @@ def train(asked: Asked, session: Session, minutes: float | None = None) -> Model
     """
     if asked.recipe == "digits":
         return train_digits(asked.digits(), session.with_minutes(minutes))
-    recipe = asked.paper()
+    recipe = asked.rrcm() if asked.is_rrcm else asked.paper()
     images = load_images(recipe.data.train, asked.data_dir)
     session = session.with_minutes(minutes)
-    training = PaperTraining(recipe, images, session, asked.sources())
-    check_files(training, stages := recipe.stages if asked.stage == "all" else (asked.stage,))
+    stages = recipe.stages if asked.stage == "all" else (asked.stage,)
+    make = _maker(recipe, images, session, asked.sources(), stages)
     for stage in stages:
-        model = model_of(training, stage)
+        model = make(stage)
         folder = session.stage_folder(stage)
         if folder is not None and session.processes.is_first:
             save_model(model, folder / "model.pt", force=True)
     return model
+
+
+def _maker(
+    recipe: PaperRecipe | RrcmRecipe, images: Images, session: Session, sources: Sources, stages: Sequence[str]
+) -> Callable[[str], Model]:
+    """Return what trains a stage by its name, once the files that ``stages`` need are read."""
+    if isinstance(recipe, RrcmRecipe):
+        return RrcmTraining(recipe, images, session).model
+    training = PaperTraining(recipe, images, session, sources)
+    check_files(training, stages)
+    return partial(model_of, training)

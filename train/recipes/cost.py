@@ -2,11 +2,15 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from purecert.train.fitting.data import Images, Sampler
@@ -20,9 +24,11 @@ from purecert.train.recipes.asking import Asked
 from purecert.train.recipes.digits import train_on
 from purecert.train.recipes.paper.compared import model_of
 from purecert.train.recipes.paper.stages import PaperTraining
+from purecert.train.recipes.rrcm.recipe import RrcmRecipe
+from purecert.train.recipes.rrcm.training import RrcmTraining
 
 _STEPS = 3  # timed, after one that is not
-_LARGE = 20_000_000  # parameters above which one row stands for the batch
+_LARGE = 20_000_000  # parameters, trained or not, above which two rows stand for the batch; batch norm needs two
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +49,13 @@ class StageCost:
         return self.steps * self.seconds / 60
 
 
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of what is computed inside, attention's too, of which the fused kernel for a CPU has no count."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        yield counter
+
+
 class Meter:
     """Stands in for the loop: counts and times a few steps on ``rows`` rows, and trains nothing to its end."""
 
@@ -52,11 +65,11 @@ class Meter:
 
     def __call__(self, module: nn.Module, objective: Objective, plan: Fit, sampler: Sampler, session: Session) -> None:
         """Measure one stage."""
-        parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
-        rows = self._rows or (1 if parameters > _LARGE else sampler.batch)
+        trained, all_ = (sum(p.numel() for p in module.parameters() if p.requires_grad or every) for every in (0, 1))
+        rows = self._rows or (2 if all_ > _LARGE else sampler.batch)
         few, here = replace(sampler, batch=rows), Session(device=session.device)
         module.train()
-        with torch.random.fork_rng(devices=[]), FlopCounterMode(display=False) as counter:
+        with torch.random.fork_rng(devices=[]), counted() as counter:
             find_slope(module, objective, few.draw(plan.stage, 0, None, here.device), plan.precision, Processes())
         fit(module, objective, replace(plan, steps=1), few, here)
         start = time.perf_counter()
@@ -65,7 +78,7 @@ class Meter:
         self.found.append(
             StageCost(
                 stage=plan.stage,
-                parameters=parameters,
+                parameters=trained,
                 steps=plan.steps,
                 batch=sampler.batch,
                 rows=rows,
@@ -87,15 +100,19 @@ def measure(asked: Asked, rows: int | None = None) -> tuple[dict[str, Any], list
         demo = asked.digits()
         train_on(_noise((1, 8, 8), 10), demo, session, meter)
         return plain(demo), meter.found
-    recipe = asked.paper()
-    training = PaperTraining(recipe, _noise(recipe.data.shape, recipe.data.classes), session, asked.sources(), meter)
+    recipe = asked.rrcm() if asked.is_rrcm else asked.paper()
+    images = _noise(recipe.data.shape, recipe.data.classes)
+    if isinstance(recipe, RrcmRecipe):
+        make = RrcmTraining(replace(recipe, labels=None), images, session, meter).model
+    else:
+        make = partial(model_of, PaperTraining(recipe, images, session, asked.sources(), meter))
     for stage in recipe.stages if asked.stage == "all" else (asked.stage,):
-        model_of(training, stage)
+        make(stage)
     return plain(recipe), meter.found
 
 
-def describe(asked: Asked) -> str:
-    """Return the configuration as JSON, then a table of what its stages cost here.
+def describe(asked: Asked, tflops: float | None = None) -> str:
+    """Return the configuration as JSON, then a table of what its stages cost here, and at ``tflops`` where given.
 
     Raises:
         InputError: As ``measure``.
@@ -113,6 +130,12 @@ def describe(asked: Asked) -> str:
         "of random images in proportion to the batch, timed now beside whatever else runs here. Two processes on two "
         "idle cores take about half. Loading and saving are not in it."
     )
+    if tflops is not None:
+        hours = sum(c.steps * c.flops for c in costs) / (tflops * 1e12) / 3600
+        lines.append(
+            f"at {tflops:g} TFLOP/s, if all steps ran at that rate: {hours:.1f} hours. No hardware reaches its peak in "
+            "training; give the rate that it does reach."
+        )
     return "\n".join(lines)
 
 

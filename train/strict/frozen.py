@@ -1,8 +1,11 @@
 """Networks that a training asks and does not change."""
 
 from copy import deepcopy
+from typing import TypeVar
 
 from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def check_frozen(module: nn.Module, what: str) -> None:
@@ -15,6 +18,6 @@ def check_frozen(module: nn.Module, what: str) -> None:
         raise ValueError(f"{what} must be frozen: call .eval().requires_grad_(False) on it, or frozen_copy")
 
 
-def frozen_copy(network: nn.Module) -> nn.Module:
+def frozen_copy(network: Network) -> Network:
     """Return a copy that no gradient reaches, in eval mode."""
     return deepcopy(network).eval().requires_grad_(False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from purecert.engine.errors import InputError
-from purecert.train.fitting.data import Augmentation, Images, Sampler, load_images
+from purecert.train.fitting.data import Augmentation, Images, Sampler, hold_out, load_images
 from purecert.train.fitting.draws import Draws
 
 _STILL = Augmentation(shift=0.0, turn=0.0, stretch=0.0)
@@ -85,3 +85,21 @@ def test_labels_follow_their_images(digits: Images) -> None:
     batch = _sampler(digits, 0, _STILL).draw("stage", 0)
     distance = torch.cdist(batch.images.flatten(1), digits.pixels.flatten(1))
     assert torch.equal(batch.labels, digits.labels[distance.argmin(dim=1)])
+
+
+def test_images_are_held_out_by_the_seed_and_none_is_on_both_sides(digits: Images) -> None:
+    kept, held = hold_out(digits, 300, 0)
+    assert (len(kept.labels), len(held.labels)) == (997, 300)
+    rows = [
+        sorted(map(bytes, x.numpy().astype("float32"))) for x in (digits.pixels, torch.cat([kept.pixels, held.pixels]))
+    ]
+    assert rows[0] == rows[1]
+    assert torch.equal(hold_out(digits, 300, 0)[1].pixels, held.pixels)
+    assert not torch.equal(hold_out(digits, 300, 1)[1].pixels, held.pixels)
+    assert len({digits.fingerprint, kept.fingerprint, held.fingerprint, hold_out(digits, 300, 1)[0].fingerprint}) == 4
+
+
+@pytest.mark.parametrize("count", [0, 1297])
+def test_holding_out_none_or_all_is_refused(digits: Images, count: int) -> None:
+    with pytest.raises(InputError, match=r"expected more than \d+ training images"):
+        hold_out(digits, count, 0)

@@ -23,6 +23,8 @@ class Fit:
     schedule: Schedule = field(default_factory=Cosine)
     average: Average = field(default_factory=lambda: HalfLife(steps=0.0))
     clip: float | None = None  # the largest L2 norm of a gradient; a larger one is shortened to it
+    clip_after: int = 0  # steps: the first ones are not clipped
+    layer_decay: float = 1.0  # a layer learns at so much of the rate of the one above it; the uppermost at the whole
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, averages and the optimiser stay FP32
     report_every: int = field(default=200, metadata=FREE)  # steps
     save_every: int = field(default=500, metadata=FREE)  # steps
@@ -37,6 +39,9 @@ class Fit:
             raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
         if self.clip is not None and not 0 < self.clip < float("inf"):
             raise ValueError(f"clip must be finite and > 0, or None, got {self.clip}")
+        if self.clip_after < 0 or not 0 < self.layer_decay <= 1:
+            told = (self.clip_after, self.layer_decay)
+            raise ValueError(f"clip_after must be at least 0 and layer_decay in (0, 1], got {told}")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -47,3 +52,7 @@ class Fit:
     def rate(self, step: int) -> float:
         """Return the learning rate at ``step``, counted from 0."""
         return self.learning_rate * self.schedule.share(step, self.steps)
+
+    def longest(self, step: int) -> float | None:
+        """Return the L2 norm that a gradient is shortened to at ``step``, counted from 0; None: it stays as it is."""
+        return self.clip if step >= self.clip_after else None

@@ -1,10 +1,15 @@
 """The optimisers that a plan may name, each with its numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import nn
+
+from purecert.train.fitting.plans.layers import Group
+
+Trained: TypeAlias = Sequence[Group] | Sequence[nn.Parameter]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +23,7 @@ class AdamW:
     def __post_init__(self) -> None:
         _check_moments(self.betas, self.epsilon, self.weight_decay)
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Trained) -> torch.optim.Optimizer:
         """Return the optimiser; the loop sets its rate before each step."""
         return torch.optim.AdamW(parameters, lr=0.0, betas=self.betas, eps=self.epsilon, weight_decay=self.weight_decay)
 
@@ -34,7 +39,7 @@ class RAdam:
     def __post_init__(self) -> None:
         _check_moments(self.betas, self.epsilon, self.weight_decay)
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Trained) -> torch.optim.Optimizer:
         """Return the optimiser; the loop sets its rate before each step."""
         return torch.optim.RAdam(
             parameters,
@@ -61,7 +66,7 @@ class Sgd:
             raise ValueError("nesterov needs a momentum above 0")
         _check_decay(self.weight_decay)
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Trained) -> torch.optim.Optimizer:
         """Return the optimiser; the loop sets its rate before each step."""
         return torch.optim.SGD(
             parameters, lr=0.0, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay

@@ -55,6 +55,14 @@ class RrcmClassifier(SigmaClassifier):
         t = self.timestep(sigma)
         return self.base_model.represent(noisy, t) if self.config.normalises else self.base_model(noisy, t)
 
+    def layer_of(self, parameter: str) -> int:
+        """Return how many layers lie above that of the parameter of this name: head and final norm, blocks, tokens."""
+        depth = self.config.network.depth
+        if parameter.startswith("base_model.blocks."):
+            return depth - int(parameter.split(".")[2])
+        is_lowest = parameter.startswith(("base_model.cls_token", "base_model.pos_embed", "base_model.patch_embed."))
+        return depth + 1 if is_lowest else 0
+
     def timestep(self, sigma: float) -> float:
         """Return the grid point nearest to 2 sigma, at which the network is asked.
 

@@ -1,0 +1,1 @@
+"""What is changed about training images at random, each image on its own."""
