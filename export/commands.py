@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 @click.option("--mean", metavar="M[,M...]", help="Own models: per channel, subtracted in units of --input-range.")
 @click.option("--std", metavar="S[,S...]", help="Own models: per channel, divided by after that.")
 @click.option("--size", type=int, help="Own models: height and width that they take, if not the images'.")
+@click.option("--class-names", metavar="NAME[,NAME...]", help="Own models: of the classes, in their order.")
 @click.option(
     "--denoiser",
     type=click.Path(path_type=Path),
@@ -159,16 +160,26 @@ def _export_own(
         raise InputError("expected --data, at least 20 real images of the shape that your model takes")
     lists = {name: None if sees[name] is None else _numbers(f"--{name}", sees[name]) for name in ("mean", "std")}
     seen = Sees(input_range=sees["input_range"] or (0.0, 1.0), size=sees["size"], **lists)
-    images = load_dataset(data, data_dir)
+    images, text = load_dataset(data, data_dir), sees["class_names"]
+    class_names = () if text is None else tuple(part.strip() for part in text.split(","))
     if is_onnx(name):
-        return _export_onnx(name, sees["denoiser"], seen, spec, images, output)
+        return _export_onnx(name, sees["denoiser"], seen, spec, images, output, class_names)
     if sees["denoiser"] is not None:
         raise InputError("expected --denoiser with an ONNX classifier only; join modules with purecert.export_module")
     module = own_module(name, trusts=trusts, precision=spec.precision)
-    return export_own(own_model(module, seen, images, spec, source=source_of(name)), spec, images, output, talk)
+    model = own_model(module, seen, images, spec, class_names=class_names, source=source_of(name))
+    return export_own(model, spec, images, output, talk)
 
 
-def _export_onnx(name: str, denoiser: Path | None, sees: Sees, spec: ExportSpec, images: Dataset, output: Path) -> Plan:
+def _export_onnx(
+    name: str,
+    denoiser: Path | None,
+    sees: Sees,
+    spec: ExportSpec,
+    images: Dataset,
+    output: Path,
+    class_names: tuple[str, ...],
+) -> Plan:
     from purecert.export.from_onnx.exporting import export_onnx
     from purecert.export.from_onnx.reading import OnnxPipeline, read_onnx
 
@@ -183,7 +194,7 @@ def _export_onnx(name: str, denoiser: Path | None, sees: Sees, spec: ExportSpec,
         std=std,
     )
     source = Path(name).name if denoiser is None else f"{denoiser.name}, {Path(name).name}"
-    return export_onnx(pipeline, spec, images, output, source, talk)
+    return export_onnx(pipeline, spec, images, output, source, talk, class_names=class_names)
 
 
 def _numbers(option: str, text: str) -> list[float]:
@@ -201,7 +212,7 @@ def _parse_sigma(text: str) -> float:
 
 
 def _load_model(name: str) -> Model:
-    from purecert.export.own_models import way_out
+    from purecert.export.ways_out import way_out
     from purecert.train.models.checkpoints import demo_model_path, load_model
 
     try:

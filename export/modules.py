@@ -18,6 +18,7 @@ from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.plans.plan import Plan, Precision
 from purecert.export.fusing.fuse import fuse, graph_inputs
 from purecert.export.gate.parity import DEFAULT_DRAWS, Talk
+from purecert.export.own_choices import image_choices
 from purecert.export.pipeline import ExportSpec, export_modules, origin_of
 from purecert.export.refusals import refusing
 from purecert.train.models.checkpoints import Model
@@ -109,6 +110,12 @@ class Sees:
     std: Sequence[float] | None = None
     size: int | None = None
 
+    def choices(self, pixels: int) -> tuple[str, ...]:
+        """Return these numbers as plan.json records them, of images of so many ``pixels`` a side."""
+        low, high = _numbers("input_range", self.input_range)
+        mean, std = (None if v is None else _numbers("mean or std", v) for v in (self.mean, self.std))
+        return image_choices((low, high), mean, std, (pixels, None if self.size is None else whole("size", self.size)))
+
     def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and std of each channel, in units of the range; 0 and 1 where none are given.
 
@@ -142,12 +149,14 @@ class Sees:
 
 
 def export_own(model: Model, spec: ExportSpec, dataset: Dataset, output: Path, talk: Talk) -> Plan:
-    """Return the plan of a model whose network may be any: nothing of it is folded.
+    """Return the plan of a model whose network may be any: nothing of it is folded, and what it assumes is said.
 
     Raises:
         InputError: As ``export_module``.
         CheckError: As ``export_module``.
     """
+    for line in model.choices:
+        talk(f"chosen: {line}")
     modules = {sigma: fuse(model, sigma) for sigma in spec.sigmas}
     inputs = graph_inputs(model, spec.sigmas, spec.precision)
     return export_modules(modules, inputs, origin_of(model, spec.sigmas), spec, dataset, output, talk)
@@ -191,7 +200,9 @@ def own_model(
             f"expected a purifier that is a purecert.Denoiser, got {type(purifier).__name__}; put your network into "
             "one, which says what it takes and predicts"
         )
+    choices = sees.choices(height)
     if isinstance(purifier, Denoiser):
+        choices = (*choices, *purifier.choices(spec.sigmas))
         purifier = OwnPurifier(purifier)
     before = (IdentityPurifier(IdentityConfig()) if purifier is None else purifier).eval()
     _check_purifier(before, grey, spec.sigmas[0])
@@ -204,6 +215,7 @@ def own_model(
         classes=_classes(module, preprocessing(grey), class_names),
         class_names=class_names,
         sources=(source or type(module).__name__,),
+        choices=choices,
     )
 
 

@@ -5,7 +5,6 @@ import sys
 import traceback
 from pathlib import Path
 from typing import final
-from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +13,12 @@ from torch.export import ExportedProgram
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import Precision
 
-_PYTHON, _PROGRAM, _ONNX = "python:", ".pt2", ".onnx"
-_WAY_OUT = (
-    "write a file, say own.py, with `net = Net(); net.load_state_dict(torch.load({weights!r}))`, and export "
-    "python:own.py:net; or call purecert.export_module(net, ...)"
-)
+PYTHON, _PROGRAM, _ONNX = "python:", ".pt2", ".onnx"
 
 
 def is_own(name: str) -> bool:
     """Return whether ``name`` is a classifier of the user's own: of a Python file, a program, or an ONNX file."""
-    return name.startswith(_PYTHON) or name.endswith((_PROGRAM, _ONNX))
+    return name.startswith(PYTHON) or name.endswith((_PROGRAM, _ONNX))
 
 
 def is_onnx(name: str) -> bool:
@@ -43,7 +38,7 @@ def own_module(name: str, *, trusts: bool, precision: Precision = "fp32") -> nn.
         InputError: There is no such file or name, it fails, it is no module, or a program has a fixed batch or is not
             trusted.
     """
-    if name.startswith(_PYTHON):
+    if name.startswith(PYTHON):
         return _from_python(name)
     if precision != "fp32":
         raise InputError(f"{name}: the layers of a program cannot be told apart for FP16; add --precision fp32")
@@ -52,30 +47,14 @@ def own_module(name: str, *, trusts: bool, precision: Precision = "fp32") -> nn.
 
 def source_of(name: str) -> str:
     """Return ``name`` without folders, as plan.json records it."""
-    if not name.startswith(_PYTHON):
+    if not name.startswith(PYTHON):
         return Path(name).name
-    file, _, attribute = name.removeprefix(_PYTHON).rpartition(":")
-    return f"{_PYTHON}{Path(file).name}:{attribute}"
-
-
-def way_out(path: Path) -> str:
-    """Return what to do with a Python file, or one of PyTorch's that is no model.pt; empty for any other file."""
-    if path.suffix == ".py":
-        return f"to run this file and take the module NAME from it, say {_PYTHON}{path}:NAME"
-    try:
-        with ZipFile(path) as archive:
-            names = [name.partition("/")[2] for name in archive.namelist()]
-    except (OSError, BadZipFile):
-        return ""
-    if any(name.startswith("code/") for name in names):
-        return f"a TorchScript archive is code without a module: {_WAY_OUT.format(weights='weights.pt')}"
-    if "data.pkl" in names:
-        return f"weights alone do not say which network they are of: {_WAY_OUT.format(weights=path.name)}"
-    return ""
+    file, _, attribute = name.removeprefix(PYTHON).rpartition(":")
+    return f"{PYTHON}{Path(file).name}:{attribute}"
 
 
 def _from_python(name: str) -> nn.Module:
-    file, _, attribute = name.removeprefix(_PYTHON).rpartition(":")
+    file, _, attribute = name.removeprefix(PYTHON).rpartition(":")
     if not file or not attribute.isidentifier():
         raise InputError(f"expected python:FILE.py:NAME, got {name!r}")
     if not Path(file).is_file():

@@ -50,7 +50,7 @@ _COMMON = (
     click.option(
         "--work",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Folder of states, logs and pictures; a training that was begun in it goes on.",
+        help="Folder of states, logs and pictures; the same command continues a training begun there.",
     ),
     click.option(
         "--minutes",
@@ -60,7 +60,7 @@ _COMMON = (
     click.option(
         "--processes",
         type=click.IntRange(min=1),
-        help="Share each batch among so many; by default two where there are two processors. The weights depend on it.",
+        help="Processes that share each batch; by default two where there are two processors. Weights depend on it.",
     ),
     click.option(
         "--threads",
@@ -70,7 +70,7 @@ _COMMON = (
         help="Threads of each process; the weights' last bits depend on it.",
     ),
     click.option(
-        "--dry-run", is_flag=True, help="Print configuration, parameters, FLOPs and expected time; train not."
+        "--dry-run", is_flag=True, help="Print configuration, parameters, FLOPs and expected time, without training."
     ),
     click.option(
         "--tflops",

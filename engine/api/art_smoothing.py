@@ -57,8 +57,22 @@ class ArtSmoothing:
         ).arrays()
         return run["predicted"].astype(np.int64), run["radius"].astype(np.float64)
 
-    def predict(self, x: NDArray[np.floating], batch_size: Count = 256) -> NDArray[np.float64]:
-        """Return [images, classes]: 1 at each image's class, or zeros for an abstention; ``x`` as of ``certify``."""
+    def predict(
+        self, x: NDArray[np.floating], batch_size: Count = 256, verbose: bool = False, *, is_abstain: bool = True
+    ) -> NDArray[np.float64]:
+        """Return [images, classes]: 1 at each image's class, or zeros for an abstention; ``x`` as of ``certify``.
+
+        Args:
+            x: As of ``certify``.
+            batch_size: Rows of one call of the graph.
+            verbose: As ART's callers give it; nothing is printed either way.
+            is_abstain: True; an answer of each image, sure or not, is not to be had.
+
+        Raises:
+            InputError: As ``certify``, or an image without an answer is asked for one.
+        """
+        if not is_abstain:
+            raise InputError("expected is_abstain=True: purecert gives no answer that it would have to guess")
         options: RunOptions = {**self._options, "batch": batch_size}
         run = predict(self.plan, eight_bits(x), sigma=self.scale, n=self.sample_size, alpha=self.alpha, **options)
         answers = run.arrays()["predicted"]

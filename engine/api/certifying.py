@@ -21,10 +21,12 @@ from purecert.engine.images.datasets import Dataset, load_dataset, moved_record
 from purecert.engine.plans.plan import Plan, read_plan
 from purecert.engine.procedures.spec import (
     DEFAULT_LEAST_CHANCE,
+    CertifyMode,
     ExtensionSpec,
     SmoothingSpec,
     StopSpec,
     plain_number,
+    usual_stop,
 )
 from purecert.engine.records import run as records
 from purecert.engine.records.run_directory import IMAGES_FILE
@@ -83,6 +85,7 @@ def certify(
     n: Count = 100_000,
     n0: Count = 100,
     alpha: Number = 1e-3,
+    mode: CertifyMode | None = None,
     stop: StopSpec | None = None,
     against_label: bool = False,
     extend_to: Count | None = None,
@@ -104,7 +107,9 @@ def certify(
         n: Fresh draws that bound the class's probability; at the most, where ``stop`` says when to stop.
         n0: Draws that pick the class.
         alpha: Failure probability of one image's answer, in (0, 0.5).
-        stop: When to stop before ``n`` draws; None draws them all.
+        mode: As ``--mode``: "fixed" draws all n, "radii" stops when the five default radii are decided, "tolerance"
+            when the radius is known to 5 %; None: what ``stop`` says.
+        stop: When to stop before ``n`` draws, in detail; None draws them all. Not with ``mode``.
         against_label: Certify the data's label instead of picking a class.
         extend_to: Split alpha now, so that ``extend`` may later continue the n draws to so many; not with ``stop``.
         alpha_first: With ``extend_to``: the part of alpha for the look at n; None: half of it.
@@ -116,6 +121,9 @@ def certify(
         CheckError: The backend's rows depend on each other.
     """
     n, alpha = whole("n", n), plain_number("alpha", alpha)
+    if mode is not None and stop is not None:
+        raise InputError("expected mode or stop, got both; stop says all that mode does")
+    stop = stop if mode is None else usual_stop(mode, alpha)
     if extend_to is None and alpha_first is not None:
         raise InputError("expected alpha_first with extend_to only; leave it out, or say how far to extend")
     spec = SmoothingSpec(

@@ -1,1 +1,1 @@
-"""Engines that classify noisy rows; one file per runtime."""
+"""Engines that classify noisy rows; one folder per runtime."""

@@ -24,7 +24,7 @@ from purecert.engine.commands.options import (
     run_options,
     tsv_option,
 )
-from purecert.engine.procedures.spec import DEFAULT_PRICE, DEFAULT_RADII, SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import DEFAULT_PRICE, DEFAULT_RADII, DEFAULT_TOLERANCE, SmoothingSpec, StopSpec
 
 if TYPE_CHECKING:
     from purecert.engine.backends.base import BackendOptions
@@ -45,8 +45,8 @@ _stop_options = combined(
     click.option(
         "--price",
         type=float,
-        help="Of mode radii: how many draws a certificate that fixed n would have given is worth. 1e5 takes about half "
-        "the draws of the default and loses about six certificates in a thousand, more near the largest radii.  "
+        help="Of mode radii: draws worth spending to keep one certificate that all n draws would give. 1e5 takes about "
+        "half the draws of the default and loses about six certificates in a thousand, more near the largest radii.  "
         f"[default: {DEFAULT_PRICE:g}]",
     ),
     click.option("--tolerance", type=float, help="Of mode tolerance: the share, in (0, 1).  [default: 0.05]"),
@@ -119,7 +119,7 @@ def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
     return StopSpec(
         rule=mode,
         radii=_listed(radii) if mode == "radii" else (),
-        tolerance=(0.05 if tolerance is None else tolerance) if mode == "tolerance" else None,
+        tolerance=(DEFAULT_TOLERANCE if tolerance is None else tolerance) if mode == "tolerance" else None,
         alpha_final=alpha / 2 if alpha_final is None else alpha_final,
         alpha_refute=alpha if alpha_refute is None else alpha_refute,
         price=(DEFAULT_PRICE if price is None else price) if mode == "radii" else None,

@@ -28,7 +28,7 @@ from purecert.engine.commands.options import (
 @click.option(
     "--least-chance",
     type=float,
-    help="With --early: give an image up where the rest of n draws would answer it with less chance.  [default: 0.001]",
+    help="With --early: abstain where the draws left would settle the answer with less chance.  [default: 0.001]",
 )
 @combined(backend_options, tsv_option, json_option)
 def predict_command(

@@ -23,13 +23,16 @@ question_options = combined(
     click.option("--ask-n", type=int, metavar="N", help="Question: N of its draws, chosen at random."),
     click.option("--two-sided", is_flag=True, help="Question: radii against every other class one by one."),
     click.option(
-        "--top-k", type=int, metavar="K", help="Question: out to where the label stays among the K likeliest."
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="Question: the radius within which the label stays among the K likeliest.",
     ),
     click.option(
         "--costs",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Question: out to where no costly mistake can be the answer; a matrix as .json or .csv.",
+        help="Question: the radius within which no costly class can be the answer; a cost matrix as .json or .csv.",
     ),
 )
 

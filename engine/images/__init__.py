@@ -1,1 +1,1 @@
-"""Readers of images, one source a file; `engine/images/datasets.py` is their door."""
+"""Readers of images, one source a file; programs ask `datasets.py` for a set by its name."""

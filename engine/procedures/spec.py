@@ -22,6 +22,7 @@ MIN_SPEC_ALPHA = 1e-90
 _MOST_RADII = 1000
 DEFAULT_ALPHA_REFUTE = 1e-3
 DEFAULT_PRICE = 1e6  # of a lost certificate, in draws (docs/stopping-early.md)
+DEFAULT_TOLERANCE = 0.05  # of a radius, as a share
 DEFAULT_LEAST_CHANCE = 1e-3  # of an early prediction (docs/stopping-early.md)
 
 # Where accuracy is reported, and what the draws stop at, unless others are asked for: L2, [0, 1] pixel units.
@@ -30,6 +31,7 @@ DEFAULT_RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FEWER_WHERE_IT_STOPS = 10  # measured: 9 for five radii to 72 for one (docs/stopping-early.md)
 
 Mode = Literal["certify", "predict"]
+CertifyMode = Literal["fixed", "radii", "tolerance"]  # of --mode
 StopName = Literal["radii", "tolerance", "answer"]
 
 
@@ -93,6 +95,20 @@ class StopSpec:
             _require(prices == {self.price}, f"stopping tables made for the price {self.price}", sorted(prices))
             unused = (self.alpha_final, self.alpha_refute)
             _require(unused == (0, DEFAULT_ALPHA_REFUTE), "no parts of alpha where stopping tables decide", unused)
+
+
+def usual_stop(mode: CertifyMode, alpha: float) -> StopSpec | None:
+    """Return what ``--mode`` alone says of stopping at ``alpha``; None for fixed n.
+
+    Raises:
+        InputError: There is no such mode.
+    """
+    if mode == "fixed":
+        return None
+    if mode == "radii":
+        return StopSpec(rule=mode, radii=DEFAULT_RADII, alpha_final=alpha / 2, alpha_refute=alpha, price=DEFAULT_PRICE)
+    _require(mode == "tolerance", "a mode out of fixed, radii and tolerance", mode)
+    return StopSpec(rule=mode, tolerance=DEFAULT_TOLERANCE, alpha_final=alpha / 2, alpha_refute=alpha)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

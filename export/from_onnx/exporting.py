@@ -18,13 +18,21 @@ from purecert.export.gate.parity import Talk, check_images, run_gate
 from purecert.export.graph.program import LOGITS
 from purecert.export.graph.rules import check_graph
 from purecert.export.output import building, check_output
+from purecert.export.own_choices import image_choices
 from purecert.export.pipeline import ExportSpec
 
 _ROW_CHECK_BATCH = 64
 
 
 def export_onnx(
-    pipeline: OnnxPipeline, spec: ExportSpec, data: Dataset, output: Path, source: str, talk: Talk = lambda line: None
+    pipeline: OnnxPipeline,
+    spec: ExportSpec,
+    data: Dataset,
+    output: Path,
+    source: str,
+    talk: Talk = lambda line: None,
+    *,
+    class_names: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of ``pipeline``, after its rows were checked and its votes compared with the files' own.
 
@@ -37,10 +45,12 @@ def export_onnx(
         data: Images for the comparison.
         output: Plan directory to write.
         source: What plan.json says the graph was made from.
-        talk: Hears what is being done, a line at a time.
+        talk: Hears what is being done and what was chosen, a line at a time.
+        class_names: Of the classes, in order; none where they have no names.
 
     Raises:
-        InputError: ``output`` is not free, or the graph holds what no plan may, or does not fit the images.
+        InputError: ``output`` is not free, the names are not as many as the classes, or the graph holds what no plan
+            may, or does not fit the images.
         CheckError: Votes differ, or rows depend on each other; nothing is left at ``output``.
     """
     if spec.precision != "fp32":
@@ -53,12 +63,16 @@ def export_onnx(
     check_graph(content, "fp32", {})
     reference = OnnxReference(pipeline)
     classes = reference.classes(data.images[:2])
+    if class_names and len(class_names) != classes:
+        raise InputError(f"expected {classes} class names or none, got {len(class_names)}")
     with building(output, force=spec.force) as directory:
         graphs = []
         for sigma in spec.sigmas:
             graphs.append(SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=None))
             write_atomically(directory / graphs[-1].file, content)
-        record = _record(inputs, classes, tuple(graphs), data.name, source, has_denoiser=pipeline.denoiser is not None)
+        for line in (choices := _choices(pipeline, height)):
+            talk(f"chosen: {line}")
+        record = _record(inputs, classes, tuple(graphs), data.name, source, class_names, pipeline, choices)
         plan = write_plan(directory, record)
         _check_content(content, record, source)
         talk("no PyTorch program is part of a plan from ONNX; it runs in ONNX Runtime")
@@ -95,17 +109,18 @@ def _record(
     graphs: tuple[SigmaGraph, ...],
     data: str,
     source: str,
-    *,
-    has_denoiser: bool,
+    class_names: tuple[str, ...],
+    pipeline: OnnxPipeline,
+    choices: tuple[str, ...],
 ) -> PlanRecord:
     return PlanRecord(
         schema=PLAN_SCHEMA,
         inputs=inputs,
         classes=classes,
-        class_names=(),
+        class_names=class_names,
         graphs=graphs,
         precision="fp32",
-        purifier="onnx" if has_denoiser else "identity",
+        purifier="identity" if pipeline.denoiser is None else "onnx",
         time_rule="none",
         fp32_islands={},
         logits=LOGITS,
@@ -115,4 +130,13 @@ def _record(
         data=data,
         sources=(source,),
         licence="",
+        choices=choices,
     )
+
+
+def _choices(pipeline: OnnxPipeline, pixels: int) -> tuple[str, ...]:
+    """Return what was assumed of the files, a line each."""
+    neutral = (set(pipeline.mean) == {0.0}, set(pipeline.std) == {1.0})
+    mean, std = (None if unused else v for unused, v in zip(neutral, (pipeline.mean, pipeline.std), strict=True))
+    converted = ("opset: that of the files is older, and was converted",) if pipeline.is_converted else ()
+    return (*image_choices(pipeline.input_range, mean, std, (pixels, None)), *converted)

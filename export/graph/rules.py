@@ -115,7 +115,7 @@ def _dims(value: onnx.ValueInfoProto) -> Sequence[onnx.TensorShapeProto.Dimensio
 
 
 def _is_fixed(value: onnx.ValueInfoProto, batch: Set[str]) -> bool:
-    """Return whether the shape is told, in sizes and expressions of ``batch`` such as "4*batch"."""
+    """Return whether the shape is known, in sizes and expressions of ``batch`` such as "4*batch"."""
     if not value.type.tensor_type.HasField("shape"):
         return False
     names = [re.findall(r"[A-Za-z_]\w*", dim.dim_param) for dim in _dims(value) if not dim.HasField("dim_value")]

@@ -100,7 +100,7 @@ Segment segment_of(const int64_t* row, uint64_t slots) {
   return Segment{slot, image, phase, first, count};
 }
 
-// Return a copy, so that nobody can change the segments while the GIL is free.
+// Return a copy, so that no other thread can change the segments while the GIL is free.
 std::vector<Segment> segments_of(const Input& array, uint64_t slots, uint64_t rows) {
   require(array.ndim() == 2 && array.shape(1) == kSegmentColumns, "segments [m, 5]", describe(array));
   require_array<int64_t>(array, "segments", "int64 [m, 5]", 2);

@@ -42,3 +42,20 @@ def test_the_citation_names_files_that_exist() -> None:
     named = re.findall(r"\b(?:engine|train|kernels)/[\w/.]*\w", (_ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert len(named) > 20
     assert not [name for name in named if not (_ROOT / name).exists()]
+
+
+def test_every_paper_that_the_code_names_is_in_the_citation() -> None:
+    """By an author and the year; colours and journals are no papers of which something is implemented."""
+    content = (_ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    references = content.split("  - type:")[1:]
+    code = [
+        path.read_text(encoding="utf-8")
+        for room in ("engine", "export", "train")
+        for path in (_ROOT / room).rglob("*.py")
+    ]
+    named = set(re.findall(r"\b([A-Z][a-z]+)(?: et al\.| and [A-Z][a-z]+),? \(?((?:19|20)\d\d)\b", "\n".join(code)))
+    assert len(named) > 30
+    known = {
+        (name, year) for name, year in named for part in references if f"{name}," in part and f"year: {year}" in part
+    }
+    assert sorted(named - known - {("Okabe", "2008")}) == []

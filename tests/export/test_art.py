@@ -58,11 +58,17 @@ def test_art_and_the_engine_certify_alike(tmp_path: Path) -> None:
     p, q = stats.norm.cdf(radii[both] / _SIGMA), stats.norm.cdf(their_radii[both] / _SIGMA)
     assert np.all(np.abs(p - q) <= 6 * np.sqrt(2 * np.maximum(p * (1 - p), 1 / _N) / _N))
     assert abs(radii.mean() - their_radii.mean()) < 0.02 * _SIGMA + 0.01
-    answers = ours.predict(x)
+    answers = ours.predict(x, batch_size=64, verbose=False, is_abstain=True)  # as ART's callers do
     assert answers.shape == (_IMAGES, 10)
     assert set(answers.sum(axis=1).tolist()) <= {0.0, 1.0}
     sure = (answers.sum(axis=1) == 1) & both
     assert np.array_equal(answers.argmax(axis=1)[sure], classes[sure])
+
+
+def test_an_answer_that_would_be_a_guess_is_not_given() -> None:
+    smoothing = purecert.ArtSmoothing("nowhere", scale=0.25)
+    with pytest.raises(InputError, match="no answer that it would have to guess"):
+        smoothing.predict(np.zeros((1, 1, 8, 8)), is_abstain=False)
 
 
 def test_only_eight_bit_images_are_taken() -> None:

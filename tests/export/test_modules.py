@@ -203,6 +203,7 @@ def test_normalisation_and_a_denoiser_are_part_of_the_plan(tmp_path: Path) -> No
     network = _Network().eval()
     classifier = nn.Sequential(nn.Upsample(16), nn.Flatten(), nn.Linear(256, 10)).eval()
     denoiser = purecert.Denoiser(module=network, predicts="noise", time=lambda sigma: 100 * sigma, clips=False)
+    said = list[str]()
     plan = purecert.export_module(
         classifier,
         sigmas=[0.25],
@@ -213,10 +214,21 @@ def test_normalisation_and_a_denoiser_are_part_of_the_plan(tmp_path: Path) -> No
         purifier=denoiser,
         class_names=tuple("abcdefghij"),
         parity_draws=400,
+        talk=said.append,
     )
     record = plan.record
     assert (record.purifier, record.time_rule, record.graphs[0].t) == ("OwnPurifier", "own", 25.0)
     assert record.class_names == tuple("abcdefghij")
+    assert record.choices == (
+        "input range: pixels 0 and 255 become 0 and 1",
+        "mean: 0.3",
+        "std: 0.4",
+        "resize: none",
+        "denoiser's range: pixels 0 and 255 become -1 and 1",
+        "denoiser predicts: noise, not limited to its range",
+        "denoiser at sigma 0.25: scale 1, time 25",
+    )
+    assert said[:2] == [f"chosen: {line}" for line in record.choices[:2]]
     pixels = np.random.default_rng(0).integers(-100, 356, (7, 1, 8, 8)).astype(np.float32)
     y = torch.from_numpy(pixels) / 127.5 - 1
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -66,6 +67,16 @@ def _purified(purifier: Purifier, noisy: Image, sigma: float, draws: Draws) -> I
     return cleaned
 
 
+def check_drawing() -> None:
+    """Refuse to go on where no picture can be drawn.
+
+    Raises:
+        BackendError: Pillow is not installed.
+    """
+    if find_spec("PIL") is None:
+        raise BackendError("pictures are drawn by Pillow, which is absent; pip install 'purecert[train]'")
+
+
 def write_grid(rows: Sequence[Row], path: Path) -> None:
     """Write the rows as a PNG, a caption left of each; values outside of [-1, 1] are clipped.
 
@@ -79,11 +90,10 @@ def write_grid(rows: Sequence[Row], path: Path) -> None:
     """
     if len({tuple(images.shape[1:]) for _, images in rows}) != 1:
         raise ValueError("a grid needs images of one shape")
-    try:
-        from PIL import Image as Picture
-        from PIL import ImageDraw
-    except ImportError as error:
-        raise BackendError("pictures are drawn by Pillow, which is absent; pip install 'purecert[train]'") from error
+    check_drawing()
+    from PIL import Image as Picture
+    from PIL import ImageDraw
+
     strips = [_strip(images) for _, images in rows]
     width = max(strip.shape[1] for strip in strips)
     heights = [strip.shape[0] for strip in strips]

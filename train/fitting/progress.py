@@ -1,4 +1,4 @@
-"""What is told while a training goes on."""
+"""What a person sees while a training goes on."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ class StepReport:
     seconds: float  # spent on the stage, in all sessions
 
 
-class Progress(ABC):
+class TrainingProgress(ABC):
     """Hears how a training goes on."""
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Progress(ABC):
         """The stage is over, or was stopped."""
 
 
-class Silent(Progress):
+class Silent(TrainingProgress):
     """Says nothing."""
 
     def begin(self, stage: str, step: int, steps: int) -> None:
@@ -79,7 +79,7 @@ class Lines(Silent):
 
 
 @final
-class Bar(Progress):
+class Bar(TrainingProgress):
     """A bar with the time left, redrawn in place; every stage leaves its last state."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -107,7 +107,7 @@ class Bar(Progress):
         self._bar.close()
 
 
-def usual_progress(stream: TextIO | None = None) -> Progress:
+def usual_progress(stream: TextIO | None = None) -> TrainingProgress:
     """Return a bar where ``stream`` (by default stderr) is a terminal, lines where not, silence where it is closed."""
     chosen = sys.stderr if stream is None else stream
     if chosen is None:

@@ -10,7 +10,7 @@ import torch
 
 from purecert.engine.errors import PurecertError
 from purecert.train.fitting.processes.group import Processes
-from purecert.train.fitting.progress import Progress, Silent
+from purecert.train.fitting.progress import Silent, TrainingProgress
 
 
 class PausedError(PurecertError):
@@ -25,7 +25,7 @@ class Session:
 
     folder: Path | None = None  # each stage has a folder in it; None: nothing is kept, and nothing can go on
     configuration: Mapping[str, Any] = field(default_factory=dict)  # of the recipe; what goes on must have the same
-    progress: Progress = field(default_factory=Silent)
+    progress: TrainingProgress = field(default_factory=Silent)
     deadline: float | None = None  # on the clock of time.monotonic; None: as long as it takes
     processes: Processes = field(default_factory=Processes)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # recipes put their networks there

@@ -13,10 +13,10 @@ from purecert.train.importing.choices import Note, note_network, note_purifier
 from purecert.train.importing.classifier import Classifier
 from purecert.train.importing.classifier_input import prepared
 from purecert.train.importing.classifier_kinds import CLASSIFIER_KINDS
-from purecert.train.importing.hub import fetch, is_hub
+from purecert.train.importing.hugging_face.hub import fetch, is_hub
 from purecert.train.importing.network_kinds import NETWORK_KINDS, NetworkKind
 from purecert.train.models.checkpoints import Model
-from purecert.train.models.compatibility import check_fit
+from purecert.train.models.compatibility import check_compatible
 from purecert.train.models.kinds import PREPROCESSINGS, PURIFIERS
 from purecert.train.networks.adm.unet import AdmUNet
 from purecert.train.networks.class_token import replace_classes_by_token, replace_labels_by_mean
@@ -99,7 +99,8 @@ def import_model(spec: ImportSpec) -> Model:
     choices.append(f"preprocessing: {spec.preprocessing}")
     shape = (len(wanted.mean), size, size)
     preprocessing = PREPROCESSINGS[spec.preprocessing].module(wanted).eval()
-    check_fit(purifier.eval(), classifier.network, preprocessing, shape, classifier.classes, "the two checkpoints")
+    network, classes = classifier.network, classifier.classes
+    check_compatible(purifier.eval(), network, preprocessing, shape, classes, "the two checkpoints")
     return Model(
         purifier=purifier,
         classifier=classifier.network,

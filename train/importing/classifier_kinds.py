@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from purecert.engine.errors import BackendError, InputError
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier, ReadClassifier
-from purecert.train.importing.hf_classifiers import read_hf, weights_file
-from purecert.train.importing.hf_input import google_vit_input, read_hf_input
+from purecert.train.importing.hugging_face.classifiers import read_hf, told_class_names, weights_file
+from purecert.train.importing.hugging_face.input import google_vit_input, read_hf_input
 from purecert.train.importing.plain_weights import layer_weight, read_weights, without_prefix, without_wrappers
 from purecert.train.importing.rrcm_files import read_rrcm
 from purecert.train.importing.torchvision_classifiers import read_torchvision
@@ -122,7 +122,15 @@ def _read_vit(path: Path, name: str, note: Note = silent) -> Classifier:
     load_strictly(network.network, weights, str(path))
     found = read_hf_input(path, config.channels, config.image_size)
     found = google_vit_input(config.channels, config.image_size) if found is None else found
-    return Classifier(network.eval(), classes, found.preprocessing, found.because, resample=found.resample)
+    names = told_class_names(path) if path.is_dir() else ()
+    return Classifier(
+        network.eval(),
+        classes,
+        found.preprocessing,
+        found.because,
+        resample=found.resample,
+        class_names=names if len(names) == classes else (),
+    )
 
 
 # config.json's names -> ours; what else it holds does not change what a ViT computes.
@@ -156,20 +164,36 @@ def _read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
     if not name:
         raise InputError(f"expected timm:NAME=FILE, got timm={path}")
     weights = read_weights(path, note)
-    head = _timm_head(build_empty(lambda: _build_timm(name, 2), str(path)), path)
-    classes = _rows(weights, f"{head}.weight", path)
-    network = _build_timm(name, classes)
+    plain = build_empty(lambda: _build_timm(name, 2), str(path))
+    classes = _rows(weights, f"{_timm_head(plain, path)}.weight", path)
+    network = _build_timm(name, classes, _timm_channels(plain, weights))
     load_strictly(network.network, weights, str(path))
     wanted, recorded = _timm_input(network), cast(Any, network.network).pretrained_cfg
     if recorded.get("crop_pct", 1) != 1:
         note(f"crop: none, the whole image is resized; timm records crop_pct {recorded['crop_pct']}")
-    because = "as timm records for the model"
+    if wanted is None:
+        return Classifier(network.eval(), classes, None, "given, since timm records that of three channels")
+    because = f"as timm records for {_timm_tag(name, recorded)}"
     return Classifier(network.eval(), classes, wanted, because, resample=str(recorded["interpolation"]))
 
 
-def _build_timm(name: str, classes: int) -> TimmClassifier:
+def _timm_tag(name: str, recorded: Mapping[str, Any]) -> str:
+    """Return the name with the tag of the weights whose input timm records: others may have been trained otherwise."""
+    tag = recorded.get("tag")
+    return f"{name}.{tag}, its default weights" if tag and "." not in name else name
+
+
+def _timm_channels(network: TimmClassifier, weights: Mapping[str, Tensor]) -> int:
+    """Return how many channels the first layer of ``weights`` takes, where timm says which one that is; else three."""
+    first = cast(Any, network.network).pretrained_cfg.get("first_conv")
+    first = first[0] if isinstance(first, tuple | list) and first else first
+    weight = weights.get(f"{first}.weight")
+    return 3 if weight is None or weight.dim() != 4 else int(weight.shape[1])
+
+
+def _build_timm(name: str, classes: int, channels: int = 3) -> TimmClassifier:
     try:
-        return TimmClassifier(TimmConfig(name=name, classes=classes))
+        return TimmClassifier(TimmConfig(name=name, classes=classes, channels=channels))
     except (ValueError, RuntimeError) as error:  # timm raises the second for a tag that it does not list
         raise InputError(" ".join(str(error).split())) from error
     except ImportError as error:
@@ -185,9 +209,11 @@ def _timm_head(network: TimmClassifier, path: Path) -> str:
     return found
 
 
-def _timm_input(network: TimmClassifier) -> PreprocessingConfig:
-    """Return the input that timm records for the model."""
+def _timm_input(network: TimmClassifier) -> PreprocessingConfig | None:
+    """Return the input that timm records for the model; None where it is of another number of channels."""
     found = cast(Any, network.network).pretrained_cfg
+    if len(found["mean"]) != network.config.channels:
+        return None
     return PreprocessingConfig(mean=tuple(found["mean"]), std=tuple(found["std"]), size=found["input_size"][-1])
 
 

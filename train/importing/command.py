@@ -86,7 +86,7 @@ def import_command(purifier: str, classifier: str, output: Path, force: bool, **
     Preprocessing exact rounds the purified image to whole grey levels towards zero, as the official code does; fast
     leaves it as it is. Resize bicubic is antialiased, as in the code of Carlini et al.
 
-    What the checkpoints leave open is chosen, said in a line each, and kept in the model file and in plan.json.
+    Settings that the files do not record are chosen, printed one a line, and kept in the model file and in plan.json.
     """
     from purecert.train.importing.assemble import ImportSpec, Source, import_model
     from purecert.train.models.archives import refuse_overwrite

@@ -52,6 +52,7 @@ def evaluate_command(
     import torch
 
     from purecert.engine.files.canonical import canonical_json, write_atomically
+    from purecert.engine.images.class_folders import labelled_for
     from purecert.engine.images.datasets import load_dataset
     from purecert.train.measures.evaluation import evaluate, evaluation_record, evaluation_text
     from purecert.train.models.archives import refuse_overwrite
@@ -62,7 +63,8 @@ def evaluate_command(
     torch.set_num_threads(threads)
     named = dict(zip(_names(models), map(load_model, models), strict=True))
     judging = load_model(judge) if judge else None
-    images = load_dataset(data, data_dir)
+    first = next(iter(named.values()))
+    images = labelled_for(load_dataset(data, data_dir), first.classes, first.class_names)
     found = evaluate(list(named.items()), images, sigmas, judge=judging, runs=runs, seed=seed)
     record = canonical_json(evaluation_record(found))
     if output is not None:

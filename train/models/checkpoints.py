@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
 from purecert.train.models.archives import write_archive
-from purecert.train.models.compatibility import check_fit
+from purecert.train.models.compatibility import check_compatible
 from purecert.train.models.kinds import CLASSIFIERS, NETWORKS, PREPROCESSINGS, PURIFIERS, Kind
 from purecert.train.purifiers.base import Purifier
 from purecert.train.readers.archives import read_archive
@@ -121,7 +121,7 @@ def load_model(path: str | Path) -> Model:
     purifier = build_empty(lambda: _build(parts["purifier"], PURIFIERS, where), where)
     classifier = build_empty(lambda: _build(parts["classifier"], CLASSIFIERS, f"{path}: classifier"), str(path))
     preprocessing = _build_preprocessing(parts, path).eval()
-    check_fit(purifier.eval(), classifier.eval(), preprocessing, facts.input_shape, facts.classes, str(path))
+    check_compatible(purifier.eval(), classifier.eval(), preprocessing, facts.input_shape, facts.classes, str(path))
     model = Model(
         purifier=_fill(purifier, parts["purifier"], f"{path}: purifier"),
         classifier=_fill(classifier, parts["classifier"], f"{path}: classifier"),

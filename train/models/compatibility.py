@@ -17,7 +17,7 @@ _PYTHONS = (LookupError, ArithmeticError, AssertionError, AttributeError, TypeEr
 _LIBRARIES_RAISE = (RuntimeError, ValueError, *_PYTHONS)
 
 
-def check_fit(
+def check_compatible(
     purifier: Purifier,
     classifier: nn.Module,
     preprocessing: nn.Module,

@@ -1,1 +1,1 @@
-"""Network families, one file each."""
+"""Network families, a file or a folder each."""

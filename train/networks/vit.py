@@ -79,10 +79,11 @@ class TimmConfig:
 
     name: str
     classes: int
+    channels: int = 3
 
     def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise ValueError(f"need at least 2 classes, got {self.classes}")
+        if self.classes < 2 or self.channels < 1:
+            raise ValueError(f"need at least 2 classes and a channel, got {self.classes} and {self.channels}")
         if not self.name.replace("_", "").replace(".", "").isalnum():  # a prefix such as hf-hub: would fetch code
             raise ValueError(f"expected a plain timm name such as vit_base_patch16_224, got {self.name!r}")
 
@@ -105,7 +106,10 @@ class TimmClassifier(nn.Module):
         if not timm.is_model(config.name):
             raise ValueError(f"timm {timm.__version__} has no model {config.name!r}; timm.list_models() lists them")
         self.config = config
-        self.network: nn.Module = timm.create_model(config.name, pretrained=False, num_classes=config.classes)
+        options = {} if config.channels == 3 else {"in_chans": config.channels}  # a few models take no such option
+        self.network: nn.Module = timm.create_model(
+            config.name, pretrained=False, num_classes=config.classes, **options
+        )
 
     def forward(self, x: Image) -> Logits:
         logits: Tensor = self.network(x)

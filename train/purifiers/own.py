@@ -53,6 +53,21 @@ class Denoiser:
             raise InputError(f"expected a scale above 0 and a finite time at sigma {sigma}, got {scale} and {time}")
         return scale, time
 
+    def choices(self, sigmas: Sequence[float]) -> tuple[str, ...]:
+        """Return the convention in words, a line each, with its numbers at every one of ``sigmas``.
+
+        Raises:
+            InputError: As ``constants``.
+        """
+        low, high = self.input_range
+        asked = {sigma: self.constants(sigma) for sigma in sigmas}
+        times = ["no time" if time is None else f"time {time:g}" for _, time in asked.values()]
+        return (
+            f"denoiser's range: pixels 0 and 255 become {low:g} and {high:g}",
+            f"denoiser predicts: {self.predicts}, {'limited' if self.clips else 'not limited'} to its range",
+            *(f"denoiser at sigma {s:g}: scale {asked[s][0]:g}, {said}" for s, said in zip(asked, times, strict=True)),
+        )
+
 
 def _asked(of: Callable[[float], float], name: str, sigma: float) -> float:
     """Return the number that the user's own function gives."""

@@ -10,6 +10,7 @@ import torch
 
 from purecert.engine.errors import BackendError, InputError
 from purecert.train.fitting.data import Images, load_images
+from purecert.train.fitting.grids import check_drawing
 from purecert.train.fitting.session import Session
 from purecert.train.models.checkpoints import Model, save_model
 from purecert.train.recipes.digits import DigitsRecipe, train_digits
@@ -18,6 +19,7 @@ from purecert.train.recipes.paper.compared import check_files, model_of
 from purecert.train.recipes.paper.recipe import PaperRecipe
 from purecert.train.recipes.paper.sources import Sources
 from purecert.train.recipes.paper.stages import PaperTraining
+from purecert.train.recipes.pictures import draw_pictures
 from purecert.train.recipes.rrcm.recipe import RrcmRecipe
 from purecert.train.recipes.rrcm.training import RrcmTraining
 
@@ -100,9 +102,12 @@ def train(asked: Asked, session: Session, minutes: float | None = None) -> Model
     The time budget of ``minutes`` begins when the data are loaded.
 
     Raises:
+        BackendError: Pillow, which draws the pictures in the session's folder, is not installed.
         InputError: The data, or a file that a stage needs, is missing or does not fit.
         PausedError: The time is up.
     """
+    if session.folder is not None:
+        check_drawing()  # now rather than after the training
     if asked.recipe == "digits":
         return train_digits(asked.digits(), session.with_minutes(minutes))
     recipe = asked.rrcm() if asked.is_rrcm else asked.paper()
@@ -115,6 +120,7 @@ def train(asked: Asked, session: Session, minutes: float | None = None) -> Model
         folder = session.stage_folder(stage)
         if folder is not None and session.processes.is_first:
             save_model(model, folder / "model.pt", force=True)
+            draw_pictures(model, images, asked.seed, folder)
     return model
 
 

@@ -13,6 +13,7 @@ import pytest
 import purecert
 from purecert.engine.errors import InputError
 from purecert.engine.images.datasets import load_dataset
+from purecert.engine.procedures.spec import CertifyMode, StopSpec
 from support.commands import engine
 
 _SIGMA, _N = 0.5, 400
@@ -76,6 +77,27 @@ def test_a_loaded_plan_certifies_and_predicts_and_tells_of_every_image(
     assert heard == [(number, 6, outcome) for number, outcome in enumerate(run.outcomes, start=1)]
     answers = loaded.predict("digits:test[:2]", sigma=_SIGMA, n=200, seed=3, threads=1)
     assert all(isinstance(outcome, purecert.Prediction | purecert.Abstention) for outcome in answers.outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", ["radii", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("fixed", "tolerance"))]
+)
+def test_a_mode_by_name_is_that_of_the_command_line(demo_plan: Path, tmp_path: Path, mode: CertifyMode) -> None:
+    options = ["--data", "digits:test[:2]", "--sigma", "0.5", "--n", "200", "--n0", "20", "--seed", "1"]
+    engine(
+        "certify", "--plan", demo_plan, *options, "--mode", mode, "--threads", "1", "--out", tmp_path / "run"
+    ).expect(0)
+    numbers = {"sigma": 0.5, "n": 200, "n0": 20, "seed": 1, "threads": 1}
+    purecert.load(demo_plan).certify("digits:test[:2]", mode=mode, out=tmp_path / "own", **numbers)
+    for name in ("run.json", "certificates.jsonl"):
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_a_mode_and_a_rule_are_not_taken_together(demo_plan: Path) -> None:
+    stop = StopSpec(rule="radii", radii=(0.5,))
+    with pytest.raises(InputError, match="expected mode or stop, got both"):
+        purecert.certify(demo_plan, "digits:test[:2]", sigma=0.5, mode="radii", stop=stop)
 
 
 def test_an_array_is_certified_and_its_run_verified_without_a_word_on_where_it_lies(

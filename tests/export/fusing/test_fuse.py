@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from purecert.engine.errors import InputError
 from purecert.export.fusing.fuse import FusedModel, fuse, graph_inputs
-from purecert.train.models.checkpoints import Model
+from purecert.train.models.checkpoints import Model, demo_model_path, load_model
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 
@@ -70,6 +70,17 @@ def test_a_model_is_purified_at_its_sigma_with_its_noise_before_it_is_classified
     pixels = torch.tensor([[[[255.0, 0.0]]]])
     noise = torch.full((1, 3, 1, 1, 2), 256.0)
     assert fused(pixels, noise)[1].tolist() == [[1.5, 0.5]]
+
+
+def test_it_can_be_differentiated_by_its_pixels() -> None:
+    """What an attack needs: a plan has no gradients, the module that it was exported from has."""
+    fused, pixels = fuse(load_model(demo_model_path()), 0.5), torch.full((1, 1, 8, 8), 100.0, requires_grad=True)
+    fused(pixels)[1][0, 3].backward()
+    assert pixels.grad is not None
+    step = 1e-2 * pixels.grad / pixels.grad.norm()
+    with torch.no_grad():
+        rise = fused(pixels + 50 * step)[1][0, 3] - fused(pixels - 50 * step)[1][0, 3]
+    assert float(rise) == pytest.approx(float(pixels.grad.norm()), rel=0.05)  # a step of one grey level in all
 
 
 def test_inputs_follow_the_image_and_the_purifier() -> None:

@@ -13,7 +13,7 @@ from purecert.train.importing.assemble import ImportSpec, Source, import_model
 from purecert.train.importing.choices import silent
 from purecert.train.importing.classifier import Classifier
 from purecert.train.importing.classifier_input import prepared
-from purecert.train.importing.hf_input import HfInput, read_hf_input
+from purecert.train.importing.hugging_face.input import HfInput, read_hf_input
 from purecert.train.models.preprocessing import Preprocessing
 from support.checkpoint_files import write_json
 from support.vit_files import small_vit, write_vit

@@ -93,6 +93,23 @@ def test_the_input_is_the_one_that_timm_records(tmp_path: Path, name: str) -> No
     torch.testing.assert_close(preprocessing(image), expected, atol=1e-5, rtol=0)
 
 
+def test_a_network_of_one_channel_is_read_and_its_input_must_be_given(tmp_path: Path) -> None:
+    network = _network("resnet18", in_chans=1)
+    path = write_torch(tmp_path / "a.pth", network.state_dict())
+    with pytest.raises(InputError, match="expected --mean and --std"):
+        _import("resnet18", path)
+    save_model(_import("resnet18", path, mean=(0.3,), std=(0.4,)), tmp_path / "model.pt")
+    model, x = load_model(tmp_path / "model.pt"), torch.randn(2, 1, 32, 32)
+    assert model.input_shape == (1, 32, 32)
+    torch.testing.assert_close(model.classifier(x), network(x), atol=1e-6, rtol=1e-6)
+
+
+def test_the_weights_whose_input_is_taken_are_named(tmp_path: Path) -> None:
+    model = _import("resnet18", write_torch(tmp_path / "a.pth", _network("resnet18").state_dict()))
+    tag = timm.get_pretrained_cfg("resnet18").tag
+    assert any(f"as timm records for resnet18.{tag}, its default weights" in line for line in model.choices)
+
+
 # --- what does not fit
 
 

@@ -79,6 +79,15 @@ def test_the_folders_own_normalisation_is_taken(tmp_path: Path) -> None:
     assert preprocessing.config.std == (0.4, 0.5, 1.0)
 
 
+def test_names_of_classes_are_kept(tmp_path: Path) -> None:
+    names = {str(place): f"kind {place}" for place in range(VIT_CLASSES)}
+    folder = write_vit(tmp_path / "vit", small_vit().state_dict(), id2label=names)
+    assert _import(folder, image_size=20).class_names == tuple(names.values())
+    defaults = {str(place): f"LABEL_{place}" for place in range(VIT_CLASSES)}
+    folder = write_vit(tmp_path / "other", small_vit().state_dict(), id2label=defaults)
+    assert _import(folder, image_size=20).class_names == ()
+
+
 def test_a_grey_network_takes_grey_images(tmp_path: Path) -> None:
     network = small_vit(num_channels=1)
     model = _import(write_vit(tmp_path / "vit", network.state_dict(), num_channels=1), image_size=20)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from purecert.engine.commands.certify import certify_command
 from purecert.engine.errors import InputError
@@ -142,6 +143,21 @@ def test_a_run_of_another_model_sigma_data_or_classifier_is_refused(
     other = replace(demo, classifier=ResNet(ResNetConfig(classes=10, in_channels=1)).eval())
     with pytest.raises(InputError, match="--judge is another one"):
         evaluate([("demo", demo)], data, (_SIGMA,), judge=other, runs=[run])
+
+
+def test_folders_named_by_numbers_are_these_classes(demo: Model, data: Dataset, tmp_path: Path) -> None:
+    assert data.labels is not None
+    for index, label in enumerate(data.labels.tolist()):
+        if label in (3, 8):
+            folder = tmp_path / "digits" / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(data.images[index, 0]).save(folder / f"{index}.png")
+    model, out = tmp_path / "model.pt", tmp_path / "table.json"
+    save_model(demo, model)
+    arguments = [model, "--data", f"folder:{tmp_path / 'digits'}", "--sigma", "0.25", "--out", out]
+    ended = CliRunner().invoke(evaluate_command, [str(argument) for argument in arguments])
+    assert ended.exit_code == 0, ended.output
+    assert json.loads(out.read_text())["rows"][0]["measured"][0]["clean"] > 0.8
 
 
 def test_a_run_that_is_not_finished_is_refused(run: Path, tmp_path: Path) -> None:

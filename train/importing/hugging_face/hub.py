@@ -5,7 +5,7 @@ from pathlib import Path
 
 from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note
-from purecert.train.importing.hf_input import FILE, NESTED
+from purecert.train.importing.hugging_face.input import FILE, NESTED
 from purecert.train.networks.hf import quiet
 from purecert.train.networks.vit import require
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier
-from purecert.train.importing.hf_input import FILE, read_hf_input
+from purecert.train.importing.hugging_face.input import FILE, read_hf_input
 from purecert.train.importing.plain_weights import read_weights
 from purecert.train.networks.hf import HfClassifier, HfConfig, hf_class, quiet, told
 from purecert.train.readers.json_files import read_object
@@ -71,8 +71,22 @@ def read_hf(path: Path, name: str, note: Note = silent) -> Classifier:
         preprocessing=None if found is None else found.preprocessing,
         because=f"given, since there is no {FILE}" if found is None else found.because,
         resample=None if found is None else found.resample,
-        class_names=() if all(_WITHOUT_A_NAME.fullmatch(each) for each in names) else names,
+        class_names=_without_defaults(names),
     )
+
+
+def told_class_names(path: Path) -> tuple[str, ...]:
+    """Return the names that config.json of a folder gives the classes; none where it gives none.
+
+    Raises:
+        InputError: It is no JSON object, or gives names to other numbers than 0, 1, 2, ...
+    """
+    content = read_object(path / "config.json", "the configuration of an image classifier")
+    return _without_defaults(_class_names(path, content)) if "id2label" in content else ()
+
+
+def _without_defaults(names: tuple[str, ...]) -> tuple[str, ...]:
+    return () if all(_WITHOUT_A_NAME.fullmatch(each) for each in names) else names
 
 
 def _own_prefix(network: HfClassifier) -> str:

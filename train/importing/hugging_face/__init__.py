@@ -1,0 +1,1 @@
+"""Classifiers of transformers: their folders, what those record of the input, and the hub that keeps them."""
