@@ -72,6 +72,10 @@ class _Whole(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
         self.head = nn.Linear(144, 10)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.body(x))
+        return logits
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -89,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(whole, where / "whole.pt")
     torch.save(whole, where / "whole-legacy.pth", _use_new_zipfile_serialization=False)
     with warnings.catch_warnings(action="ignore"):  # deprecated, but what people have
-        torch.jit.save(torch.jit.trace(net, torch.zeros(2, 1, 8, 8)), where / "script.pt")
+        torch.jit.save(torch.jit.trace(whole.eval(), torch.zeros(2, 1, 8, 8)), where / "script.pt")
     images = (torch.zeros(3, 1, 8, 8),)
     for name, shapes in (("fixed", None), ("own", ({0: torch.export.Dim("batch")},))):
         torch.export.save(torch.export.export(net, images, dynamic_shapes=shapes), where / f"{name}.pt2")
@@ -107,14 +111,11 @@ def test_a_python_file_a_program_and_an_onnx_file_vote_alike(folder: Path, tmp_p
     sees = ["--input-range", "-1", "1", "--mean", "0.1", "--std", "0.5", "--class-names", ",".join("abcdefghij")]
     module = own_module(f"python:{folder}/own.py:net", trusts=False)
     shapes = ({0: torch.export.Dim("batch")},)
-    torch.onnx.export(
-        module,
-        (torch.zeros(3, 1, 8, 8),),
-        folder / "own.onnx",
-        dynamic_shapes=shapes,
-        external_data=False,
-        verbose=False,
-    )
+    example = (torch.zeros(3, 1, 8, 8),)
+    with warnings.catch_warnings(action="ignore"):  # PyTorch's own
+        torch.onnx.export(
+            module, example, folder / "own.onnx", dynamic_shapes=shapes, external_data=False, verbose=False
+        )
     plans = {}
     for name in ("python:own.py:made", "own.pt2", "own.onnx"):
         where = name.replace("python:", f"python:{folder}/") if ":" in name else folder / name
