@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from purecert.train.fitting.progress import Bar, Lines, Progress, Silent, StepReport, usual_progress
+from purecert.train.fitting.progress import Bar, Lines, Silent, StepReport, TrainingProgress, usual_progress
 from purecert.train.fitting.session import Session
 from support.toy_training import PLAN, train_toy
 
@@ -16,7 +16,7 @@ class _Terminal(io.StringIO):
         return True
 
 
-def _told(stream: io.StringIO, kind: type[Progress]) -> str:
+def _told(stream: io.StringIO, kind: type[TrainingProgress]) -> str:
     progress = usual_progress(stream)
     assert type(progress) is kind
     train_toy(Session(progress=progress), replace(PLAN, steps=12))
