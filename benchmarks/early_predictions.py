@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 import numpy as np
-from early_stopping import laws_of, simulate
+from early_stopping import simulate
+from early_stopping_laws import laws_of
 from prediction_rules import ALPHA, Choice, Duels, DuelTables, Floats, Floor, Rule, Split, Table
 from provenance import provenance, write_result
 

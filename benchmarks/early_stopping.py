@@ -5,7 +5,8 @@
     python benchmarks/early_stopping.py real PLAN DATA --sigma 0.12 --sigma 0.25 --work FOLDER --out FILE
 
 `catrs` runs the real scheduler and the real procedures; only the votes are drawn at random, from the probability that
-each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities.
+each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities, and
+`chain` (early_stopping_chain.py) simulates several tables over one path, without the engine's rules.
 `real` (early_stopping_real.py) certifies DATA with tables, with the bound that holds at every n, and with a fixed n.
 """
 
@@ -17,6 +18,8 @@ from typing import Any
 
 import click
 import numpy as np
+from early_stopping_chain import chain
+from early_stopping_laws import laws_of
 from early_stopping_real import ALPHA as _ALPHA
 from early_stopping_real import RADII as _RADII
 from early_stopping_real import SEED as _SEED
@@ -25,13 +28,13 @@ from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
 
-from purecert.engine.logs.cohen_tsv import CohenRow, read_cohen_tsv
+from purecert.engine.logs.cohen_tsv import read_cohen_tsv
 from purecert.engine.procedures.choosing import looks_of, procedure_for
 from purecert.engine.procedures.spec import SmoothingSpec, StopSpec
 from purecert.engine.procedures.stopping import threshold_of
 from purecert.engine.procedures.tables.rule import with_tables
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
-from purecert.engine.statistics.bounds import clopper_pearson_lower, least_certifying
+from purecert.engine.statistics.bounds import least_certifying
 from purecert.engine.statistics.table_errors import expected, false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
 
@@ -122,24 +125,6 @@ def _expected(
     }
 
 
-def laws_of(rows: tuple[CohenRow, ...], sigma: float, n: int) -> NDArray[np.float64]:
-    """Return each image's law over ten classes and invalid rows: the predicted class, and one rival with the rest.
-
-    An image that abstained has one half for its label. A wrong image's rival is its label.
-    """
-    k = np.arange(n // 2, n + 1)
-    bounds = clopper_pearson_lower(k, n, _ALPHA)
-    laws = np.zeros((len(rows), 11))
-    for law, row in zip(laws, rows, strict=True):
-        p = 0.5
-        if row.radius:
-            nearest = np.argmin(np.abs(bounds - special.ndtr(row.radius / sigma)))
-            p = k[nearest] / n
-        top = row.label if row.predicted is None else row.predicted
-        law[top], law[row.label if top != row.label else (top + 1) % 10] = p, 1 - p
-    return laws
-
-
 def simulate(
     laws: NDArray[np.float64], labels: list[int], spec: SmoothingSpec, batch: int
 ) -> tuple[list[Finished], dict[str, Any]]:
@@ -205,6 +190,7 @@ def _head(packages: tuple[str, ...]) -> dict[str, Any]:
 
 
 main.add_command(real)
+main.add_command(chain)
 
 if __name__ == "__main__":
     main()
