@@ -4,7 +4,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypedDict, Unpack
+from typing import Required, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,33 @@ class RunOptions(TypedDict, total=False):
     threads: Count | None  # processors to use; None: all
     shows_progress: bool  # a line on stderr, where that is a terminal
     on_image: OnImage | None  # called after each image with how many are finished, of how many, and its outcome
+
+
+class PredictOptions(RunOptions, total=False):
+    """All of ``predict`` besides plan and images, to be passed on."""
+
+    sigma: Required[Number]
+    labels: Labels | None
+    n: Count
+    n0: Count
+    alpha: Number
+    early: bool
+    least_chance: Number
+
+
+class CertifyOptions(RunOptions, total=False):
+    """All of ``certify`` besides plan and images, to be passed on."""
+
+    sigma: Required[Number]
+    labels: Labels | None
+    n: Count
+    n0: Count
+    alpha: Number
+    mode: CertifyMode | None
+    stop: StopSpec | None
+    against_label: bool
+    extend_to: Count | None
+    alpha_first: Number | None
 
 
 @python_words()

@@ -1,11 +1,11 @@
 """A plan at hand: certify and predict as its methods."""
 
-from typing import Any, final
+from typing import Unpack, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.api.certifying import PathLike, certify, load_plan, predict
+from purecert.engine.api.certifying import CertifyOptions, PathLike, PredictOptions, certify, load_plan, predict
 from purecert.engine.api.run_result import RunResult
 from purecert.engine.plans.plan import Plan
 
@@ -23,11 +23,11 @@ class LoadedPlan:
         """Return the noise levels that the plan has a graph for, in pixel units of [0, 1]."""
         return tuple(graph.sigma for graph in self.plan.record.graphs)
 
-    def certify(self, images: str | NDArray[np.uint8], **options: Any) -> RunResult:
+    def certify(self, images: str | NDArray[np.uint8], **options: Unpack[CertifyOptions]) -> RunResult:
         """Return what ``purecert.certify`` returns of this plan; arguments and errors are the same."""
         return certify(self.plan, images, **options)
 
-    def predict(self, images: str | NDArray[np.uint8], **options: Any) -> RunResult:
+    def predict(self, images: str | NDArray[np.uint8], **options: Unpack[PredictOptions]) -> RunResult:
         """Return what ``purecert.predict`` returns of this plan; arguments and errors are the same."""
         return predict(self.plan, images, **options)
 

@@ -18,7 +18,7 @@ from purecert.engine.plans.plan import Plan
 from purecert.engine.procedures.choosing import check_asked, check_rule, looks_of, procedure_for
 from purecert.engine.procedures.placement import is_sound, placed
 from purecert.engine.procedures.spec import DEFAULT_LEAST_CHANCE, DEFAULT_PRICE, SmoothingSpec
-from purecert.engine.procedures.tables.rule import with_tables
+from purecert.engine.procedures.tables.rule import tables_are_too_large, with_tables
 from purecert.engine.records.invalid_rows import check_invalid, invalid_of
 from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
@@ -119,12 +119,16 @@ def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecor
 def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:
     """Return whether a run that stops as ``stored`` says is one of what is ``asked``.
 
-    A run of before there were tables has no price, and is continued where none but the default is asked for.
+    A run of before there were tables has no price, and is continued where none but the default is asked for. Neither
+    has one of the bound that holds at every n because tables would be too large; it is continued at any price.
     """
     if asked.stop is None or stored.stop is None or replace(asked, stop=None) != replace(stored, stop=None):
         return False
+    if asked.stop.radii != stored.stop.radii:
+        return False
     price = DEFAULT_PRICE if asked.stop.price is None else asked.stop.price
-    return asked.stop.radii == stored.stop.radii and price == (stored.stop.price or DEFAULT_PRICE)
+    has_no_use_for_it = stored.stop.price is None and tables_are_too_large(asked)
+    return has_no_use_for_it or price == (stored.stop.price or DEFAULT_PRICE)
 
 
 def _giving_up(spec: SmoothingSpec, stored: RunRecord | None) -> SmoothingSpec:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import purecert
 from purecert.engine.backends.base import BackendInfo
 from purecert.engine.plans.plan import Plan
+from purecert.engine.procedures.spec import SmoothingSpec
 from purecert.engine.records.invalid_rows import invalid_of
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import marks_of
@@ -69,12 +70,19 @@ def _own_word(
         yield "trusted = false: that no compiled file was loaded unchecked"
     if record.purecert != purecert.__version__:
         yield f"purecert = {record.purecert}, which is {purecert.__version__} here"
-    if not record.spec.selects:
-        yield f"spec.n_select = {record.spec.n_select}: no draws of their own pick the class here"
-    if record.spec.extension is not None:
-        yield "spec.extension: that alpha was split before the first draw"
+    yield from _before_the_draws(record.spec)
     if record.data.slice is None:
         yield "data.slice: not recorded"
     unseen = len(run.lines) - (0 if differences or here is None else replayed)
     if unseen and record.spec.stop is not None:  # of a fixed n there is one
         yield f"looks of {unseen} images, whose procedure was not run again"
+
+
+def _before_the_draws(spec: SmoothingSpec) -> Iterator[str]:
+    """Yield what must have been chosen before the first draw, which no reader can see."""
+    if not spec.selects:
+        yield f"spec.n_select = {spec.n_select}: no draws of their own pick the class here"
+    if spec.extension is not None:
+        yield "spec.extension: that alpha was split before the first draw"
+    if spec.stop is not None and spec.stop.tables:
+        yield "spec.stop.price: that it was chosen before the first draw"

@@ -80,6 +80,11 @@ def with_tables(spec: SmoothingSpec, tv: float) -> SmoothingSpec:
     return replace(spec, stop=StopSpec(rule="radii", radii=stop.radii, price=price, tables=tables))
 
 
+def tables_are_too_large(spec: SmoothingSpec) -> bool:
+    """Return whether ``spec`` is left to the bound that holds at every n, if all of its radii are within reach."""
+    return spec.stop is not None and _too_large(spec, len(spec.stop.radii)) is not None
+
+
 def _too_large(spec: SmoothingSpec, radii: int) -> str | None:
     if spec.n_estimate > MAX_TABLE_DRAWS:
         return f"stopping tables have at most {MAX_TABLE_DRAWS} draws"

@@ -67,6 +67,16 @@ def test_a_killed_run_ends_in_the_same_bytes_at_any_batch_and_verifies(
     assert _rows(tmp_path / "whole-64") == _rows(tmp_path / "whole-256")
 
 
+def test_a_run_without_tables_is_continued_by_the_command_that_began_it(demo_plan: Path, tmp_path: Path) -> None:
+    """An alpha too small for tables leaves the price without a use; the run has none."""
+    options = ["--mode", "radii", "--radii", "0", "--price", "300000", "--alpha", "1e-13"]
+    arguments = _arguments(demo_plan, tmp_path / "run", 64, tuple(options))
+    assert "which has no price" in engine("certify", *arguments).expect(0).err
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    engine("certify", *arguments, "--resume").expect(0)
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
 def _start_and_kill(command: str, arguments: list[str | Path], run: Path, chance: random.Random) -> None:
     """Start the run and kill it some rows and milliseconds later."""
     ledger = run / "certificates.jsonl"
