@@ -93,7 +93,7 @@ class Ledger:
             InputError: The directory holds another run, or is in use.
         """
         if self._stored is None:
-            self._digest = self._write_record(record, invocation, images)
+            content = self._write_record(record, invocation, images)
         else:
             asked = _as_known(record, self._stored.record)
             refuse_changes(as_continued(self._stored.record, asked), asked, self._directory)
@@ -101,9 +101,9 @@ class Ledger:
                 _drop_torn_tail(self._directory / name)
             if len(self._lines) < record.data.images:  # the log of fewer images is not the run's any more
                 (self._directory / LOG_FILE).unlink(missing_ok=True)
-            self._digest = self._grow(record, invocation) if record.data.earlier else self._stored.digest
-        self._record = record
-        self._digest_at = line_digests((self._directory / RUN_FILE).read_bytes(), record)
+            content = self._grow(record, invocation) if record.data.earlier else self._stored.content
+        self._record, self._digest = record, sha256_hex(content)
+        self._digest_at = line_digests(content, record)
         self._ledger = self._held.enter_context((self._directory / LEDGER_FILE).open("ab"))
         self._timings = self._held.enter_context((self._directory / TIMINGS_FILE).open("ab"))
         sync_directory(self._directory)
@@ -116,23 +116,23 @@ class Ledger:
         """
         if self._stored is None:
             return record
-        content = (self._directory / RUN_FILE).read_bytes()
         try:
-            return grown(self._stored.record, content, len(self._lines), record, dataset)
+            return grown(self._stored.record, self._stored.content, len(self._lines), record, dataset)
         except InputError as error:
             raise InputError(f"{self._directory}: {error}") from error
 
-    def _grow(self, record: RunRecord, invocation: dict[str, object]) -> str:
-        """Write run.json and where the images lie, if not done yet; return the run's digest.
+    def _grow(self, record: RunRecord, invocation: dict[str, object]) -> bytes:
+        """Write run.json and where the images lie, if not done yet; return the content of run.json.
 
         The record goes first: with it the lines that there are belong to a run that is not finished.
         """
         assert self._stored is not None
-        content = _content_of(record, self._directory / RUN_FILE)
+        content = self._stored.content
         if record != self._stored.record:
+            content = _content_of(record, self._directory / RUN_FILE)
             write_atomically(self._directory / RUN_FILE, content)
         write_atomically(self._directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
-        return sha256_hex((self._directory / RUN_FILE).read_bytes())
+        return content
 
     def append(self, line: Line, seconds: float) -> None:
         """Write one image's line and make it survive a power cut before returning."""
@@ -164,8 +164,8 @@ class Ledger:
             )
         return self.run
 
-    def _write_record(self, record: RunRecord, invocation: dict[str, object], images: bytes | None) -> str:
-        """Write the files that come before the first line; return the run's digest."""
+    def _write_record(self, record: RunRecord, invocation: dict[str, object], images: bytes | None) -> bytes:
+        """Write the files that come before the first line; return the content of run.json."""
         directory = self._directory
         content = _content_of(record, directory / RUN_FILE)  # before anything is deleted
         directory.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ class Ledger:
             write_atomically(directory / IMAGES_FILE, images)
         write_atomically(directory / INVOCATION_FILE, (json.dumps(invocation, indent=1) + "\n").encode())
         write_atomically(directory / RUN_FILE, content)
-        return sha256_hex(content)
+        return content
 
 
 def read_usage(directory: Path) -> list[dict[str, int]]:

@@ -1,6 +1,6 @@
 """A run as read from its directory: the record, and the lines that are complete."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from purecert.engine.errors import InputError
@@ -24,6 +24,7 @@ class Run:
     record: RunRecord
     digest: str
     lines: tuple[Line, ...]
+    content: bytes = field(default=b"", repr=False, compare=False)  # of run.json, where it was read
 
 
 def read_run(directory: Path) -> Run:
@@ -60,7 +61,7 @@ def read_form(directory: Path) -> Run:
             raise InputError(f"{path}:{number}: {error}") from error
     if tail and _is_line(tail[:-1], digest_at(len(lines))):
         raise InputError(f"{path}:{len(lines) + 1}: expected a newline, found {tail[-1:]!r}; it was changed")
-    return Run(directory=directory, record=record, digest=sha256_hex(content), lines=tuple(lines))
+    return Run(directory=directory, record=record, digest=sha256_hex(content), lines=tuple(lines), content=content)
 
 
 def _read_record(directory: Path) -> tuple[RunRecord, bytes]:

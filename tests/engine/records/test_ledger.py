@@ -42,6 +42,27 @@ def test_run_json_is_whole_before_any_row_is_there(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "invocation.json").read_text()) == _HERE
 
 
+def test_run_json_is_read_where_a_run_is_taken_up_and_once_more_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written is not read back before that; the last look finds files that were replaced meanwhile."""
+    rows, read, real = proven_rows(4), list[str](), Path.read_bytes
+
+    def note(path: Path) -> bytes:
+        read.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", note)
+    for part, before_the_end in ((rows[:2], 0), (rows[2:], 1)):
+        with begun(tmp_path, RUN) as ledger:
+            for row in part:
+                ledger.append(row, 1.0)
+            assert read.count("run.json") == before_the_end
+            ledger.finished()
+            assert read.count("run.json") == before_the_end + 1
+        read.clear()
+
+
 def test_an_appended_row_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[int, int]] = []
 
