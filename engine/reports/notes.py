@@ -74,7 +74,7 @@ def _stopping_notes(summary: Summary, stopping: Stopping) -> Iterator[str]:
         listed = ", ".join(radius_text(radius) for radius in stopping.out_of_reach)
         yield f"out of reach of {summary.n_estimate} draws, and never asked for: {listed}"
     if stopping.given_up is not None:
-        yield _price(stopping.given_up)
+        yield _price(summary, stopping.given_up)
     elif stopping.radii_asked:
         settled = stopping.radii_asked - stopping.radii_undecided
         yield (
@@ -95,9 +95,10 @@ def _looks(summary: Summary, extension: ExtensionSpec) -> str:
     return f"{first}, the rest is kept {last} (engine-certify --extend)"
 
 
-def _price(given_up: GivenUp) -> str:
+def _price(summary: Summary, given_up: GivenUp) -> str:
     return (
-        f"drawn to n, {given_up.images:.1f} more images would be expected to reach a larger listed radius "
+        f"the price: {spread(summary.draws / summary.images)} draws an image were drawn; drawn to n = "
+        f"{summary.n_estimate:,}, {given_up.images:.1f} more images would be expected to reach a larger listed radius "
         f"({GIVEN_UP_LEVEL:.0%}: {given_up.at_least} to {given_up.at_most}), if Phi^-1(p) is spread over images as the "
         "tables suppose; what tables certify and a fixed n would not is not set off"
     )

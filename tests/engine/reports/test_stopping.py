@@ -141,7 +141,9 @@ def test_a_run_with_tables_says_its_price_and_what_fixed_n_would_add(tmp_path: P
     assert stopping.given_up.images == pytest.approx(expected)
     text = table([summarise(run)])
     assert "stopping tables, each of alpha 0.001, at a price of 1e+06 draws" in text
-    assert f"drawn to n, {stopping.given_up.images:.1f} more images would be expected to reach a larger" in text
+    (price,) = [line for line in text.splitlines() if "the price:" in line]
+    assert f"{stopping.given_up.images:.1f} more images would be expected to reach a larger listed radius" in price
+    assert "draws an image were drawn; drawn to n = " in price
 
 
 def _chance_given_up(run: Run, stops: Stops) -> float:
