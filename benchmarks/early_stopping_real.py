@@ -92,7 +92,7 @@ def _deciding_by(way: str) -> AbstractContextManager[object]:
     """Return where tables are not made although rows may lie anywhere: mode radii as it was before there were any."""
     if way != "bounds":
         return nullcontext()
-    return patch("purecert.engine.running.run.with_tables", lambda spec, tv: spec)
+    return patch("purecert.engine.running.run.with_tables", lambda spec, tv, make: spec)
 
 
 def _check_way(run: Run, way: str) -> None:

@@ -25,6 +25,7 @@ from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
 from purecert.engine.running.extending import after_first_looks, check_extended, refuse_other
+from purecert.engine.running.kept_tables import table_maker
 from purecert.engine.running.progress import Progress
 from purecert.engine.running.scheduler import Finished, Job, Scheduler
 
@@ -113,7 +114,7 @@ def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecor
         return spec
     if stored is not None:
         return replace(spec, stop=stored.spec.stop) if _asks_the_same(spec, stored.spec) else spec
-    return with_tables(spec, total_variation(plan.noise_elements, spec.sigma))
+    return with_tables(spec, total_variation(plan.noise_elements, spec.sigma), table_maker(plan))
 
 
 def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:

@@ -9,11 +9,11 @@ counts (radius 1 may be certified long before radius 2 is given up), so the look
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,8 @@ from purecert.engine.statistics.bounds import Floats
 from purecert.engine.statistics.stopping_tables import MAX_TABLE_DRAWS, MIN_TABLE_ALPHA, MOST_TABLES, StoppingTable
 from purecert.engine.statistics.table_errors import false_claims_at_most
 from purecert.engine.statistics.table_making import is_reachable, make_table
+
+Make: TypeAlias = Callable[[float, int, float, float], StoppingTable]  # of threshold, n, alpha and price
 
 _log = logging.getLogger("purecert")
 _NO_LOOK = (-1, math.inf)  # certifies nothing and gives nothing up
@@ -55,7 +57,7 @@ def table_rule(spec: SmoothingSpec, tv: float) -> "TableRule":
     return TableRule(spec, tv)
 
 
-def with_tables(spec: SmoothingSpec, tv: float) -> SmoothingSpec:
+def with_tables(spec: SmoothingSpec, tv: float, make: Make = make_table) -> SmoothingSpec:
     """Return ``spec`` with a stopping table for each listed radius within reach, where its rule can have them.
 
     The first time, a table of 100,000 draws takes some seconds. Very many draws or radii, or a very small alpha, are
@@ -64,6 +66,7 @@ def with_tables(spec: SmoothingSpec, tv: float) -> SmoothingSpec:
     Args:
         spec: A sampling plan for rows that may lie anywhere in a batch.
         tv: Total variation of one draw's noise from the ideal Gaussian.
+        make: ``make_table``, or what remembers its tables.
 
     Raises:
         InputError: No radius is within reach.
@@ -76,7 +79,7 @@ def with_tables(spec: SmoothingSpec, tv: float) -> SmoothingSpec:
     if problem := _too_large(spec, len(thresholds)):
         _log.warning("%s, so the bound that holds at every n decides, which has no price", problem)
         return replace(spec, stop=replace(stop, price=None))
-    tables = tuple(make_table(threshold, spec.n_estimate, spec.alpha, price) for _, threshold in thresholds)
+    tables = tuple(make(threshold, spec.n_estimate, spec.alpha, price) for _, threshold in thresholds)
     return replace(spec, stop=StopSpec(rule="radii", radii=stop.radii, price=price, tables=tables))
 
 
