@@ -7,6 +7,7 @@
 `catrs` runs the real scheduler and the real procedures; only the votes are drawn at random, from the probability that
 each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities, and
 `chain` (early_stopping_chain.py) simulates several tables over one path, without the engine's rules.
+`errors` (early_stopping_errors.py) sums the error of every such table by a program of its own.
 `real` (early_stopping_real.py) certifies DATA with tables, with the bound that holds at every n, and with a fixed n.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 import click
 import numpy as np
 from early_stopping_chain import chain
+from early_stopping_errors import errors
 from early_stopping_laws import laws_of
 from early_stopping_real import ALPHA as _ALPHA
 from early_stopping_real import RADII as _RADII
@@ -191,6 +193,7 @@ def _head(packages: tuple[str, ...]) -> dict[str, Any]:
 
 main.add_command(real)
 main.add_command(chain)
+main.add_command(errors)
 
 if __name__ == "__main__":
     main()
