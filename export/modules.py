@@ -110,11 +110,11 @@ class Sees:
     std: Sequence[float] | None = None
     size: int | None = None
 
-    def choices(self, pixels: int) -> tuple[str, ...]:
-        """Return these numbers as plan.json records them, of images of so many ``pixels`` a side."""
+    def choices(self, shape: tuple[int, int]) -> tuple[str, ...]:
+        """Return these numbers as plan.json records them, of images of this height and width."""
         low, high = _numbers("input_range", self.input_range)
         mean, std = (None if v is None else _numbers("mean or std", v) for v in (self.mean, self.std))
-        return image_choices((low, high), mean, std, (pixels, None if self.size is None else whole("size", self.size)))
+        return image_choices((low, high), mean, std, shape, None if self.size is None else whole("size", self.size))
 
     def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and std of each channel, in units of the range; 0 and 1 where none are given.
@@ -200,7 +200,7 @@ def own_model(
             f"expected a purifier that is a purecert.Denoiser, got {type(purifier).__name__}; put your network into "
             "one, which says what it takes and predicts"
         )
-    choices = sees.choices(height)
+    choices = sees.choices((height, width))
     if isinstance(purifier, Denoiser):
         choices = (*choices, *purifier.choices(spec.sigmas))
         purifier = OwnPurifier(purifier)

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 
 def image_choices(
-    ends: tuple[float, float], mean: Sequence[float] | None, std: Sequence[float] | None, sizes: tuple[int, int | None]
+    ends: tuple[float, float],
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    shape: tuple[int, int],
+    size: int | None,
 ) -> tuple[str, ...]:
     """Return what images become before the model, a line each.
 
@@ -12,10 +16,12 @@ def image_choices(
         ends: What pixels 0 and 255 are.
         mean: Per channel, in units of ``ends``; None: nothing is subtracted.
         std: Per channel; None: nothing is divided by.
-        sizes: Of the images, and what the model takes in their place; None: the same.
+        shape: Height and width of the images.
+        size: Height and width that the model takes in their place; None: the same.
     """
-    own, taken = sizes
-    resize = "none" if taken in (None, own) else f"bilinear, without antialias, from {own} pixels to {taken}"
+    height, width = shape
+    is_resized = size is not None and shape != (size, size)
+    resize = f"bilinear, without antialias, from {height} x {width} pixels to {size} x {size}" if is_resized else "none"
     return (
         f"input range: pixels 0 and 255 become {ends[0]:g} and {ends[1]:g}",
         f"mean: {_listed(mean, 'none is subtracted')}",

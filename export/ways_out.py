@@ -1,18 +1,20 @@
 """What to do with a file that says no network, or says it in code: the lines that bring it into a plan."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from torch import Tensor
-
 from purecert.engine.errors import InputError
 from purecert.export.own_models import PYTHON
+from purecert.train.importing.plain_weights import keys_of_weights
+from purecert.train.readers.opened import HoldsCodeError
 from purecert.train.readers.torch_files import read_torch
 
 _LEGACY = b"\x80"  # of a pickle, which torch.save wrote before its zip format
 _ALONE = "weights alone do not say which network they are of"
+_HERE = "map_location='cpu'"
+_WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's, which no network uses itself
 
 
 def way_out(path: Path) -> str:
@@ -38,15 +40,33 @@ def _lines(path: Path) -> tuple[str, str] | None:
     parts = _parts(path)
     if any(part.startswith("code/") for part in parts):
         what = "a TorchScript archive is code without a module"
-        return what, f"net = Net(); net.load_state_dict(torch.jit.load({name!r}).state_dict())"
+        return what, f"net = Net(); net.load_state_dict(torch.jit.load({name!r}, {_HERE}).state_dict())"
     if "data.pkl" not in parts and not _is_pickle(path):
         return None
     try:
         content = read_torch(path)
-    except InputError:  # the message says what it holds
-        what = "a module that torch.save pickled whole is code, which loading runs"
-        return what, f"net = torch.load({name!r}, weights_only=False)"
-    return _ALONE, f"net = Net(); net.load_state_dict(torch.load({name!r}){_key(content)})"
+    except HoldsCodeError:
+        what = (
+            "what it holds beside tensors is code, which loading runs, so only if you trust who made it (of a "
+            "dictionary, take the module or the weights)"
+        )
+        return what, f"net = torch.load({name!r}, {_HERE}, weights_only=False)"
+    except InputError:  # it is damaged, as the message says
+        return None
+    keys = keys_of_weights(content)
+    return None if keys is None else (_ALONE, _loading(name, content, keys))
+
+
+def _loading(name: str, content: Any, keys: Sequence[str]) -> str:
+    """Return the Python that loads weights which lie under ``keys``, without what a wrapper puts before their names."""
+    loaded = f"torch.load({name!r}, {_HERE})" + "".join(f"[{key!r}]" for key in keys)
+    for key in keys:
+        content = content[key]
+    for prefix in _WRAPPERS:
+        if all(str(weight).startswith(prefix) for weight in content):
+            plain = f"{{key.removeprefix({prefix!r}): value for key, value in weights.items()}}"
+            return f"weights = {loaded}; net = Net(); net.load_state_dict({plain})"
+    return f"net = Net(); net.load_state_dict({loaded})"
 
 
 def _parts(path: Path) -> list[str]:
@@ -63,15 +83,3 @@ def _is_pickle(path: Path) -> bool:
             return file.read(1) == _LEGACY
     except OSError:
         return False
-
-
-def _key(content: Any) -> str:
-    """Return the look-up of a trainer's file that gives the weights: nothing where they lie at its top."""
-    if not isinstance(content, Mapping) or any(isinstance(value, Tensor) for value in content.values()):
-        return ""
-    tables = [key for key, value in content.items() if isinstance(value, Mapping) and _holds_tensors(value)]
-    return f"[{tables[0]!r}]" if tables else ""
-
-
-def _holds_tensors(table: Mapping[Any, Any]) -> bool:
-    return any(isinstance(value, Tensor) for value in table.values())

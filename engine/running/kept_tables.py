@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from purecert.engine.files.canonical import canonical_json, sha256_hex
 from purecert.engine.files.strict_json import read_dataclass
 from purecert.engine.plans.plan import CACHE_DIRECTORY, Plan
 from purecert.engine.plans.trust import is_of_this_machine, read_trusted, write_trusted
+from purecert.engine.statistics import bounds, stopping_tables, table_errors, table_making
 from purecert.engine.statistics.stopping_tables import StoppingTable
 from purecert.engine.statistics.table_making import make_table
 
 _SCHEMA = "purecert.kept-table/1"
+_PROGRAMME = (bounds, stopping_tables, table_errors, table_making)
 _log = logging.getLogger("purecert")
 
 
@@ -40,9 +43,15 @@ def table_maker(plan: Plan) -> Callable[[float, int, float, float], StoppingTabl
 
 def _place(plan: Plan, asked: dict[str, float]) -> tuple[Path, str]:
     """Return the file, and a digest of all that its content depends on."""
-    programme = {name: version(name) for name in ("purecert", "numpy", "scipy")}
+    programme = {name: version(name) for name in ("purecert", "numpy", "scipy")} | {"makes": _makes()}
     origin = sha256_hex(canonical_json({"schema": _SCHEMA, **asked, **programme}).encode())
     return plan.directory / CACHE_DIRECTORY / f"stopping-table-{origin[:16]}.json", origin
+
+
+@cache
+def _makes() -> str:
+    """Return a digest of the programme: what another one made is not taken for its own."""
+    return sha256_hex(b"".join(Path(module.__file__ or "").read_bytes() for module in _PROGRAMME))
 
 
 def _read(path: Path, origin: str) -> StoppingTable | None:

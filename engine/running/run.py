@@ -112,12 +112,13 @@ def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecor
     """Return ``spec`` with its stopping tables; a resumed run keeps its own, whatever would be made of it today."""
     if info.placement == "static" or spec.stop is None or spec.stop.rule != "radii":
         return spec
+    tv = total_variation(plan.noise_elements, spec.sigma)
     if stored is not None:
-        return replace(spec, stop=stored.spec.stop) if _asks_the_same(spec, stored.spec) else spec
-    return with_tables(spec, total_variation(plan.noise_elements, spec.sigma), table_maker(plan))
+        return replace(spec, stop=stored.spec.stop) if _asks_the_same(spec, stored.spec, tv) else spec
+    return with_tables(spec, tv, table_maker(plan))
 
 
-def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:
+def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec, tv: float) -> bool:
     """Return whether a run that stops as ``stored`` says is one of what is ``asked``.
 
     A run of before there were tables has no price, and is continued where none but the default is asked for. Neither
@@ -128,7 +129,7 @@ def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec) -> bool:
     if asked.stop.radii != stored.stop.radii:
         return False
     price = DEFAULT_PRICE if asked.stop.price is None else asked.stop.price
-    has_no_use_for_it = stored.stop.price is None and tables_are_too_large(asked)
+    has_no_use_for_it = stored.stop.price is None and tables_are_too_large(asked, tv)
     return has_no_use_for_it or price == (stored.stop.price or DEFAULT_PRICE)
 
 

@@ -10,24 +10,22 @@ from purecert.engine.records.growing import is_extent_of
 from purecert.engine.records.line_checks import line_problems
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
-from purecert.engine.running.kept_tables import table_maker
-from purecert.engine.statistics.table_making import is_made_alike
+from purecert.engine.statistics.table_making import is_made_alike, make_table
 
 
 def written_problems(run: Run, plan: Plan, dataset: Dataset) -> list[str]:
     """Return what is wrong with the record, or else with the lines, a line each."""
-    return list(_record_problems(run, plan, dataset)) or [*_table_problems(run, plan), *_line_problems(run, dataset)]
+    return list(_record_problems(run, plan, dataset)) or [*_table_problems(run), *_line_problems(run, dataset)]
 
 
-def _table_problems(run: Run, plan: Plan) -> Iterator[str]:
-    """Yield that a stopping table is not what the programme makes for its price, now or earlier on this machine.
+def _table_problems(run: Run) -> Iterator[str]:
+    """Yield that a stopping table is not what the programme makes for its price; none that was kept is asked.
 
     However seldom a table errs, one that was chosen after the draws may certify anything of them.
     """
-    make = table_maker(plan)
     for table in run.record.spec.tables:
         try:
-            made = make(table.threshold, table.n, table.alpha, table.price)
+            made = make_table(table.threshold, table.n, table.alpha, table.price)
         except PurecertError as error:
             yield f"run.json: no stopping table of {table.threshold!r} can be made ({error})"
             continue

@@ -22,6 +22,9 @@ from purecert.export.own_choices import image_choices
 from purecert.export.pipeline import ExportSpec
 
 _ROW_CHECK_BATCH = 64
+_DENOISER = (
+    "denoiser: takes the input range and no time, gives clean images of it, not limited; mean and std come after"
+)
 
 
 def export_onnx(
@@ -70,7 +73,7 @@ def export_onnx(
         for sigma in spec.sigmas:
             graphs.append(SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=None))
             write_atomically(directory / graphs[-1].file, content)
-        for line in (choices := _choices(pipeline, height)):
+        for line in (choices := _choices(pipeline, (height, width))):
             talk(f"chosen: {line}")
         record = _record(inputs, classes, tuple(graphs), data.name, source, class_names, pipeline, choices)
         plan = write_plan(directory, record)
@@ -134,9 +137,12 @@ def _record(
     )
 
 
-def _choices(pipeline: OnnxPipeline, pixels: int) -> tuple[str, ...]:
+def _choices(pipeline: OnnxPipeline, shape: tuple[int, int]) -> tuple[str, ...]:
     """Return what was assumed of the files, a line each."""
     neutral = (set(pipeline.mean) == {0.0}, set(pipeline.std) == {1.0})
     mean, std = (None if unused else v for unused, v in zip(neutral, (pipeline.mean, pipeline.std), strict=True))
-    converted = ("opset: that of the files is older, and was converted",) if pipeline.is_converted else ()
-    return (*image_choices(pipeline.input_range, mean, std, (pixels, None)), *converted)
+    parts = {"denoiser": pipeline.denoiser, "classifier": pipeline.classifier}
+    converted = [name for name, part in parts.items() if part is not None and part.graph is not part.stored]
+    said = [] if pipeline.denoiser is None else [_DENOISER]
+    said += [f"opset of the {name}: older than a plan's, so it was converted" for name in converted]
+    return (*image_choices(pipeline.input_range, mean, std, shape, None), *said)

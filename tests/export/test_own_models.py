@@ -89,6 +89,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(state, where / "weights.pt")
     torch.save(state, where / "legacy.pth", _use_new_zipfile_serialization=False)
     torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "state_dict": state}, where / "trainer.pth")
+    parallel = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"arch": "net", "state_dict": parallel, "best_acc1": torch.tensor(0.9)}, where / "imagenet.pth.tar")
+    other = {key: torch.zeros_like(value) for key, value in state.items()}
+    torch.save({"optimizer": {"m": torch.ones(3)}, "model": other, "model_ema": state}, where / "averaged.pth")
     write_safetensors(where / "weights.safetensors", state)
     torch.save(whole, where / "whole.pt")
     torch.save(whole, where / "whole-legacy.pth", _use_new_zipfile_serialization=False)
@@ -182,8 +186,10 @@ def test_a_program_is_not_loaded_without_trust(folder: Path, monkeypatch: pytest
         ("trainer.pth", "weights alone do not say which network they are of"),
         ("weights.safetensors", "weights alone do not say which network they are of"),
         ("script.pt", "a TorchScript archive is code without a module"),
-        ("whole.pt", "a module that torch.save pickled whole is code, which loading runs"),
-        ("whole-legacy.pth", "a module that torch.save pickled whole is code, which loading runs"),
+        ("imagenet.pth.tar", "weights alone do not say which network they are of"),
+        ("averaged.pth", "weights alone do not say which network they are of"),
+        ("whole.pt", "what it holds beside tensors is code, which loading runs, so only if you trust who made it"),
+        ("whole-legacy.pth", "what it holds beside tensors is code, which loading runs"),
     ],
 )
 def test_every_other_form_is_shown_lines_that_work(
@@ -208,7 +214,12 @@ def test_a_python_file_is_shown_how_to_be_named_and_other_files_nothing(folder: 
     assert code == 2
     assert f"say python:{folder}/own.py:NAME" in said
     (tmp_path / "text.pt").write_text("hello")
-    for name in ("absent", "absent.safetensors", "text.pt"):
+    whole = (folder / "weights.pt").read_bytes()
+    (tmp_path / "damaged.pt").write_bytes(whole[:300] + bytes(200) + whole[500:])
+    (tmp_path / "cut.pt").write_bytes(whole[:-400])
+    torch.save({"schema": "purecert.model/99", "classifier": {}}, tmp_path / "newer.pt")
+    torch.save([torch.ones(2)], tmp_path / "list.pt")
+    for name in ("absent", "absent.safetensors", "text.pt", "damaged.pt", "cut.pt", "newer.pt", "list.pt"):
         assert way_out(tmp_path / name) == ""
 
 

@@ -184,17 +184,25 @@ def _timm_tag(name: str, recorded: Mapping[str, Any]) -> str:
 
 
 def _timm_channels(network: TimmClassifier, weights: Mapping[str, Tensor]) -> int:
-    """Return how many channels the first layer of ``weights`` takes, where timm says which one that is; else three."""
+    """Return how many channels ``weights`` take, where timm says which layer is the first; else three.
+
+    Args:
+        network: The same of three channels; its first layer may see each of them several times.
+        weights: Of the file.
+    """
     first = cast(Any, network.network).pretrained_cfg.get("first_conv")
     first = first[0] if isinstance(first, tuple | list) and first else first
-    weight = weights.get(f"{first}.weight")
-    return 3 if weight is None or weight.dim() != 4 else int(weight.shape[1])
+    given, usual = weights.get(f"{first}.weight"), network.network.state_dict().get(f"{first}.weight")
+    if given is None or usual is None or given.dim() != 4 or usual.dim() != 4:
+        return 3
+    channels, rest = divmod(3 * given.shape[1], usual.shape[1])
+    return 3 if rest or not channels else channels
 
 
 def _build_timm(name: str, classes: int, channels: int = 3) -> TimmClassifier:
     try:
         return TimmClassifier(TimmConfig(name=name, classes=classes, channels=channels))
-    except (ValueError, RuntimeError) as error:  # timm raises the second for a tag that it does not list
+    except (ValueError, RuntimeError, TypeError) as error:  # for a tag that it does not list; for other channels
         raise InputError(" ".join(str(error).split())) from error
     except ImportError as error:
         raise BackendError(f"timm is installed, but cannot be imported ({error})") from error

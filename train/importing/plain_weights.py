@@ -57,6 +57,23 @@ def read_weights(path: Path, note: Note = silent, *, own: str = "") -> dict[str,
     return without_wrappers(table, path, note, own=own)
 
 
+def keys_of_weights(content: Any) -> tuple[str, ...] | None:
+    """Return under which keys, one in the other, a trainer's file holds its weights; None where that is not clear."""
+    keys: list[str] = []
+    while len(keys) < _MAX_DEPTH and isinstance(content, Mapping) and content:
+        if all(isinstance(value, Tensor) for value in content.values()):
+            return tuple(keys)
+        try:
+            key = _choose_key(content, Path(), silent)
+        except InputError:
+            return None
+        if key is None:
+            return None
+        keys.append(key)
+        content = content[key]
+    return None
+
+
 def _find_table(content: Any, path: Path, note: Note) -> Mapping[Any, Any]:
     """Return the table of weights, out of those that hold it."""
     for _ in range(_MAX_DEPTH):

@@ -90,8 +90,9 @@ def _describe(module: Any, table: Mapping[str, Kind]) -> dict[str, Any]:
     if name is None:
         raise InputError(f"{type(module).__name__} has no kind; model files hold {', '.join(table)}")
     config = plain_config(module.config)
-    if config.get("crop", 0) is None:
-        del config["crop"]  # files without one stay as they were, and older versions read them
+    for key, usual in (("crop", None), *((("channels", 3),) if name == "timm" else ())):
+        if key in config and config[key] == usual:
+            del config[key]  # files without one stay as they were, and older versions read them
     if table[name].has_network:
         config["network"] = _describe(module.network, NETWORKS)
     return {"kind": name, "config": config}

@@ -10,6 +10,11 @@ from purecert.engine.errors import InputError
 
 Stream: TypeAlias = BufferedReader | BytesIO
 
+
+class HoldsCodeError(InputError):
+    """A file holds more than plain types and tensors: names or calls, which loading would run."""
+
+
 _LFS_HEAD = b"version https://git-lfs"
 
 

@@ -83,9 +83,13 @@ def with_tables(spec: SmoothingSpec, tv: float, make: Make = make_table) -> Smoo
     return replace(spec, stop=StopSpec(rule="radii", radii=stop.radii, price=price, tables=tables))
 
 
-def tables_are_too_large(spec: SmoothingSpec) -> bool:
-    """Return whether ``spec`` is left to the bound that holds at every n, if all of its radii are within reach."""
-    return spec.stop is not None and _too_large(spec, len(spec.stop.radii)) is not None
+def tables_are_too_large(spec: SmoothingSpec, tv: float) -> bool:
+    """Return whether ``spec``, which stops at radii, is left to the bound that holds at every n.
+
+    Raises:
+        InputError: No radius is within reach.
+    """
+    return _too_large(spec, len(reached_radii(spec, tv))) is not None
 
 
 def _too_large(spec: SmoothingSpec, radii: int) -> str | None:

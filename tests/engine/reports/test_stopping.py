@@ -15,6 +15,7 @@ from purecert.engine.reports.bonferroni import at_shared_alpha
 from purecert.engine.reports.curve import curve_of
 from purecert.engine.reports.summary import summarise
 from purecert.engine.reports.table import table
+from purecert.engine.reports.text import spread
 from purecert.engine.statistics.table_regret import chances_given_up
 from support.records import with_spec
 from support.simulated_runs import write_simulated_run
@@ -143,7 +144,8 @@ def test_a_run_with_tables_says_its_price_and_what_fixed_n_would_add(tmp_path: P
     assert "stopping tables, each of alpha 0.001, at a price of 1e+06 draws" in text
     (price,) = [line for line in text.splitlines() if "the price:" in line]
     assert f"{stopping.given_up.images:.1f} more images would be expected to reach a larger listed radius" in price
-    assert "draws an image were drawn; drawn to n = " in price
+    drawn = sum(sum(phase.values()) for line in run.lines for phase in line.counts) / len(run.lines)
+    assert f"the price: {spread(drawn)} draws an image were drawn; drawn to n = {run.record.spec.n_estimate:,}" in price
 
 
 def _chance_given_up(run: Run, stops: Stops) -> float:

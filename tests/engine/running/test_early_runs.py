@@ -77,6 +77,13 @@ def test_a_run_without_tables_is_continued_by_the_command_that_began_it(demo_pla
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
+def test_a_run_with_tables_is_not_continued_at_another_price(demo_plan: Path, tmp_path: Path) -> None:
+    arguments = _arguments(demo_plan, tmp_path / "run", 64, ("--mode", "radii", "--price", "300000"))
+    engine("certify", *arguments).expect(0)
+    again = _arguments(demo_plan, tmp_path / "run", 64, ("--mode", "radii", "--price", "200000", "--resume"))
+    assert "price" in engine("certify", *again).expect(2).err
+
+
 def _start_and_kill(command: str, arguments: list[str | Path], run: Path, chance: random.Random) -> None:
     """Start the run and kill it some rows and milliseconds later."""
     ledger = run / "certificates.jsonl"

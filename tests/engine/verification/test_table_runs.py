@@ -46,6 +46,7 @@ def _with_more_given_up(table: StoppingTable, looks: int) -> StoppingTable:
 def test_an_honest_run_is_verified_on_its_engine_and_keeps_its_claims_on_another(folder: Path, tmp_path: Path) -> None:
     said = verify(folder / "honest", "--share", "1", "--fresh-seed").expect(0).out
     assert "verified: 24 images" in said
+    assert "spec.stop.price: that it was chosen before the first draw" in said
     run = Path(shutil.copytree(folder / "honest", tmp_path / "elsewhere"))
     record = json.loads((run / "run.json").read_text())
     record["backend"]["hardware"] = "x86_64 Another"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
-from purecert.train.readers.opened import Stream, on_one_line
+from purecert.train.readers.opened import HoldsCodeError, Stream, on_one_line
 from purecert.train.readers.pickles.scan import MAX_OPERATIONS, is_key, scan
 
 # What reading bytes that are no whole pickle can raise.
@@ -119,7 +119,7 @@ class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         dotted = f"{module}.{name}"
         if dotted not in self._names:
-            raise InputError(
+            raise HoldsCodeError(
                 f"{self._path}: holds {on_one_line(dotted)}, which is more than plain types and tensors, so it is "
                 "not loaded; save the weights alone (the state_dict) where the file comes from"
             )

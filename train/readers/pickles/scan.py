@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from purecert.engine.errors import InputError
-from purecert.train.readers.opened import Stream
+from purecert.train.readers.opened import HoldsCodeError, Stream
 
 # A published network of 1,000 tensors takes about 40,000 operations, with its optimiser three times that.
 # Half a million of them take a second to read, here and in torch.
@@ -120,7 +120,7 @@ class _Symbols:
             self._marks.append(len(self.stack))
             self.stack.append(_Symbol.MARK)
         elif name in _REFUSED:
-            raise InputError(f"{self._path}: holds the operation {name}, which no file of weights needs")
+            raise HoldsCodeError(f"{self._path}: holds the operation {name}, which no file of weights needs")
         elif operation.stack_before:
             self._combine(operation)
         elif operation.stack_after:
@@ -131,7 +131,7 @@ class _Symbols:
         if name in _KEYS:
             self._check_keys(values[_KEYS[name]])
         if name in _CALLS and values[1] is not _Symbol.ARGUMENTS:
-            raise InputError(f"{self._path}: holds a call of more arguments than any of torch has")
+            raise HoldsCodeError(f"{self._path}: holds a call of more arguments than any of torch has")
         if name in _TUPLES:
             self._tuples += 1
             if self._tuples > _MAX_TUPLES:
