@@ -90,7 +90,7 @@ class UnusableRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class BenchMachine:
     """What the rows ran on."""
 
     cpu: str
@@ -135,7 +135,7 @@ class Benchmark:
     precision: str  # of the plan's graph
     purifier: str
     seed: int  # of the noise on which labels are compared
-    machine: Machine
+    machine: BenchMachine
     flops_per_row: int | None  # of the plan's graph; baselines are charged the same, though they fold nothing
     flops_note: str  # why they are not known; empty where they are
     reference_note: str  # why there are no labels of eager FP32; empty where there are

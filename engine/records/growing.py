@@ -16,7 +16,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.files.strict_json import parse_json
 from purecert.engine.images.datasets import Dataset
-from purecert.engine.records.run_record import DataRecord, Extent, RunRecord
+from purecert.engine.records.run_record import DataRecord, EarlierImages, RunRecord
 
 _LONG_LIST = re.compile(r"\[(?:\s+-?\d+,){8,}\s+-?\d+\s+\]")  # as of a stopping table
 
@@ -40,7 +40,7 @@ def line_digests(content: bytes, record: RunRecord) -> Callable[[int], str]:
         record: What it holds.
     """
     own, earlier = sha256_hex(content), record.data.earlier
-    ends = [(extent.images, sha256_hex(_before(content, number))) for number, extent in enumerate(earlier)]
+    ends = [(part.images, sha256_hex(_before(content, number))) for number, part in enumerate(earlier)]
 
     def digest_at(place: int) -> str:
         return next((digest for images, digest in ends if place < images), own)
@@ -64,16 +64,16 @@ def grown(stored: RunRecord, content: bytes, lines: int, asked: RunRecord, datas
         InputError: The run is not finished, or is of a version whose run.json cannot be continued.
     """
     before = stored.data
-    if _extent(asked.data) == _extent(before):
+    if _images_of(asked.data) == _images_of(before):
         return replace(asked, data=replace(asked.data, earlier=before.earlier))
-    if len(dataset) <= before.images or not is_extent_of(_extent(before), dataset):
+    if len(dataset) <= before.images or not are_the_first_of(_images_of(before), dataset):
         return asked
     if lines < before.images:
         raise InputError(
             f"expected a finished run to continue with more images, found {lines} of {before.images}; resume it with "
             f"its own images first, {before.slice}"
         )
-    record = replace(asked, data=replace(asked.data, earlier=(*before.earlier, _extent(before))))
+    record = replace(asked, data=replace(asked.data, earlier=(*before.earlier, _images_of(before))))
     is_same_but_for_images = replace(record, data=before) == stored
     if is_same_but_for_images and _before(run_json(asdict(record)), len(before.earlier)) != content:
         raise InputError("expected a run.json as this version writes it, found that of another; start a new run")
@@ -82,22 +82,22 @@ def grown(stored: RunRecord, content: bytes, lines: int, asked: RunRecord, datas
 
 def as_continued(stored: RunRecord, asked: RunRecord) -> RunRecord:
     """Return ``stored`` with the images of ``asked`` where these continue its own, as ``grown`` says; else as it is."""
-    if asked.data.earlier != (*stored.data.earlier, _extent(stored.data)):
+    if asked.data.earlier != (*stored.data.earlier, _images_of(stored.data)):
         return stored
     images = {name: getattr(asked.data, name) for name in ("slice", "images", "fingerprint", "earlier")}
     return replace(stored, data=replace(stored.data, **images))
 
 
-def is_extent_of(extent: Extent, dataset: Dataset) -> bool:
-    """Return whether ``extent`` is of the first images of ``dataset``."""
-    if extent.images > len(dataset):
+def are_the_first_of(part: EarlierImages, dataset: Dataset) -> bool:
+    """Return whether ``part`` is of the first images of ``dataset``."""
+    if part.images > len(dataset):
         return False
-    first = dataset.first(extent.images)
-    return (first.slice, first.fingerprint) == (extent.slice, extent.fingerprint)
+    first = dataset.first(part.images)
+    return (first.slice, first.fingerprint) == (part.slice, part.fingerprint)
 
 
-def _extent(data: DataRecord) -> Extent:
-    return Extent(slice=data.slice, images=data.images, fingerprint=data.fingerprint)
+def _images_of(data: DataRecord) -> EarlierImages:
+    return EarlierImages(slice=data.slice, images=data.images, fingerprint=data.fingerprint)
 
 
 def _before(content: bytes, number: int) -> bytes:

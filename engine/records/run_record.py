@@ -27,7 +27,7 @@ _SEEDS = 2**64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Extent:
+class EarlierImages:
     """How far a run's images went at some time: which, how many, and their digest."""
 
     slice: str | None
@@ -45,7 +45,7 @@ class DataRecord:
     fingerprint: str
     quantised: bool  # the source held floats; the certificate speaks of the 8-bit image
     classes: int
-    earlier: tuple[Extent, ...] = ()  # of what the run was finished before it was continued to more images
+    earlier: tuple[EarlierImages, ...] = ()  # of what the run was finished before it was continued to more images
 
     def __post_init__(self) -> None:
         ends = [0, *(extent.images for extent in self.earlier), self.images]

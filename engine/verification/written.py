@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from purecert.engine.errors import PurecertError
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
-from purecert.engine.records.growing import is_extent_of
+from purecert.engine.records.growing import are_the_first_of
 from purecert.engine.records.line_checks import line_problems
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
@@ -42,9 +42,9 @@ def _record_problems(run: Run, plan: Plan, dataset: Dataset) -> Iterator[str]:
     made = make_record(plan, dataset, record.spec, record.backend, seed=record.seed, seed_given=record.seed_given)
     if record.data.slice is None:  # of a version that did not record it
         made = replace(made, data=replace(made.data, slice=None))
-    for extent in record.data.earlier:
-        if not is_extent_of(extent, dataset):
-            yield f"run.json states that the run had the images {extent} before; the data's first ones are others"
+    for earlier in record.data.earlier:
+        if not are_the_first_of(earlier, dataset):
+            yield f"run.json states that the run had the images {earlier} before; the data's first ones are others"
     made = replace(made, data=replace(made.data, earlier=record.data.earlier))
     expected = replace(made, purecert=record.purecert)
     if record.placement_problem is not None:

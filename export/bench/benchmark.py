@@ -13,7 +13,7 @@ from purecert.engine.bench.agreement import SEED, Labels
 from purecert.engine.bench.judge import Yardstick, judge, with_ratios
 from purecert.engine.bench.measure import Measurement, measure_backend
 from purecert.engine.bench.process import in_own_process
-from purecert.engine.bench.record import BENCH_SCHEMA, Benchmark, Machine, MeasuredRow, RowName, UnusableRow
+from purecert.engine.bench.record import BENCH_SCHEMA, BenchMachine, Benchmark, MeasuredRow, RowName, UnusableRow
 from purecert.engine.errors import BackendError, InputError, PurecertError
 from purecert.engine.hardware import available_threads, describe_cpu
 from purecert.export.bench.jobs import (
@@ -163,7 +163,7 @@ def _judged(found: Sequence[Found], by: Yardstick, reference: Reference) -> tupl
     return tuple(UnusableRow(row=row, reason=one) if isinstance(one, str) else rows[row] for row, one in found)
 
 
-def describe_machine(threads: int, accelerator: str | None) -> Machine:
+def describe_machine(threads: int, accelerator: str | None) -> BenchMachine:
     """Return what computes here, for a record; ``accelerator`` is the GPU's name where one is used."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
@@ -171,7 +171,7 @@ def describe_machine(threads: int, accelerator: str | None) -> Machine:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return Machine(
+    return BenchMachine(
         cpu=describe_cpu(),
         processors=available_threads(),
         threads=threads,

@@ -21,7 +21,7 @@ SCHEMA = "purecert.measures/1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AtSigma:
+class MeasuredAt:
     """One model at one sigma."""
 
     sigma: float
@@ -42,7 +42,7 @@ class Row:
     sha256: str
     purifier: str
     sources: tuple[str, ...]
-    measured: tuple[AtSigma, ...]
+    measured: tuple[MeasuredAt, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,8 +163,8 @@ def _at(
     found: OneDraw,
     first: OneDraw | None,
     certified: dict[tuple[str, float], tuple[Certified, ...]],
-) -> AtSigma:
-    return AtSigma(
+) -> MeasuredAt:
+    return MeasuredAt(
         sigma=sigma,
         t=model.purifier.timestep(sigma) if model.purifier.time_rule != "none" else None,
         clean=float(found.clean.mean()),

@@ -9,8 +9,8 @@ from purecert.engine.bench.cpu_peak import Peak
 from purecert.engine.bench.latency import latency_of
 from purecert.engine.bench.record import (
     BENCH_SCHEMA,
+    BenchMachine,
     Benchmark,
-    Machine,
     MeasuredRow,
     Options,
     Ratio,
@@ -92,7 +92,9 @@ def benchmark() -> Benchmark:
         precision="fp16",
         purifier="consistency",
         seed=0,
-        machine=Machine(cpu="x86_64 Test CPU", processors=2, threads=2, accelerator=None, versions={"python": "3.11"}),
+        machine=BenchMachine(
+            cpu="x86_64 Test CPU", processors=2, threads=2, accelerator=None, versions={"python": "3.11"}
+        ),
         flops_per_row=1_000_000,
         flops_note="",
         reference_note="",

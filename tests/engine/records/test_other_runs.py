@@ -7,7 +7,7 @@ import pytest
 
 from purecert.engine.errors import InputError
 from purecert.engine.procedures.spec import ExtensionSpec, StopSpec
-from purecert.engine.records.run_record import Extent, RunRecord
+from purecert.engine.records.run_record import EarlierImages, RunRecord
 from support.records import BACKEND, DATA, RUN, proven_rows, with_spec, write_run
 
 _OTHER = {
@@ -41,7 +41,7 @@ _OTHER = {
         "fingerprint": "e" * 64,
         "quantised": True,
         "classes": 9,
-        "earlier": (Extent(slice="[0:10] of 360", images=10, fingerprint="d" * 64),),
+        "earlier": (EarlierImages(slice="[0:10] of 360", images=10, fingerprint="d" * 64),),
     },
     "backend": {
         "name": "torch",

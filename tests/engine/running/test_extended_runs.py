@@ -29,7 +29,7 @@ from purecert.engine.procedures.outcomes import Certificate, stops_of
 from purecert.engine.procedures.spec import ExtensionSpec, SmoothingSpec
 from purecert.engine.records.ledger import read_usage
 from purecert.engine.records.run import Run, read_run
-from purecert.engine.records.run_record import Extent
+from purecert.engine.records.run_record import EarlierImages
 from purecert.engine.reports.bonferroni import at_shared_alpha
 from purecert.engine.running.extending import check_extended, extended_spec
 from purecert.engine.running.progress import SilentProgress
@@ -160,7 +160,7 @@ def test_only_what_was_planned_is_extended(folder: Path, tmp_path: Path) -> None
     assert not new.exists()
     assert not (first / "new").exists()
     record = read_run(first).record
-    grown = replace(record.data, earlier=(Extent(slice="[0:2] of 24", images=2, fingerprint="f" * 64),))
+    grown = replace(record.data, earlier=(EarlierImages(slice="[0:2] of 24", images=2, fingerprint="f" * 64),))
     with pytest.raises(InputError, match="found one that was continued to more"):
         check_extended(replace(read_run(first), record=replace(record, data=grown)), new)
     with pytest.raises(InputError, match=r"begun with backend.batch = 128, asked to extend with 64"):
