@@ -135,8 +135,12 @@ def _ways(net: nn.Module, data_dir: Path, work: Path) -> dict[str, int]:
 
 
 def _export(name: str, plan: Path, *more: object) -> None:
-    command = [Path(sys.executable).parent / "engine-export", name, "-o", plan, "--sigma", _SIGMA, "--trust"]
-    subprocess.run([str(each) for each in (*command, *more)], check=True, stdout=subprocess.DEVNULL)
+    _run("engine-export", name, "-o", plan, "--sigma", _SIGMA, "--trust", *more)
+
+
+def _run(command: str, *arguments: object) -> None:
+    program = Path(sys.executable).parent / command
+    subprocess.run([str(each) for each in (program, *arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
 def _differing(plan: Path, rows: NDArray[np.float32], expected: NDArray[np.int64]) -> int:
@@ -180,7 +184,8 @@ def _beside_art(net: nn.Module, run: purecert.RunResult, data_dir: Path) -> dict
 @click.option("--work", type=click.Path(path_type=Path), required=True)
 @click.option("--n", default=1000, show_default=True)
 @click.option("--parity-draws", default=400, show_default=True)
-def imagenet(images: Path, output: Path, work: Path, n: int, parity_draws: int) -> None:
+@click.option("--probe-rows", default=64, show_default=True)
+def imagenet(images: Path, output: Path, work: Path, n: int, parity_draws: int, probe_rows: int) -> None:
     """Certify ten images by a classifier of 224 pixels that takes them in a scale of its own."""
     work.mkdir(parents=True)
     with np.load(images, allow_pickle=False) as content:
@@ -191,12 +196,16 @@ def imagenet(images: Path, output: Path, work: Path, n: int, parity_draws: int) 
     began = time.process_time()
     reduced = ["--parity-draws", parity_draws, "--precision", "fp32"]
     _export(f"python:{work / 'lite.py'}:net", work / "plan-lite", "--data", data, *reduced, *scale)
-    run = purecert.load(work / "plan-lite").certify(f"{data}[:10]", sigma=_SIGMA, n=n, threads=1)
-    answers = run.arrays()
+    run = work / "run-lite"  # by the command, whose check of rows can be reduced: the network takes long
+    asked = ["--plan", work / "plan-lite", "--data", f"{data}[:10]", "--sigma", _SIGMA, "--n", n, "--out", run]
+    checked = ["--batch", 32, "--threads", 1, "--probe-rows", probe_rows]
+    _run("engine-certify", *asked, *checked)
+    answers = purecert.read_run(run).arrays()
     found = {
         "sigma": _SIGMA,
         "n": n,
         "parity_draws": parity_draws,
+        "probe_rows": probe_rows,
         "choices": list(read_plan(work / "plan-lite").record.choices),
         "predicted": answers["predicted"].tolist(),
         "radius": [round(float(radius), 4) for radius in answers["radius"]],
