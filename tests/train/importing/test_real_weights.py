@@ -53,6 +53,23 @@ def test_purified_images_are_classified_as_often_as_measured_elsewhere(
     assert _accuracy(_import(purifier), sigma, 250) == pytest.approx(published, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("normalisation", "least", "most"),
+    [(None, 0.88, 1.0), ((0.0, 1.0), 0.0, 0.65)],
+    ids=["the publisher's", "none"],
+)
+def test_a_wrong_normalisation_costs_accuracy_and_the_choice_is_said(
+    normalisation: tuple[float, float] | None, least: float, most: float
+) -> None:
+    """No file of a CIFAR ResNet has its mean and std, so the choice must be in the model's record."""
+    source = Source(kind="cifar-resnet", path=shared(_RESNET))
+    given = {} if normalisation is None else {"mean": (normalisation[0],) * 3, "std": (normalisation[1],) * 3}
+    model = import_model(ImportSpec(purifier=Source(kind="identity", path=None), classifier=source, **given))
+    assert least < _accuracy(model, 0.0, 250) < most
+    (said,) = [line for line in model.choices if line.startswith("classifier's std: ")]
+    assert ("(given)" in said) == (normalisation is not None)
+
+
 def test_the_blind_denoiser_takes_its_noise_away() -> None:
     undefended, purified = _accuracy(_import("identity"), 0.12, 100), _accuracy(_import(f"dncnn={_DNCNN}"), 0.12, 100)
     assert purified > undefended + 0.3
