@@ -73,11 +73,12 @@ def export_onnx(
         for sigma in spec.sigmas:
             graphs.append(SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=None))
             write_atomically(directory / graphs[-1].file, content)
-        for line in (choices := _choices(pipeline, (height, width))):
-            talk(f"chosen: {line}")
+        choices = _choices(pipeline, (height, width))
         record = _record(inputs, classes, tuple(graphs), data.name, source, class_names, pipeline, choices)
         plan = write_plan(directory, record)
         _check_content(content, record, source)
+        for line in choices:
+            talk(f"chosen: {line}")
         talk("no PyTorch program is part of a plan from ONNX; it runs in ONNX Runtime")
         _check_rows(plan, spec.sigmas[0], data)
         try:
