@@ -24,7 +24,7 @@ from purecert.engine.commands.options import (
     run_options,
     tsv_option,
 )
-from purecert.engine.procedures.spec import DEFAULT_PRICE, DEFAULT_RADII, DEFAULT_TOLERANCE, SmoothingSpec, StopSpec
+from purecert.engine.procedures.spec import DEFAULT_PRICE, DEFAULT_RADII, SmoothingSpec, StopSpec, usual_stop
 
 if TYPE_CHECKING:
     from purecert.engine.backends.base import BackendOptions
@@ -108,26 +108,16 @@ def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
         InputError: A number is out of its range.
     """
     mode, names = options.pop("mode"), ("radii", "price", "tolerance", "alpha_final", "alpha_refute")
-    radii, price, tolerance, alpha_final, alpha_refute = values = [options.pop(name) for name in names]
+    values = {name: options.pop(name) for name in names}
+    chosen = {name: value for name, value in values.items() if value is not None}
     used = {"fixed": (), "radii": names[:2], "tolerance": names[2:]}[mode]
-    for name, value in zip(names, values, strict=True):
-        if value is not None and name not in used:
+    for name in chosen:
+        if name not in used:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} does not belong to --mode {mode}; leave it out, or choose another mode")
-    if mode == "fixed":
-        return None
-    return StopSpec(
-        rule=mode,
-        radii=_listed(radii) if mode == "radii" else (),
-        tolerance=(DEFAULT_TOLERANCE if tolerance is None else tolerance) if mode == "tolerance" else None,
-        alpha_final=alpha / 2 if alpha_final is None else alpha_final,
-        alpha_refute=alpha if alpha_refute is None else alpha_refute,
-        price=(DEFAULT_PRICE if price is None else price) if mode == "radii" else None,
-    )
-
-
-def _listed(radii: str | None) -> tuple[float, ...]:
-    return tuple(sorted(set(DEFAULT_RADII if radii is None else parse_radii(radii))))
+    if "radii" in chosen:
+        chosen["radii"] = tuple(sorted(set(parse_radii(chosen["radii"]))))
+    return usual_stop(mode, alpha, **chosen)
 
 
 def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:
