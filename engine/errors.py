@@ -53,3 +53,8 @@ class UnusableError(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason, remedy)
         self.problem = Problem(reason=reason, remedy=remedy)
+
+
+def one_line(error: Exception) -> str:
+    """Return what a library's error says, its lines and the spaces between them joined by single spaces."""
+    return " ".join(str(error).split())

@@ -8,8 +8,6 @@ given, or of somebody else's run, is not kept: its rows could have been known.
 """
 
 import hashlib
-import json
-import logging
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import BackendInfo, FoundRows
-from purecert.engine.errors import InputError
-from purecert.engine.files.strict_json import read_dataclass
 from purecert.engine.plans.compiled_files import compiled_file
+from purecert.engine.plans.kept_findings import read_finding, write_finding
 from purecert.engine.plans.plan import Plan
-from purecert.engine.plans.trust import is_of_this_machine, read_trusted, write_trusted
 
 _SCHEMA = "purecert.row-check/3"  # of the check itself too: another one finds other things
 _FOUND_BY_CHECK = ("placement", "probed")
-_log = logging.getLogger("purecert")
 
 
 class RowCheckCache:
@@ -56,23 +51,8 @@ class RowCheckCache:
 
     def read(self) -> FoundRows | None:
         """Return what this machine found before; None where there is nothing, or nothing that it wrote itself."""
-        path, origin = self._place
-        try:
-            if not path.is_file() or not is_of_this_machine(path):
-                return None
-            return read_dataclass(FoundRows, json.loads(read_trusted(path, origin)), str(path))
-        except (InputError, OSError, ValueError) as error:
-            _log.warning("the row check is run again: what is cached of it cannot be used (%s)", _line(error))
-            return None
+        return read_finding(FoundRows, *self._place, "the row check is run again")
 
     def write(self, found: FoundRows) -> None:
         """Keep what was found; a plan that cannot be written to is used as it is, and checked again next time."""
-        path, origin = self._place
-        try:
-            write_trusted(path, (json.dumps(asdict(found)) + "\n").encode(), origin)
-        except (InputError, OSError) as error:
-            _log.info("the row check's result is not kept: %s", _line(error))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        write_finding(found, *self._place, "the row check's result")

@@ -8,7 +8,7 @@ its label is the place of the largest of the logits that the plan names (``label
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.engine.plans.allowed_operators import (
     FOLDED_PER_STORED,
     FOLDED_WORK,
@@ -62,7 +62,7 @@ def shapes_in(content: bytes, ends: ExpectedEnds) -> dict[str, Shape]:
             check_label(model, ends.logits, values)
         return {name: value.shape for name, value in values.items()}
     except (ValueError, IndexError, ArithmeticError) as error:  # the last of sizes beyond all floats
-        found = " ".join(str(error).split())
+        found = one_line(error)
         raise InputError(
             f"expected an ONNX model of the operators and forms that a plan may hold, found {found}; "
             "export the plan again, from a model of PyTorch's own tensor operations"

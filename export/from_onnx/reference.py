@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.engine.noise.contract import GREY_LEVELS
 from purecert.export.from_onnx.reading import OnnxPipeline
 
@@ -35,7 +35,7 @@ class OnnxReference(nn.Module):
                 for part in parts
             ]
         except Exception as error:  # the runtime's errors share no base class
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise InputError(f"expected ONNX files that ONNX Runtime opens, got: {reason}; export them anew") from error
 
     def logits(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ class OnnxReference(nn.Module):
         try:
             logits = self.logits(images.astype(np.float32))
         except Exception as error:  # the runtime's errors share no base class
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise InputError(f"expected ONNX files for images of {list(images.shape[1:])}, got: {reason}") from error
         if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2 or logits.dtype != np.float32:
             came = f"{logits.dtype} {list(logits.shape)} for {len(images)} images"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.train.distances.lpips import Lpips, LpipsConfig, PackageLpips
 from purecert.train.distances.lpips_networks import BACKBONES, Backbone
 from purecert.train.readers.torch_files import read_torch
@@ -68,7 +68,7 @@ def import_package() -> ModuleType | str:
         try:
             return importlib.import_module("lpips")
         except (ImportError, RuntimeError) as error:  # the second is torchvision's, where its operators do not fit
-            return " ".join(str(error).split())
+            return one_line(error)
 
 
 def _read_features(backbone: Backbone, weights: Path | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import BackendError, InputError, one_line
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier, ReadClassifier
 from purecert.train.importing.hugging_face.classifiers import read_hf, told_class_names, weights_file
@@ -203,7 +203,7 @@ def _build_timm(name: str, classes: int, channels: int = 3) -> TimmClassifier:
     try:
         return TimmClassifier(TimmConfig(name=name, classes=classes, channels=channels))
     except (ValueError, RuntimeError, TypeError) as error:  # for a tag that it does not list; for other channels
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(one_line(error)) from error
     except ImportError as error:
         raise BackendError(f"timm is installed, but cannot be imported ({error})") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier
 from purecert.train.importing.plain_weights import layer_weight, read_weights
@@ -49,7 +49,7 @@ def _build(name: str, classes: int, channels: int = _CHANNELS) -> TorchvisionCla
     try:
         return TorchvisionClassifier(TorchvisionConfig(name=name, classes=classes, channels=channels))
     except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(one_line(error)) from error
 
 
 def _head(small: nn.Module, other: nn.Module) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.train.models.preprocessing import Preprocessing, PreprocessingConfig
 from purecert.train.networks.conditioned import SigmaClassifier, at_sigma
 from purecert.train.purifiers.base import Purifier
@@ -80,5 +80,5 @@ def _push(call: Callable[[], Tensor], what: str) -> Tensor:
     try:
         return call()
     except _LIBRARIES_RAISE as error:
-        reason = " ".join(str(error).split())  # PyTorch's messages may have many lines
+        reason = one_line(error)  # PyTorch's messages may have many lines
         raise InputError(f"{what}, since they do not fit: {reason}") from error

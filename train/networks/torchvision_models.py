@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from purecert.engine.errors import BackendError
+from purecert.engine.errors import BackendError, one_line
 from purecert.train.shapes import Image, Logits
 
 _CHANNELS = 3
@@ -83,7 +83,7 @@ def torchvision_models() -> Any:
             warnings.simplefilter("ignore")  # it warns where it has no image extension, which nothing here needs
             from torchvision import models
     except (ImportError, RuntimeError, AttributeError) as error:  # its operators may be of another PyTorch
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise BackendError(
             f"torchvision is installed, but cannot be imported beside this PyTorch ({reason}); install the build that "
             "belongs to it, or another version without its dependencies"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -31,7 +31,7 @@ def build_empty(build: Callable[[], Module], where: str) -> Module:
         with torch.device("meta"), _WithoutRandomValues():
             return build()
     except (RuntimeError, OverflowError, TypeError, ZeroDivisionError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{where}: expected sizes of which a network can be built, found others ({reason})") from error
 
 

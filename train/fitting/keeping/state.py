@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.engine.files.canonical import write_atomically
 from purecert.train.fitting.keeping.configuration import first_difference
 from purecert.train.fitting.plans.averages import WeightAverage
@@ -74,7 +74,7 @@ def load_state(moving: Moving, configuration: Mapping[str, Any], path: Path) -> 
     try:
         _fill(moving, content)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise InputError(f"{path}: does not fit what is trained ({reason}); move it away") from error
 
 

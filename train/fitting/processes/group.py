@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import BackendError, InputError, one_line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ def _other_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo's and NCCL's own are of this kind
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise BackendError(
             f"the processes of this training lost each other ({reason}); run the command again"
         ) from error

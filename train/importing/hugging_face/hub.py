@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, one_line
 from purecert.train.importing.choices import Note
 from purecert.train.importing.hugging_face.input import FILE, NESTED
 from purecert.train.networks.hf import quiet
@@ -34,7 +34,7 @@ def fetch(path: Path, note: Note) -> Path:
         with quiet():
             folder = _snapshot(match[1], match[2])
     except Exception as error:  # the hub's errors, and those of the network, share no base class
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise InputError(
             f"expected {match[1]} from Hugging Face's hub, got {type(error).__name__}: {reason}; without a network, "
             "give the path of a folder with its files"
