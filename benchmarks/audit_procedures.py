@@ -36,7 +36,7 @@ _RUNS = {
     "mutant": 20_000,
     "whole path": 40_000,
     "early": 170_000,
-    "tables": 60_000,
+    "tables": 170_000,
     "answer": 250_000,
 }  # of each image
 _EARLY_DRAWS, _EARLY_ANSWER_DRAWS = 500, 300  # a look after each

@@ -7,6 +7,7 @@
 `catrs` runs the real scheduler and the real procedures; only the votes are drawn at random, from the probability that
 each line of a certification log proves. `expect` sums over all paths of a stopping table at these probabilities, and
 `chain` (early_stopping_chain.py) simulates several tables over one path, without the engine's rules.
+`rules` (early_stopping_rules.py) sets tables beside other rules and the floor, by the same sums.
 `errors` (early_stopping_errors.py) sums the error of every such table by a program of its own.
 `real` (early_stopping_real.py) certifies DATA with tables, with the bound that holds at every n, and with a fixed n.
 """
@@ -26,6 +27,7 @@ from early_stopping_real import ALPHA as _ALPHA
 from early_stopping_real import RADII as _RADII
 from early_stopping_real import SEED as _SEED
 from early_stopping_real import claims_of, fixed_is_sure, real
+from early_stopping_rules import rules
 from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
@@ -194,6 +196,7 @@ def _head(packages: tuple[str, ...]) -> dict[str, Any]:
 main.add_command(real)
 main.add_command(chain)
 main.add_command(errors)
+main.add_command(rules)
 
 if __name__ == "__main__":
     main()

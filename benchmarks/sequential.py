@@ -25,6 +25,7 @@ from support.procedure_audit.crossing import least_successes, most_successes, pu
 
 _ALPHA = 1e-3
 _HORIZON = 10_000
+_DRAWS = np.arange(1, _HORIZON + 1)
 _NULLS = {0.5: 0.0, 0.691: 0.8, 0.841: 0.8, 0.977: 0.8, 0.999: 0.0}  # probability -> share of alpha to be used
 _CELLS = {1.0: (0.9968, 0.9683, 0.9207, 0.8731), 2.0: (0.9995, 0.9954, 0.9886)}  # radius in sigmas -> probabilities
 _LEAST_SAVING = 0.07
@@ -60,7 +61,7 @@ def _errors() -> Section:
     records: list[dict[str, object]] = []
     is_right = True
     for p, least in _NULLS.items():
-        error = walk(least_successes(p, _ALPHA, _HORIZON), None, p).above
+        error = walk(least_successes(p, _ALPHA, _DRAWS), None, p).above
         is_right &= least * _ALPHA <= error <= _ALPHA
         print(f"| {p} | {error:.3e} | {error / _ALPHA:.1%} |")
         records.append({"p": p, "error": error})
@@ -74,8 +75,8 @@ def _draws() -> Section:
     is_right = True
     for radius, probabilities in _CELLS.items():
         threshold = float(special.ndtr(radius))
-        ours = least_successes(threshold, _ALPHA, _HORIZON), most_successes(threshold, _ALPHA, _HORIZON)
-        theirs = published_rule(threshold, _ALPHA, _HORIZON)
+        ours = least_successes(threshold, _ALPHA, _DRAWS), most_successes(threshold, _ALPHA, _DRAWS)
+        theirs = published_rule(threshold, _ALPHA, _DRAWS)
         for p in probabilities:
             draws, published = walk(*ours, p).draws, walk(*theirs, p).draws
             print(f"| {radius} | {p} | {draws:.1f} | {published:.1f} | {1 - draws / published:.1%} |")

@@ -136,7 +136,7 @@ def test_among_all_short_paths_that_of_successes_is_the_fastest() -> None:
 
 @pytest.mark.parametrize(("p", "least_share"), [(0.5, 0), (0.691, 0.8), (0.841, 0.8), (0.977, 0.8), (0.999, 0)])
 def test_exact_type_1_error_of_a_look_after_every_draw(p: float, least_share: float) -> None:
-    error = walk(least_successes(p, 1e-3, 10_000), None, p).above
+    error = walk(least_successes(p, 1e-3, np.arange(1, 10_001)), None, p).above
     assert least_share * 1e-3 <= error <= 1e-3
 
 
@@ -152,9 +152,9 @@ def test_exact_type_1_error_of_a_look_after_every_draw(p: float, least_share: fl
 def test_expected_draws_are_at_least_7_percent_below_the_published_rule(
     threshold: float, p: float, published: int
 ) -> None:
-    horizon = 10_000
-    ours = walk(least_successes(threshold, 1e-3, horizon), most_successes(threshold, 1e-3, horizon), p)
-    theirs = walk(*published_rule(threshold, 1e-3, horizon), p)
+    draws = np.arange(1, 10_001)
+    ours = walk(least_successes(threshold, 1e-3, draws), most_successes(threshold, 1e-3, draws), p)
+    theirs = walk(*published_rule(threshold, 1e-3, draws), p)
     # A value of the literature, for thresholds of unknown rounding.
     assert theirs.draws == pytest.approx(published, rel=0.02)
     assert ours.draws <= 0.93 * theirs.draws

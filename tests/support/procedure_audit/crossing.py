@@ -1,7 +1,7 @@
 """Exact laws of looks after every draw, by dynamic programming over the number of successes.
 
-A boundary says for each number of draws n = 1 .. horizon from how many successes on a path has crossed (n + 1: none
-does). The state is the number of successes among the paths that have not crossed.
+A boundary says for each number of draws n from how many successes on a path has crossed (n + 1: none does). ``walk``
+takes one for each n = 1, 2, ... The state is the number of successes among the paths that have not crossed.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,8 @@ class Walk:
     draws: float  # expected, the horizon where neither is crossed
 
 
-def least_successes(p: float, alpha: float, horizon: int) -> Integers:
+def least_successes(p: float, alpha: float, n: Integers) -> Integers:
     """Return for each n the fewest successes from which ``Thresholds`` finds ``p`` exceeded, by bisection."""
-    n = np.arange(1, horizon + 1)
     thresholds = Thresholds(p, alpha)
     low, high = np.full_like(n, -1), n + 1
     while np.any(high - low > 1):
@@ -37,25 +36,25 @@ def least_successes(p: float, alpha: float, horizon: int) -> Integers:
     return high
 
 
-def most_successes(p: float, alpha: float, horizon: int) -> Integers:
+def most_successes(p: float, alpha: float, n: Integers) -> Integers:
     """Return for each n the most successes from which ``p`` is refuted; -1 where none are few enough."""
-    return np.arange(1, horizon + 1) - least_successes(1 - p, alpha, horizon)
+    return n - least_successes(1 - p, alpha, n)
 
 
-def published_rule(p: float, alpha: float, horizon: int) -> tuple[Integers, Integers]:
-    """Return both boundaries of the two-sided rule of Voracek's RS_conf_seq, of our own making.
+def published_rule(p: float, alpha: float, draws: Integers) -> tuple[Integers, Integers]:
+    """Return both boundaries, at each number of ``draws``, of Voracek's two-sided RS_conf_seq, of our own making.
 
     The likelihood of the draws as the KT predictor (A + .5) / (N + 1) foretells them, over that under ``p``, is
     compared with 1 / (2 alpha), on either side of p. The predictor's product is a Beta(1/2, 1/2) mixture.
     """
-    above, below = np.empty(horizon, np.int64), np.empty(horizon, np.int64)
-    log_gamma = special.gammaln(np.arange(horizon + 1) + 0.5)
-    for n in range(1, horizon + 1):
+    above, below = np.empty_like(draws), np.empty_like(draws)
+    log_gamma = special.gammaln(np.arange(draws.max() + 1) + 0.5)
+    for place, n in enumerate(draws):
         k = np.arange(n + 1)
         foretold = log_gamma[: n + 1] + log_gamma[n::-1] - special.gammaln(n + 1) - np.log(np.pi)
         crosses = foretold - k * np.log(p) - (n - k) * np.log1p(-p) >= -np.log(2 * alpha)
-        above[n - 1] = np.min(k[crosses & (k > n * p)], initial=n + 1)
-        below[n - 1] = np.max(k[crosses & (k < n * p)], initial=-1)
+        above[place] = np.min(k[crosses & (k > n * p)], initial=n + 1)
+        below[place] = np.max(k[crosses & (k < n * p)], initial=-1)
     return above, below
 
 
