@@ -61,6 +61,7 @@ def _verify_run(run_directory: Path, *, as_json: bool, **options: Any) -> None:
     data = run.record.data
     dataset = labelled_as(
         *(dataset, plan.record.classes, plan.record.class_names),
+        name=data.name,
         fingerprint=data.fingerprint,
         data_classes=data.classes,
     )

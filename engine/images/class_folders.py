@@ -11,6 +11,7 @@ from purecert.engine.images.datasets import Dataset
 
 _log = logging.getLogger("purecert")
 _SHOWN = 5
+_BY_ALPHABET = ", classes by alphabet"  # after the data's name, so that run.json and every report bear the mark
 
 
 def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> Dataset:
@@ -18,7 +19,8 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
 
     Folders that bear the plan's class names are those classes, and folders of whole numbers are the classes of these
     numbers, unless the plan gives a number as the name of another class. Without class names in the plan, as many
-    folders as classes are taken in alphabetical order, as torchvision's ImageFolder does, which a warning says.
+    folders as classes are taken in alphabetical order, as torchvision's ImageFolder does. A warning and the data's name
+    say so.
 
     Args:
         dataset: Images, perhaps in a folder a class.
@@ -30,7 +32,7 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
     """
     if not dataset.class_folders:
         return dataset
-    folders = dataset.class_folders
+    folders, mark = dataset.class_folders, ""
     if set(folders) <= set(class_names):
         numbers = _named(dataset, class_names)
     elif whole := whole_numbers(folders):
@@ -39,18 +41,19 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
     elif class_names or len(folders) != classes:
         raise InputError(_mismatch(dataset, classes, class_names))
     else:
-        numbers = list(range(classes))
+        numbers, mark = list(range(classes)), _BY_ALPHABET
         _log.warning(
             "%s: the plan has no class names, so its classes are taken to be the folders in alphabetical order: 0 is "
             "%s, %d is %s; name the folders by numbers if that is wrong",
             *(dataset.name, folders[0], classes - 1, folders[-1]),
         )
     assert dataset.labels is not None
-    return replace(dataset, labels=np.array(numbers, np.int64)[dataset.labels], classes=classes, class_folders=())
+    labels = np.array(numbers, np.int64)[dataset.labels]
+    return replace(dataset, name=dataset.name + mark, labels=labels, classes=classes, class_folders=())
 
 
 def labelled_as(
-    dataset: Dataset, classes: int, class_names: Sequence[str], *, fingerprint: str, data_classes: int
+    dataset: Dataset, classes: int, class_names: Sequence[str], *, name: str, fingerprint: str, data_classes: int
 ) -> Dataset:
     """Return ``dataset`` with the labels that a run had of it, where it is the run's: older ones numbered all folders.
 
@@ -58,6 +61,7 @@ def labelled_as(
         dataset: As loaded.
         classes: Of the plan.
         class_names: Of the plan; empty where it has none.
+        name: Of the run's data.
         fingerprint: Of the run's images.
         data_classes: How many classes the run's record says that they have.
 
@@ -65,7 +69,8 @@ def labelled_as(
         InputError: As ``labelled_for``.
     """
     is_as_loaded = (dataset.fingerprint, dataset.classes) == (fingerprint, data_classes)
-    return dataset if is_as_loaded else labelled_for(dataset, classes, class_names)
+    is_marked = name.endswith(_BY_ALPHABET)
+    return dataset if is_as_loaded and not is_marked else labelled_for(dataset, classes, class_names)
 
 
 def whole_numbers(names: Sequence[str]) -> list[int] | None:

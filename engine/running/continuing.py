@@ -44,6 +44,7 @@ def continuing_request(
     data, backend, images = run.record.data, run.record.backend, None
     dataset = labelled_as(
         *(dataset, plan.record.classes, plan.record.class_names),
+        name=data.name,
         fingerprint=data.fingerprint,
         data_classes=data.classes,
     )

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from purecert.engine.errors import InputError
-from purecert.engine.images.class_folders import labelled_for
+from purecert.engine.images.class_folders import labelled_as, labelled_for
 from purecert.engine.images.datasets import Dataset, load_dataset
 from support.image_data import labels_of
 
@@ -45,9 +45,21 @@ def test_a_folder_is_the_class_that_its_name_says(
     assert labelled_for(data, classes, class_names) is data
 
 
-def test_rank_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    labelled_for(_folders(tmp_path, "cat", "dog"), 2, ())
+def test_rank_is_said_and_marked_in_the_name_that_a_run_records(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = _folders(tmp_path, "cat", "dog")
+    data = labelled_for(loaded, 2, ())
     assert "alphabetical order: 0 is cat, 1 is dog" in caplog.text
+    assert data.name == f"folder:{tmp_path.name}, classes by alphabet"
+    # A verified run keeps its name: with the mark, or without where it is of an earlier version.
+    for name in (data.name, loaded.name):
+        again = labelled_as(loaded, 2, (), name=name, fingerprint=data.fingerprint, data_classes=2)
+        assert (again.name, again.fingerprint) == (name, data.fingerprint)
+
+
+def test_names_leave_no_mark(tmp_path: Path) -> None:
+    assert labelled_for(_folders(tmp_path, "3", "8"), 10, ()).name == f"folder:{tmp_path.name}"
 
 
 @pytest.mark.parametrize(
