@@ -28,6 +28,7 @@ from purecert.train.readers.json_files import read_object
 from purecert.train.strict.configuration import override, plain_config
 
 IDENTITY = "identity"
+_OF_THE_HUB = ("hf", "hf-vit", "timm")  # kinds that read a folder of Hugging Face's hub
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +118,7 @@ def import_model(spec: ImportSpec) -> Model:
 
 def _local(source: Source, note: Note) -> Source:
     """Return ``source`` on this machine; a model of the hub is fetched."""
-    is_remote = source.path is not None and source.kind.startswith("hf") and is_hub(source.path)
+    is_remote = source.path is not None and source.kind in _OF_THE_HUB and is_hub(source.path)
     return replace(source, path=fetch(source.path, note)) if is_remote and source.path else source
 
 

@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from purecert.engine.errors import BackendError, InputError, one_line
+from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier, ReadClassifier
 from purecert.train.importing.hugging_face.classifiers import read_hf, told_class_names, weights_file
 from purecert.train.importing.hugging_face.input import google_vit_input, read_hf_input
 from purecert.train.importing.plain_weights import layer_weight, read_weights, without_prefix, without_wrappers
 from purecert.train.importing.rrcm_files import read_rrcm
+from purecert.train.importing.timm_classifiers import read_timm
 from purecert.train.importing.torchvision_classifiers import read_torchvision
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.resnet import ResNet, ResNetConfig
-from purecert.train.networks.vit import TimmClassifier, TimmConfig, Vit, VitConfig
+from purecert.train.networks.vit import Vit, VitConfig
 from purecert.train.networks.wide_resnet import WideResNet, WideResNetConfig
 from purecert.train.readers.json_files import read_object
 from purecert.train.readers.names.vit import canonical_vit_state
@@ -160,71 +161,6 @@ def _vit_config(path: Path, classes: int) -> VitConfig:
     return build_config(VitConfig, {"classes": classes, **known}, str(path))
 
 
-def _read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
-    if not name:
-        raise InputError(f"expected timm:NAME=FILE, got timm={path}")
-    weights = read_weights(path, note)
-    plain = build_empty(lambda: _build_timm(name, 2), str(path))
-    classes = _rows(weights, f"{_timm_head(plain, path)}.weight", path)
-    network = _build_timm(name, classes, _timm_channels(plain, weights))
-    load_strictly(network.network, weights, str(path))
-    wanted, recorded = _timm_input(network), cast(Any, network.network).pretrained_cfg
-    if recorded.get("crop_pct", 1) != 1:
-        note(f"crop: none, the whole image is resized; timm records crop_pct {recorded['crop_pct']}")
-    if wanted is None:
-        return Classifier(network.eval(), classes, None, "given, since timm records that of three channels")
-    because = f"as timm records for {_timm_tag(name, recorded)}"
-    return Classifier(network.eval(), classes, wanted, because, resample=str(recorded["interpolation"]))
-
-
-def _timm_tag(name: str, recorded: Mapping[str, Any]) -> str:
-    """Return the name with the tag of the weights whose input timm records: others may have been trained otherwise."""
-    tag = recorded.get("tag")
-    return f"{name}.{tag}, its default weights" if tag and "." not in name else name
-
-
-def _timm_channels(network: TimmClassifier, weights: Mapping[str, Tensor]) -> int:
-    """Return how many channels ``weights`` take, where timm says which layer is the first; else three.
-
-    Args:
-        network: The same of three channels; its first layer may see each of them several times.
-        weights: Of the file.
-    """
-    first = cast(Any, network.network).pretrained_cfg.get("first_conv")
-    first = first[0] if isinstance(first, tuple | list) and first else first
-    given, usual = weights.get(f"{first}.weight"), network.network.state_dict().get(f"{first}.weight")
-    if given is None or usual is None or given.dim() != 4 or usual.dim() != 4:
-        return 3
-    channels, rest = divmod(3 * given.shape[1], usual.shape[1])
-    return 3 if rest or not channels else channels
-
-
-def _build_timm(name: str, classes: int, channels: int = 3) -> TimmClassifier:
-    try:
-        return TimmClassifier(TimmConfig(name=name, classes=classes, channels=channels))
-    except (ValueError, RuntimeError, TypeError) as error:  # for a tag that it does not list; for other channels
-        raise InputError(one_line(error)) from error
-    except ImportError as error:
-        raise BackendError(f"timm is installed, but cannot be imported ({error})") from error
-
-
-def _timm_head(network: TimmClassifier, path: Path) -> str:
-    """Return the name of the layer that gives the logits; of two that are averaged, the first."""
-    found = cast(Any, network.network).pretrained_cfg.get("classifier")
-    found = found[0] if isinstance(found, tuple | list) and found else found
-    if not isinstance(found, str):
-        raise InputError(f"{path}: expected a classifier, and timm records no last layer for {network.config.name}")
-    return found
-
-
-def _timm_input(network: TimmClassifier) -> PreprocessingConfig | None:
-    """Return the input that timm records for the model; None where it is of another number of channels."""
-    found = cast(Any, network.network).pretrained_cfg
-    if len(found["mean"]) != network.config.channels:
-        return None
-    return PreprocessingConfig(mean=tuple(found["mean"]), std=tuple(found["std"]), size=found["input_size"][-1])
-
-
 CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
     "cifar-resnet": ClassifierKind(
         expects="a CIFAR ResNet (akamaster's .th, locuslab's checkpoints), shortcut A or B", read=_read_resnet
@@ -241,8 +177,9 @@ CLASSIFIER_KINDS: Mapping[str, ClassifierKind] = {
         read=read_hf,
     ),
     "timm": ClassifierKind(
-        expects="timm:NAME=FILE, the weights of any classifier that timm lists (needs timm)",
-        read=_read_timm,
+        expects="timm:NAME=FILE, the weights of any classifier that timm lists; timm=FOLDER or timm=hub:OWNER/NAME, "
+        "whose config.json names it (needs timm)",
+        read=read_timm,
         takes_name=True,
     ),
     "torchvision": ClassifierKind(

@@ -73,6 +73,9 @@ class Vit(nn.Module):
         return logits
 
 
+_TIMM_OPTIONS = ("global_pool", "img_size")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimmConfig:
     """A model of timm, by the name under which it lists it."""
@@ -80,6 +83,8 @@ class TimmConfig:
     name: str
     classes: int
     channels: int = 3
+    global_pool: str | None = None  # how features of places become one, and the image's size that a network is built
+    img_size: tuple[int, int] | None = None  # for: None as timm lists it; many models take neither
 
     def __post_init__(self) -> None:
         if self.classes < 2 or self.channels < 1:
@@ -106,14 +111,20 @@ class TimmClassifier(nn.Module):
         if not timm.is_model(config.name):
             raise ValueError(f"timm {timm.__version__} has no model {config.name!r}; timm.list_models() lists them")
         self.config = config
-        options = {} if config.channels == 3 else {"in_chans": config.channels}  # a few models take no such option
         self.network: nn.Module = timm.create_model(
-            config.name, pretrained=False, num_classes=config.classes, **options
+            config.name, pretrained=False, num_classes=config.classes, **_options(config)
         )
 
     def forward(self, x: Image) -> Logits:
         logits: Tensor = self.network(x)
         return logits
+
+
+def _options(config: TimmConfig) -> dict[str, Any]:
+    """Return what differs from the model as listed: a few take no such option."""
+    options: dict[str, Any] = {} if config.channels == 3 else {"in_chans": config.channels}
+    options |= {name: value for name in _TIMM_OPTIONS if (value := getattr(config, name)) is not None}
+    return options
 
 
 def require(package: str, extra: str) -> None:

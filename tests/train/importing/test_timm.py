@@ -1,5 +1,6 @@
 """Weights of timm's models become classifiers that give timm's own logits."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,80 @@ def test_the_weights_whose_input_is_taken_are_named(tmp_path: Path) -> None:
     assert any(f"as timm records for resnet18.{tag}, its default weights" in line for line in model.choices)
 
 
+# --- folders of the hub
+
+
+def _folder(folder: Path, name: str = "resnet18", **options: Any) -> Any:
+    """Write a model as timm itself does for the hub."""
+    network = _network(name, **options)
+    names = [f"class {place}" for place in range(_CLASSES)]
+    data = {"mean": (0.4,) * options.get("in_chans", 3), "std": (0.3,) * options.get("in_chans", 3)}
+    data |= {"input_size": (options.get("in_chans", 3), 48, 48), "crop_pct": 0.9, "interpolation": "bicubic"}
+    timm.models.save_for_hf(network, folder, {"label_names": names, "pretrained_cfg": data}, safe_serialization=True)
+    return network
+
+
+def _import_folder(path: Path) -> Model:
+    source = Source(kind="timm", path=path)
+    return import_model(ImportSpec(purifier=Source(kind="identity", path=None), classifier=source, image_size=32))
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_a_folder_that_timm_wrote_names_network_input_and_classes(tmp_path: Path, channels: int) -> None:
+    network, x = _folder(tmp_path, in_chans=channels), torch.randn(2, channels, 48, 48)
+    model = _import_folder(tmp_path)
+    torch.testing.assert_close(model.classifier(x), network(x), atol=1e-6, rtol=1e-6)
+    assert model.class_names == tuple(f"class {place}" for place in range(_CLASSES))
+    image = torch.full((1, channels, 32, 32), 0.25)
+    expected = torch.full((1, channels, 48, 48), (0.625 - 0.4) / 0.3)
+    torch.testing.assert_close(model.preprocessing(image), expected, atol=1e-5, rtol=0)
+    assert any(line.startswith("resize: bicubic") for line in model.choices)
+    assert "crop: none, the whole image is resized; timm records crop_pct 0.9" in model.choices
+
+
+def test_a_model_of_the_hub_is_read_as_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    network = _folder(tmp_path / "0123abc")
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path / "0123abc"))
+    model, x = _import_folder(Path("hub:timm/resnet18.a1_in1k")), torch.randn(2, 3, 48, 48)
+    torch.testing.assert_close(model.classifier(x), network(x), atol=1e-6, rtol=1e-6)
+    assert "weights: timm/resnet18.a1_in1k of Hugging Face's hub, commit 0123abc" in model.choices
+
+
+def test_a_folder_may_name_a_pooling_and_a_size_that_are_not_the_listed_ones(tmp_path: Path) -> None:
+    network = _folder(tmp_path, "test_vit", global_pool="avg", img_size=48)
+    save_model(_import_folder(tmp_path), tmp_path / "model.pt")
+    model, x = load_model(tmp_path / "model.pt"), torch.randn(2, 3, 48, 48)
+    torch.testing.assert_close(model.classifier(x), network(x), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_args": {"pretrained": True}}, "found model_args pretrained"),
+        ({"model_args": {"global_pool": 3}}, "global_pool"),
+        ({"model_args": {"act_layer": "gelu"}}, "found model_args act_layer; build it in Python"),
+        ({"architecture": None}, "expected the entry architecture"),
+        ({"architecture": "hf-hub:a/b"}, "expected a plain timm name"),
+        ({"pretrained_cfg": {}}, "expected mean, std, input_size, interpolation of the input in pretrained_cfg"),
+        ({"mean": [0.5, 0.5]}, "mean and std need one value per channel each"),
+        ({"std": [0.5, 0.5, 0.0]}, "std > 0"),
+        ({"mean": ["a", 0.5, 0.5]}, "pretrained_cfg"),
+        ({"input_size": [3, 32, 48]}, "expected input_size of channels, height and as much width"),
+        ({"interpolation": "lanczos"}, "lanczos"),
+    ],
+)
+def test_a_folder_of_another_network_or_input_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    _folder(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    place = content if set(change) & {"model_args", "architecture", "pretrained_cfg"} else content["pretrained_cfg"]
+    place.update(change)
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=words) as caught:
+        _import_folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 # --- what does not fit
 
 
@@ -136,7 +211,7 @@ def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, name: str) -> None:
         ("local-dir:.", "expected a plain timm name"),
         ("../resnet18", "expected a plain timm name"),
         ("test_convnext", r"weight 'head\.fc\.weight' is missing; is the file of another kind"),
-        ("", "expected timm:NAME=FILE"),
+        ("", "expected timm:NAME=FILE, timm=FOLDER or timm=hub:OWNER/NAME, got timm="),
     ],
 )
 def test_a_name_that_is_none_of_timms_is_refused_in_one_line(tmp_path: Path, name: str, words: str) -> None:
