@@ -1,8 +1,17 @@
-"""The commands as a user runs them: in a process of their own."""
+"""The commands as a user runs them: in a process of their own.
 
+Most of a short command's time is the import of PyTorch. So a server is started once, which imports it and waits; each
+command is a fork of it, with the caller's folder and environment. What the interpreter or a library reads when it
+starts is not heeded then, so a command whose environment differs there gets an interpreter of its own.
+"""
+
+import atexit
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +22,11 @@ _MODULES = {
     "train": "purecert.train.commands",
 }
 _HIDE_NATIVE = "import sys; sys.modules['purecert._kernels'] = None; "
+_IMPORTED = ["torch", "numpy", "scipy.special", "click", "onnxruntime"]  # by the server: nothing of purecert
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "OMP_", "MKL_", "TORCH", "ONNX", "CUDA", "TMPDIR", "HOME")
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(_IMPORTED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,14 +46,52 @@ class Ended:
 
 def engine_arguments(name: str, *arguments: str | Path, hide_native: bool = False) -> list[str]:
     """Return the process arguments of ``engine-NAME arguments``; ``hide_native`` takes the native module away."""
-    module = _MODULES.get(name, f"purecert.engine.commands.{name}")
-    code = f"from {module} import {name}_command; {name}_command(prog_name='engine-{name}')"
-    program = (_HIDE_NATIVE if hide_native else "") + code
+    program = (_HIDE_NATIVE if hide_native else "") + _program(name)
     return [sys.executable, "-c", program, *map(os.fspath, arguments)]
 
 
 def engine(name: str, *arguments: str | Path, hide_native: bool = False) -> Ended:
     """Run ``engine-NAME arguments`` to its end."""
-    command = engine_arguments(name, *arguments, hide_native=hide_native)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+    if hide_native or _read_at_start(os.environ) != _AT_START:
+        command = engine_arguments(name, *arguments, hide_native=hide_native)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        written = [Path(folder, "out"), Path(folder, "err")]
+        command = [_program(name), *map(os.fspath, arguments)]
+        process = _server.Process(target=_run, args=(command, os.getcwd(), dict(os.environ), *written))
+        process.start()
+        process.join()
+        out, err = (file.read_text() for file in written)
+        assert process.exitcode is not None
+        return Ended(code=process.exitcode, out=out, err=err)
+
+
+def _run(command: list[str], folder: str, environment: dict[str, str], out: Path, err: Path) -> None:
+    """Be ``python -c COMMAND``, in a fork of the server."""
+    atexit._clear()  # of the server
+    for number, file in ((1, out), (2, err)):
+        with file.open("wb") as opened:
+            os.dup2(opened.fileno(), number)
+    own = {os.fspath(Path(__file__).parents[1]), os.fspath(Path(__file__).parents[2])}
+    sys.path[:] = [*([] if sys.flags.safe_path else [""]), *(each for each in sys.path if each not in own)]
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["-c", *command[1:]]
+    try:
+        exec(command[0], {"__name__": "__main__"})  # noqa: S102  # what an interpreter of its own is told
+    finally:
+        atexit._run_exitfuncs()
+
+
+def _program(name: str) -> str:
+    module = _MODULES.get(name, f"purecert.engine.commands.{name}")
+    return f"from {module} import {name}_command; {name}_command(prog_name='engine-{name}')"
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
+
+
+_AT_START = _read_at_start(os.environ)
