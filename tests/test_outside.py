@@ -71,6 +71,7 @@ def test_reports_to_makers_are_off_unless_the_user_has_said_0(
     assert [os.environ[name] for name in names] == [taken, taken]
 
 
+@pytest.mark.slow
 def test_a_run_is_made_verified_reported_and_predicted_with_nothing_outside(
     watched: Watch, demo_plan: Path, tmp_path: Path
 ) -> None:

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from support.commands import engine
 
 _ARGUMENTS = ["--data", "digits:test[:12]", "--sigma", "0.5", "--n", "500", "--threads", "1", "--probe-rows", "256"]
 
 
+@pytest.mark.slow
 def test_everything_that_can_be_asked_for_is_reported(demo_plan: Path, tmp_path: Path) -> None:
     fixed, stopped = tmp_path / "fixed", tmp_path / "stopped"
     engine("certify", "--plan", demo_plan, "--out", fixed, *_ARGUMENTS).expect(0)

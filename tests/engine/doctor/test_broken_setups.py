@@ -89,7 +89,9 @@ def test_of_both_onnxruntimes_a_gpu_needs_the_gpus() -> None:
 
 
 @pytest.mark.skipif(_has_driver(), reason="there is a driver here")
-@pytest.mark.parametrize("backend", _GPU_BACKENDS)
+@pytest.mark.parametrize(
+    "backend", [_GPU_BACKENDS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in _GPU_BACKENDS[1:])]
+)
 def test_without_a_driver_that_is_what_every_gpu_backend_lacks_first(backend: str) -> None:
     said = report("--backend", backend, code=3)
     (diagnosis,) = said["backends"]
@@ -171,6 +173,7 @@ def test_a_runtime_that_dies_of_a_missing_instruction_says_which(site: Site, mon
 # --- 6: the native module is missing
 
 
+@pytest.mark.slow
 def test_without_the_native_module_its_users_say_so_and_the_others_are_slower(site: Site) -> None:
     pytest.importorskip("torch", reason="torch is not installed", exc_type=ImportError)
     site.hide("purecert._kernels")

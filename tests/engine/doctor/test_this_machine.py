@@ -100,6 +100,7 @@ def test_a_whole_plan_of_this_machine_is_tried_itself(backend: str, demo_plan_fp
     assert said["backends"][0]["reason"].startswith("ran a batch of the plan (")
 
 
+@pytest.mark.slow
 def test_the_text_says_the_same(said: dict[str, Any]) -> None:
     text = doctor().expect(0).out
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]

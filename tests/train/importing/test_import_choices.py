@@ -66,7 +66,7 @@ def test_the_time_rule_is_the_published_one_unless_chosen(folder: Path, run: Run
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("rule", ["exact", *_RULES])
+@pytest.mark.parametrize("rule", ["exact", *(pytest.param(rule, marks=pytest.mark.slow) for rule in _RULES)])
 def test_help_prints_the_times_that_the_model_takes(folder: Path, run: Run, rule: str) -> None:
     text = " ".join(run("--help")[1].split())
     printed = re.search(rf" {rule} ([\d.]+), ([\d.]+), ([\d.]+) ", text)
