@@ -15,6 +15,7 @@ from typing import Any
 import click
 from paper.cells import Cells, Sizes
 from paper.filling import fill, seeds_of
+from paper.options import of_every_table
 from paper.rows import PAPER, Row
 from paper.trainings import PaperTrainings, Place
 
@@ -28,16 +29,8 @@ _NAMES = [row.name for row in PAPER.rows]
 @click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder of all cells.")
 @click.option("--data-dir", required=True, type=click.Path(path_type=Path), help="Where Fashion-MNIST lies.")
 @click.option("--lpips-weights", type=click.Path(path_type=Path), help="SqueezeNet; without it one row is left out.")
-@click.option("--seeds", default="0,1,2", show_default=True, help="Trainings, and their noise.")
 @click.option("--row", "only", multiple=True, type=click.Choice(_NAMES), help="These rows alone; repeat for more.")
-@click.option("--certify/--no-certify", default=True, show_default=True, help="Also certify, after all is judged.")
-@click.option("--steps-scale", default=1.0, show_default=True, help="A trial: fewer steps.")
-@click.option("--train-images", type=int, help="A trial: the first so many training images.")
-@click.option("--images", type=int, help="A trial: the first so many test images.")
-@click.option("--certified-images", default=200, show_default=True)
-@click.option("--n", default=1000, show_default=True, help="Draws of a certificate.")
-@click.option("--parity-draws", default=20_000, show_default=True, help="Of each export.")
-@click.option("--probe-rows", default=1000, show_default=True, help="Of each run's check of its rows.")
+@of_every_table
 def main(
     output: Path,
     work: Path,

@@ -18,6 +18,7 @@ from typing import Any
 import click
 from paper.cells import Cells, Sizes
 from paper.filling import fill, seeds_of
+from paper.options import of_every_table
 from paper.rows import RRCM
 from paper.trainings import PaperTrainings, Place, RrcmTrainings, Trainings
 
@@ -29,15 +30,7 @@ from purecert.engine.commands.console import EngineCommand
 @click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder of all cells.")
 @click.option("--data-dir", required=True, type=click.Path(path_type=Path), help="Where Fashion-MNIST lies.")
 @click.option("--labels", type=click.IntRange(min=10), help="Labelled images; pre-training sees all.  [default: all]")
-@click.option("--seeds", default="0,1,2", show_default=True, help="Trainings, and their noise.")
-@click.option("--certify/--no-certify", default=True, show_default=True, help="Also certify, after all is judged.")
-@click.option("--steps-scale", default=1.0, show_default=True, help="A trial: fewer steps.")
-@click.option("--train-images", type=int, help="A trial: the first so many training images.")
-@click.option("--images", type=int, help="A trial: the first so many test images.")
-@click.option("--certified-images", default=200, show_default=True)
-@click.option("--n", default=1000, show_default=True, help="Draws of a certificate.")
-@click.option("--parity-draws", default=20_000, show_default=True, help="Of each export.")
-@click.option("--probe-rows", default=1000, show_default=True, help="Of each run's check of its rows.")
+@of_every_table
 def main(output: Path, work: Path, data_dir: Path, labels: int | None, seeds: str, certify: bool, **sizes: Any) -> None:
     """Fill the table, and write what there is of it to OUTPUT."""
     place, wanted, given = Place(work=work, data_dir=data_dir), seeds_of(seeds), Sizes(**sizes)

@@ -204,7 +204,7 @@ def test_every_other_form_is_shown_lines_that_work(
     made = runpy.run_path(str(folder / "own.py"))
     names: dict[str, Any] = {"torch": torch, "Net": made["Net"]}
     with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
-        exec(lines, names)  # noqa: S102  # what the user is told to do
+        exec(lines, names)  # noqa: S102  # runs the line that the message tells the user to write
     for key, value in made["net"].state_dict().items():
         assert torch.equal(names["net"].state_dict()[key], value), key
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +22,8 @@ from purecert.train.recipes.paper.stages import PaperTraining
 from purecert.train.recipes.pictures import draw_pictures
 from purecert.train.recipes.rrcm.recipe import RrcmRecipe
 from purecert.train.recipes.rrcm.training import RrcmTraining
+
+Recipe = TypeVar("Recipe", PaperRecipe, RrcmRecipe)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +64,7 @@ class Asked:
         Raises:
             InputError: It has no such stage.
         """
-        recipe = paper_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale)
-        if self.stage not in (*recipe.names, "all"):
-            raise InputError(f"{recipe.name} has the stages {', '.join(recipe.names)}; got --stage {self.stage}")
-        if self.data is not None:
-            recipe = replace(recipe, data=replace(recipe.data, train=self.data))
+        recipe = self._of_data(paper_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale))
         if self.distance is not None:
             recipe = replace(recipe, fine_tuning=replace(recipe.fine_tuning, distance=self.distance))
         if self.lpips_network is not None:
@@ -84,12 +82,16 @@ class Asked:
         Raises:
             InputError: It has no such stage.
         """
-        recipe = rrcm_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale)
+        recipe = self._of_data(rrcm_recipe(self.recipe, seed=self.seed).scaled(self.steps_scale))
+        return replace(recipe, labels=self.labels)
+
+    def _of_data(self, recipe: Recipe) -> Recipe:
+        """Return ``recipe``, which has the stage asked for, with the data asked for."""
         if self.stage not in (*recipe.names, "all"):
             raise InputError(f"{recipe.name} has the stages {', '.join(recipe.names)}; got --stage {self.stage}")
-        if self.data is not None:
-            recipe = replace(recipe, data=replace(recipe.data, train=self.data))
-        return replace(recipe, labels=self.labels)
+        if self.data is None:
+            return recipe
+        return replace(recipe, data=replace(recipe.data, train=self.data))
 
     def sources(self) -> Sources:
         """Return the files of the user."""

@@ -65,8 +65,9 @@ class Meter:
 
     def __call__(self, module: nn.Module, objective: Objective, plan: Fit, sampler: Sampler, session: Session) -> None:
         """Measure one stage."""
-        trained, all_ = (sum(p.numel() for p in module.parameters() if p.requires_grad or every) for every in (0, 1))
-        rows = self._rows or (2 if all_ > _LARGE else sampler.batch)
+        trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        is_large = sum(p.numel() for p in module.parameters()) > _LARGE
+        rows = self._rows or (2 if is_large else sampler.batch)
         few, here = replace(sampler, batch=rows), Session(device=session.device)
         module.train()
         with torch.random.fork_rng(devices=[]), counted() as counter:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from purecert.engine.errors import InputError
 from purecert.train.distances.lpips import LpipsConfig
-from purecert.train.fitting.data import Augmentation
+from purecert.train.fitting.data import Augmentation, Images
 from purecert.train.fitting.plans.fit import Fit
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.adm.unet import AdmUNetConfig
@@ -31,6 +32,19 @@ class Data:
     classes: int
     licence: str
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def check(self, images: Images, recipe: str) -> None:
+        """Refuse images that are not of this shape and number of classes; ``recipe`` names what expects them.
+
+        Raises:
+            InputError: They are not.
+        """
+        shape, classes = tuple(images.pixels.shape[1:]), images.classes
+        if (shape, classes) != (self.shape, self.classes):
+            raise InputError(
+                f"{recipe} expects images {self.shape} of {self.classes} classes, found {shape} of {classes}; "
+                "choose another recipe or --data"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,12 +63,7 @@ class PaperTraining:
         Raises:
             InputError: The images are not of the recipe's shape and classes.
         """
-        shape, classes = tuple(images.pixels.shape[1:]), images.classes
-        if (shape, classes) != (recipe.data.shape, recipe.data.classes):
-            raise InputError(
-                f"{recipe.name} expects images {recipe.data.shape} of {recipe.data.classes} classes, "
-                f"found {shape} of {classes}; choose another recipe or --data"
-            )
+        recipe.data.check(images, recipe.name)
         self.recipe, self._images, self._session, self._fitting = recipe, images, session, fitting
         self._sources = sources or Sources()
         self._trained: dict[StageName, nn.Module] = {}

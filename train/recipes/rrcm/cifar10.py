@@ -8,22 +8,11 @@ from purecert.train.fitting.plans.rates import Cosine
 from purecert.train.networks.rrcm.presets import RRCM_CIFAR10_B
 from purecert.train.networks.rrcm.vit import RrcmVitConfig
 from purecert.train.recipes.paper.recipe import MIRRORED, Data
-from purecert.train.recipes.rrcm.recipe import Pretraining, Probe, RrcmRecipe, Tuning, stage_name
+from purecert.train.recipes.rrcm.recipe import Pretraining, Probe, RrcmRecipe, Tuning, small_fit, stage_name
 from purecert.train.schedules.noise_levels import NoiseRange
 
 _DATA = Data(train="cifar10:train", shape=(3, 32, 32), classes=10, licence="CIFAR-10 (no licence stated)")
 _SETTINGS = ((0.25, 10.0, 0.75), (0.5, 20.0, 0.75), (1.0, 20.0, 0.65))  # sigma, lambda, decay of layers
-
-
-def _small_fit(stage: str, steps: int, learning_rate: float, layer_decay: float = 1.0) -> Fit:
-    return Fit(
-        stage=stage,
-        steps=steps,
-        learning_rate=learning_rate,
-        schedule=Cosine(warm_up=max(1, steps // 10)),
-        clip=2.0,
-        layer_decay=layer_decay,
-    )
 
 
 RRCM_CIFAR10_SMALL = RrcmRecipe(
@@ -31,14 +20,14 @@ RRCM_CIFAR10_SMALL = RrcmRecipe(
     data=_DATA,
     network=RrcmVitConfig(width=128, depth=4, heads=4, projection_hidden=512, projection_width=128),
     pretraining=Pretraining(
-        fit=replace(_small_fit("pretraining", 600, 1e-3), average=FixedDecay(share=0.98), clip_after=60),
+        fit=replace(small_fit("pretraining", 600, 1e-3), average=FixedDecay(share=0.98), clip_after=60),
         batch=256,
         slowest=0.999,
     ),
-    probe=Probe(fit=_small_fit("probe", 100, 1e-2), batch=256),
+    probe=Probe(fit=small_fit("probe", 100, 1e-2), batch=256),
     tunings=tuple(
         Tuning(
-            fit=_small_fit(stage_name("tuning", sigma), 600, 1e-3, decay),
+            fit=small_fit(stage_name("tuning", sigma), 600, 1e-3, decay),
             batch=128,
             sigma=sigma,
             weight=weight,

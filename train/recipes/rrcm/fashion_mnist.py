@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from purecert.train.fitting.plans.averages import FixedDecay
 from purecert.train.fitting.plans.fit import Fit
-from purecert.train.fitting.plans.rates import Cosine
 from purecert.train.networks.rrcm.vit import RrcmVitConfig
 from purecert.train.recipes.paper.recipe import MIRRORED, Data
-from purecert.train.recipes.rrcm.recipe import Pretraining, Probe, RrcmRecipe, Tuning, stage_name
+from purecert.train.recipes.rrcm.recipe import Pretraining, Probe, RrcmRecipe, Tuning, small_fit, stage_name
 from purecert.train.schedules.noise_levels import NoiseRange
 
 _SIGMAS = {0.25: 10.0, 0.5: 20.0, 1.0: 20.0}  # each with its lambda
@@ -19,16 +18,7 @@ _BEFORE = 256 * (_PRETRAINED * (6 + 3 * 2) + _PROBED) // (128 * 2 * (1 + 2))
 
 
 def _fit(stage: str, steps: int, learning_rate: float, layer_decay: float = 1.0) -> Fit:
-    return Fit(
-        stage=stage,
-        steps=steps,
-        learning_rate=learning_rate,
-        schedule=Cosine(warm_up=max(1, steps // 10)),
-        clip=2.0,
-        layer_decay=layer_decay,
-        report_every=50,
-        save_every=50,
-    )
+    return replace(small_fit(stage, steps, learning_rate, layer_decay), report_every=50, save_every=50)
 
 
 def _tuning(sigma: float, weight: float) -> Tuning:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from purecert.train.augmentation.moco import MocoViews
 from purecert.train.fitting.data import Augmentation
 from purecert.train.fitting.plans.fit import Fit
+from purecert.train.fitting.plans.rates import Cosine
 from purecert.train.networks.rrcm.vit import RrcmVitConfig
 from purecert.train.recipes.paper.recipe import Data
 from purecert.train.schedules.noise_levels import NoiseRange
@@ -121,3 +122,15 @@ class RrcmRecipe:
 def stage_name(kind: str, sigma: float) -> str:
     """Return the name of a stage at one sigma: ``tuning-25`` for .25."""
     return f"{kind}-{round(100 * sigma)}"
+
+
+def small_fit(stage: str, steps: int, learning_rate: float, layer_decay: float = 1.0) -> Fit:
+    """Return the numbers of a stage of a small network: a warm-up of a tenth of its steps, and gradients clipped."""
+    return Fit(
+        stage=stage,
+        steps=steps,
+        learning_rate=learning_rate,
+        schedule=Cosine(warm_up=max(1, steps // 10)),
+        clip=2.0,
+        layer_decay=layer_decay,
+    )

@@ -42,12 +42,7 @@ class RrcmTraining:
         Raises:
             InputError: The images are not of the recipe's shape and classes, or fewer than its labels.
         """
-        shape, classes = tuple(images.pixels.shape[1:]), images.classes
-        if (shape, classes) != (recipe.data.shape, recipe.data.classes):
-            raise InputError(
-                f"{recipe.name} expects images {recipe.data.shape} of {recipe.data.classes} classes, "
-                f"found {shape} of {classes}; choose another recipe or --data"
-            )
+        recipe.data.check(images, recipe.name)
         self._recipe, self._images, self._session, self._fitting = recipe, images, session, fitting
         labelled = images if recipe.labels in (None, len(images.labels)) else _labelled(images, recipe)
         # Neither probe nor tuning sees the labels by which the best weights are chosen.
