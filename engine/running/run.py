@@ -114,8 +114,27 @@ def _tabled(spec: SmoothingSpec, plan: Plan, info: BackendInfo, stored: RunRecor
         return spec
     tv = total_variation(plan.noise_elements, spec.sigma)
     if stored is not None:
-        return replace(spec, stop=stored.spec.stop) if _asks_the_same(spec, stored.spec, tv) else spec
+        return _stopped_as(spec, stored.spec, tv)
     return with_tables(spec, tv, table_maker(plan))
+
+
+def _stopped_as(spec: SmoothingSpec, stored: SmoothingSpec, tv: float) -> SmoothingSpec:
+    """Return ``spec`` with the tables of the run that it continues, if it is the same run; else as it is.
+
+    Raises:
+        InputError: Nothing but the price differs.
+    """
+    if _asks_the_same(spec, stored, tv):
+        return replace(spec, stop=stored.stop)
+    if spec.stop is not None and stored.stop is not None and stored.stop.price is not None:
+        at_its_price = replace(spec, stop=replace(spec.stop, price=stored.stop.price))
+        if _asks_the_same(at_its_price, stored, tv):
+            asked = DEFAULT_PRICE if spec.stop.price is None else spec.stop.price
+            raise InputError(
+                f"expected --price {stored.stop.price:.17g}, at which the run was begun, got {asked:.17g}; resume with "
+                "the same plan, data and options, or start a new run"
+            )
+    return spec
 
 
 def _asks_the_same(asked: SmoothingSpec, stored: SmoothingSpec, tv: float) -> bool:

@@ -143,7 +143,7 @@ def _choices(pipeline: OnnxPipeline, shape: tuple[int, int]) -> tuple[str, ...]:
     neutral = (set(pipeline.mean) == {0.0}, set(pipeline.std) == {1.0})
     mean, std = (None if unused else v for unused, v in zip(neutral, (pipeline.mean, pipeline.std), strict=True))
     parts = {"denoiser": pipeline.denoiser, "classifier": pipeline.classifier}
-    converted = [name for name, part in parts.items() if part is not None and part.graph is not part.stored]
+    converted = [name for name, part in parts.items() if part is not None and part.is_converted]
     said = [] if pipeline.denoiser is None else [_DENOISER]
     said += [f"opset of the {name}: older than a plan's, so it was converted" for name in converted]
     return (*image_choices(pipeline.input_range, mean, std, shape, None), *said)

@@ -19,6 +19,11 @@ class OnnxFile:
     stored: ModelProto
     graph: ModelProto  # of an opset that a plan may have
 
+    @property
+    def is_converted(self) -> bool:
+        """Return whether the graph is not the stored one, which was of an older opset."""
+        return self.graph is not self.stored
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxPipeline:
@@ -32,8 +37,8 @@ class OnnxPipeline:
 
     @property
     def is_converted(self) -> bool:
-        """Return whether a graph is not the stored one, which was of an older opset."""
-        return any(part.graph is not part.stored for part in (self.classifier, self.denoiser) if part is not None)
+        """Return whether the graph of either file is."""
+        return any(part.is_converted for part in (self.classifier, self.denoiser) if part is not None)
 
 
 def opset_of(model: ModelProto) -> int:
