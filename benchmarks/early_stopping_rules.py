@@ -6,9 +6,10 @@ gives up below another. So one sum serves for all. All but `table` look after ev
 `table`: mode radii. `mixture`: mode radii where a row's place matters, which was mode radii everywhere before there
 were tables; the bound that holds at every n (engine/statistics/anytime.py) with half of alpha, the exact one after n
 draws with the rest, giving up at alpha. `published KT`: both sides of Voracek's rule, undecided after n draws.
-`p known`: a lower bound on any rule's draws. A test that errs with at most alpha at the threshold and certifies with
-chance b at p takes on average at least d(b, alpha) / d(p, threshold) draws at p, d(x, y) being the relative entropy of
-two coins (Wald, 1945); at or below the threshold, 0. Here b is the chance that fixed n certifies.
+`p known`: a lower bound on the draws of any rule that certifies at each p as often as fixed n does. A test that errs
+with at most alpha at the threshold and certifies with chance b >= alpha at p takes on average at least
+d(b, alpha) / d(p, threshold) draws at p, d(x, y) being the relative entropy of two coins (Wald, 1945). For less, and at
+or below the threshold, the bound is 0.
 """
 
 from pathlib import Path
@@ -54,10 +55,14 @@ def rules(logs: tuple[Path, ...], n: int, radius: float, out: Path | None) -> No
         made["p known"] = by_fixed, least_draws(p, threshold, by_fixed), ALPHA
         for name, (certified, draws, error) in made.items():
             mean = float((draws * images).sum() / images.sum())
-            results.append({"log": "/".join(log.parts[-4:]), "sigma": sigma, "rule": name, "error_at_most": error})
-            results[-1] |= {"mean_draws_without_n0": mean, "times_fewer_than_n": n / (mean + _N0)}
-            results[-1] |= {"certified": float((certified * images).sum())}
-            results[-1] |= {"certified_by_fixed": float((by_fixed * images).sum())}
+            numbers = {
+                "error_at_most": error,
+                "mean_draws_without_n0": mean,
+                "times_fewer_than_n": n / (mean + _N0),
+                "certified": float((certified * images).sum()),
+                "certified_by_fixed": float((by_fixed * images).sum()),
+            }
+            results.append({"log": "/".join(log.parts[-4:]), "sigma": sigma, "rule": name} | numbers)
             click.echo(results[-1])
     if out is not None:
         setting = {"n": n, "alpha": ALPHA, "n0": _N0, "radius": radius, "price": _PRICE}
@@ -67,9 +72,10 @@ def rules(logs: tuple[Path, ...], n: int, radius: float, out: Path | None) -> No
 
 def least_draws(p: Floats, threshold: float, certifies: Floats) -> Floats:
     """Return the fewest draws on average, at each ``p``, of tests that certify there with the chances ``certifies``."""
+    needed = (p > threshold) & (certifies > ALPHA)
     apart = special.rel_entr(p, threshold) + special.rel_entr(1 - p, 1 - threshold)
     told = special.rel_entr(certifies, ALPHA) + special.rel_entr(1 - certifies, 1 - ALPHA)
-    return np.asarray(np.divide(told, apart, out=np.zeros_like(p), where=p > threshold))
+    return np.asarray(np.divide(told, apart, out=np.zeros_like(p), where=needed))
 
 
 def _tables(threshold: float, n: int) -> list[tuple[str, StoppingTable]]:

@@ -55,6 +55,11 @@ class UnusableError(Exception):
         self.problem = Problem(reason=reason, remedy=remedy)
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with escapes for what would break or recolour a line: a folder's name may hold anything."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def one_line(error: Exception) -> str:
     """Return what a library's error says, its lines and the spaces between them joined by single spaces."""
     return " ".join(str(error).split())

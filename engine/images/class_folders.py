@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.images.datasets import Dataset
 
 _log = logging.getLogger("purecert")
@@ -45,7 +45,7 @@ def labelled_for(dataset: Dataset, classes: int, class_names: Sequence[str]) -> 
         _log.warning(
             "%s: the plan has no class names, so its classes are taken to be the folders in alphabetical order: 0 is "
             "%s, %d is %s; name the folders by numbers if that is wrong",
-            *(dataset.name, folders[0], classes - 1, folders[-1]),
+            *(printable(dataset.name), printable(folders[0]), classes - 1, printable(folders[-1])),
         )
     assert dataset.labels is not None
     labels = np.array(numbers, np.int64)[dataset.labels]
@@ -73,6 +73,16 @@ def labelled_as(
     return dataset if is_as_loaded and not is_marked else labelled_for(dataset, classes, class_names)
 
 
+def named_as(dataset: Dataset, name: str) -> Dataset:
+    """Return ``dataset`` under the ``name`` of the run that it continues, which an earlier version gave it unmarked."""
+    return replace(dataset, name=name) if dataset.name == name + _BY_ALPHABET else dataset
+
+
+def without_mark(name: str) -> str:
+    """Return which data a name is of, however its classes were told."""
+    return name.removesuffix(_BY_ALPHABET)
+
+
 def whole_numbers(names: Sequence[str]) -> list[int] | None:
     """Return the numbers that ``names`` are, if each is another whole number; else None."""
     if not all(name.isascii() and name.isdigit() and len(name) <= 9 for name in names):
@@ -96,7 +106,7 @@ def _check_numbers(dataset: Dataset, numbers: Sequence[int], classes: int, class
     """Refuse numbers that are no class of the plan, or that the plan's names may mean otherwise."""
     folders = dataset.class_folders
     if strange := [name for name, number in zip(folders, numbers, strict=True) if number >= classes]:
-        raise InputError(f"{dataset.name}: expected folders below {classes}, the plan's classes, found {strange}")
+        raise InputError(f"{dataset.name}: expected folders below {classes}, the plan's classes: {_some(strange)}")
     if any(whole_numbers([name]) not in (None, [place]) for place, name in enumerate(class_names)):
         strange = [name for name in folders if name not in class_names]
         raise InputError(
@@ -115,4 +125,4 @@ def _mismatch(dataset: Dataset, classes: int, class_names: Sequence[str]) -> str
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(map(printable, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")

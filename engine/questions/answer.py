@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from purecert.engine.errors import printable
 from purecert.engine.questions.claims import Claim, claims_of
 from purecert.engine.questions.question import Kind, Question, record_asked
 from purecert.engine.questions.thinning import thinned, thinning_seed
@@ -13,7 +14,7 @@ from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import marks_of
 from purecert.engine.reports.distribution import Distributions, distributions
 from purecert.engine.reports.summary import check_radii
-from purecert.engine.reports.text import one_line, reaches
+from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
 
 ANSWER_SCHEMA = "purecert.answer/1"
@@ -94,7 +95,7 @@ def answer(run: Run, question: Question, radii: Sequence[float], rho: float = DE
         n=n,
         thinning_seed=seed,
         numpy=None if seed is None else np.__version__,
-        run=one_line(run.directory.resolve().name),
+        run=printable(run.directory.resolve().name),
         run_digest=run.digest,
         run_alpha=own.alpha,
         run_n=own.n_estimate,

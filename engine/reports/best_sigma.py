@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import certified_images, is_settled
-from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share, one_line, radius_text
+from purecert.engine.reports.text import NOT_SETTLED_NOTE, markdown_table, marked_share, radius_text
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, false_claims
 
 
@@ -117,7 +117,7 @@ def _chosen(run: Run, radius: float, false: int) -> Chosen:
     return Chosen(
         radius=radius,
         sigma=run.record.spec.sigma,
-        run=one_line(run.directory.resolve().name),
+        run=printable(run.directory.resolve().name),
         images=images,
         images_at_least=max(0, images - false),
         is_settled=is_settled(run.record, radius, run.record),

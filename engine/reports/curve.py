@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.procedures.spec import StopSpec
 from purecert.engine.procedures.tables.rule import stop_rule
 from purecert.engine.records.run import Run
 from purecert.engine.reports.chart_style import COLOURS, LINES, check_free, write_chart
 from purecert.engine.reports.summary import correct_radii
-from purecert.engine.reports.text import one_line, reaches
+from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.bounds import certified_radius, clopper_pearson_lower
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def curve_of(run: Run) -> Curve:
     Raises:
         InputError: The run predicts, or has no finished and labelled image.
     """
-    record, name, images = run.record, one_line(run.directory.resolve().name), len(run.lines)
+    record, name, images = run.record, printable(run.directory.resolve().name), len(run.lines)
     if record.spec.mode != "certify":
         raise InputError(
             f"{run.directory}: expected a run of engine-certify, found one of engine-predict; leave it out"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from purecert.engine.errors import printable
 from purecert.engine.records.run import Run
 from purecert.engine.reports.chart_style import COLOURS, LINES, check_free, write_chart
 from purecert.engine.reports.distribution import has_average, label_bounds, right_radii
-from purecert.engine.reports.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def series_of(runs: Sequence[Run]) -> list[Series]:
     """Return a line for each run that has an average radius: of labelled images, not stopped at listed radii."""
     return [
         Series(
-            name=f"{one_line(run.directory.resolve().name)[:_LONGEST_NAME]} (sigma {run.record.spec.sigma})",
+            name=f"{printable(run.directory.resolve().name)[:_LONGEST_NAME]} (sigma {run.record.spec.sigma})",
             p_lower=label_bounds(run.record, run.lines),
             radii=right_radii(run.lines),
         )

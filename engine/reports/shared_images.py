@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+from purecert.engine.images.class_folders import without_mark
 from purecert.engine.records.run import Run
 
 
@@ -18,4 +19,5 @@ def _share(one: Run, other: Run) -> bool:
     if one.record.data.fingerprint == other.record.data.fingerprint:
         return True
     indices = {line.index for line in one.lines}
-    return one.record.data.name == other.record.data.name and any(line.index in indices for line in other.lines)
+    names = {without_mark(run.record.data.name) for run in (one, other)}
+    return len(names) == 1 and any(line.index in indices for line in other.lines)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.procedures.outcomes import Abstention, Certificate
 from purecert.engine.procedures.spec import DEFAULT_RADII, ExtensionSpec, Mode
@@ -13,7 +13,7 @@ from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, marks_of
 from purecert.engine.reports.distribution import Distributions, distributions_of, has_average
 from purecert.engine.reports.stopping import Stopping, stopping_of
-from purecert.engine.reports.text import one_line, reaches
+from purecert.engine.reports.text import reaches
 from purecert.engine.statistics.false_claims import DEFAULT_RHO, FalseClaims, false_claims
 
 
@@ -83,7 +83,7 @@ def summarise(
     claims = false_claims(len(rows), record.spec.alpha, rho)
     correct = sum(line.correct for line in rows) if is_labelled else None
     return Summary(
-        run=one_line(run.directory.resolve().name),
+        run=printable(run.directory.resolve().name),
         mode=record.spec.mode,
         purifier=record.purifier,
         data=record.data.name,

@@ -16,11 +16,6 @@ NOT_SETTLED_NOTE = (
 )
 
 
-def one_line(text: str) -> str:
-    """Return ``text`` with escapes for what would break or recolour a line: a folder's name may hold anything."""
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
 def share(part: int | None, whole: int) -> str:
     """Return ``part`` of ``whole`` in per cent, rounded down in integers."""
     if part is None or not whole:

@@ -11,6 +11,7 @@ from time import perf_counter
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.errors import InputError
+from purecert.engine.images.class_folders import named_as
 from purecert.engine.images.datasets import Dataset, without_slice
 from purecert.engine.noise.inputs import total_variation
 from purecert.engine.noise.paths import active_path
@@ -78,6 +79,7 @@ def execute(request: RunRequest, progress: Progress) -> Run:
             spec = _tabled(_placed(spec, backend.info, ledger.stored), plan, backend.info, ledger.stored)
             spec = _giving_up(spec, ledger.stored)
             check_rule(spec, total_variation(plan.noise_elements, spec.sigma))
+            dataset = dataset if ledger.stored is None else named_as(dataset, ledger.stored.data.name)
             record = make_record(plan, dataset, spec, backend.info, seed=seed, seed_given=seed_given)
             if request.extends is not None:
                 refuse_other(request.extends, record)
@@ -122,7 +124,7 @@ def _stopped_as(spec: SmoothingSpec, stored: SmoothingSpec, tv: float) -> Smooth
     """Return ``spec`` with the tables of the run that it continues, if it is the same run; else as it is.
 
     Raises:
-        InputError: Nothing but the price differs.
+        InputError: The price differs, and nothing else of ``spec``.
     """
     if _asks_the_same(spec, stored, tv):
         return replace(spec, stop=stored.stop)
@@ -131,8 +133,8 @@ def _stopped_as(spec: SmoothingSpec, stored: SmoothingSpec, tv: float) -> Smooth
         if _asks_the_same(at_its_price, stored, tv):
             asked = DEFAULT_PRICE if spec.stop.price is None else spec.stop.price
             raise InputError(
-                f"expected --price {stored.stop.price:.17g}, at which the run was begun, got {asked:.17g}; resume with "
-                "the same plan, data and options, or start a new run"
+                f"expected --price {stored.stop.price:.17g}, at which the run was begun, got {asked:.17g}; resume at "
+                "that price, or start a new run"
             )
     return spec
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from purecert.engine.statistics.table_errors import expected
+from purecert.engine.statistics.bounds import clopper_pearson_lower
+from purecert.engine.statistics.table_errors import expected, false_claims_at_most
 from purecert.engine.statistics.table_making import make_table
 from support.procedure_audit.crossing import published_rule, walk
 
@@ -39,7 +40,26 @@ def test_no_table_draws_less_than_walds_bound_for_what_it_certifies_and_one_made
     assert (draws < 1.9 * floor).all()
 
 
-def test_at_or_below_the_threshold_nothing_need_be_drawn() -> None:
+def test_walds_bound_is_the_number_of_successes_in_a_row_where_p_is_one() -> None:
     from early_stopping_rules import least_draws
 
-    assert least_draws(np.array([0.5, 0.6]), 0.6, np.array([0.0, 1e-3])).tolist() == [0, 0]
+    # No test certifies sooner: m successes in a row come with the probability threshold^m, and alpha is .001.
+    assert least_draws(np.array([1.0]), 0.6, np.array([1.0]))[0] == pytest.approx(np.log(1000) / np.log(1 / 0.6))
+
+
+def test_what_certifies_no_more_often_than_it_errs_need_not_be_drawn() -> None:
+    from early_stopping_rules import least_draws
+
+    p, certifies = np.array([0.5, 0.6, 0.6 + 1e-9, 0.61]), np.array([0.0, 1e-3, 1e-3, 5e-4])
+    assert least_draws(p, 0.6, certifies).tolist() == [0, 0, 0, 0]
+
+
+def test_each_rule_errs_at_most_with_alpha_and_the_mixture_ends_with_the_exact_bound_at_half_of_it() -> None:
+    from early_stopping_rules import _tables
+
+    tables = dict(_tables(0.6, 2000))
+    assert set(tables) == {"table", "mixture", "published KT"}
+    assert all(0 < false_claims_at_most(table) <= 1e-3 for table in tables.values())
+    k = np.arange(2001)
+    least = int(k[clopper_pearson_lower(k, 2000, 5e-4) > 0.6].min())
+    assert tables["mixture"].high[-1] == least == tables["mixture"].low[-1] + 1

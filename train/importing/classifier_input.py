@@ -7,6 +7,7 @@ from purecert.engine.errors import InputError
 from purecert.train.importing.choices import Note, numbers
 from purecert.train.importing.classifier import Classifier
 from purecert.train.models.preprocessing import PreprocessingConfig
+from purecert.train.readers.opened import on_one_line
 from purecert.train.strict.configuration import build_config, override
 
 
@@ -85,6 +86,6 @@ def _choose_resize(classifier: Classifier, spec: Choices, size: int) -> tuple[Li
     if classifier.resample == "bilinear":
         return "bilinear", classifier.because
     raise InputError(
-        f"expected --resize, since the classifier's files record {classifier.resample}, "
+        f"expected --resize, since the classifier's files record {on_one_line(classifier.resample)}, "
         "and purecert resizes bilinear or bicubic"
     )

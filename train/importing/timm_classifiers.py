@@ -11,16 +11,12 @@ from purecert.train.importing.choices import Note, silent
 from purecert.train.importing.classifier import Classifier
 from purecert.train.importing.hugging_face.classifiers import weights_file
 from purecert.train.importing.plain_weights import layer_weight, read_weights
+from purecert.train.importing.timm_folder import read_folder
 from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig
-from purecert.train.readers.json_files import read_object
+from purecert.train.readers.opened import on_one_line
 from purecert.train.strict.configuration import build_config
 from purecert.train.strict.state import build_empty, load_strictly
-
-# What config.json tells of the input; timm's table has the same names.
-_INPUT = {"mean": list, "std": list, "input_size": list, "interpolation": str}
-_OF_WEIGHTS = ("num_classes", "in_chans")  # of model_args, the ones that are read off the weights
-_OPTIONS = ("global_pool", "img_size")  # and those that are passed on; others may fetch or load files
 
 
 def read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
@@ -35,83 +31,57 @@ def read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
         BackendError: timm is not installed.
         InputError: timm has no such model, a weight does not fit, or the folder asks for another network than timm's.
     """
-    if name:
-        network = _filled(path, {"name": name}, note)
-        recorded = _recorded(network)
-        return _classifier(network, recorded, f"as timm records for {_tag(name, recorded)}", (), note)
+    if not name:
+        return _read_folder(path, note)
+    network = _filled(path, {"name": name}, note)
+    recorded = dict(cast(Any, network.network).pretrained_cfg)
+    if recorded.get("crop_pct", 1) != 1:
+        _note_crop(note, f"crop_pct {recorded['crop_pct']}")
+    because, wanted = f"as timm records for {_tag(name, recorded)}", None
+    if len(recorded["mean"]) == network.config.channels:
+        size = recorded["input_size"][-1]
+        wanted = PreprocessingConfig(mean=tuple(recorded["mean"]), std=tuple(recorded["std"]), size=size)
+    else:
+        because = f"given, since timm records that of {len(recorded['mean'])} channels"
+    resample = None if wanted is None else str(recorded["interpolation"])
+    return Classifier(network.eval(), network.config.classes, wanted, because, resample=resample)
+
+
+def _read_folder(path: Path, note: Note) -> Classifier:
     if not path.is_dir():
-        raise InputError(f"expected timm:NAME=FILE, timm=FOLDER or timm=hub:OWNER/NAME, got timm={path}")
-    where = path / "config.json"
-    content = read_object(where, "the configuration of a model of timm")
-    network = _filled(weights_file(path), _told_network(where, content), note)
-    recorded = _recorded(network) | _told_input(where, content)
-    names = _class_names(content, network.config.classes)
-    return _classifier(network, recorded, "as config.json records", names, note)
+        raise InputError(
+            f"expected timm:NAME=FILE, timm=FOLDER with a folder that is there, or timm=hub:OWNER/NAME, got timm={path}"
+        )
+    folder = read_folder(path)
+    network = _filled(weights_file(path), folder.network(), note)
+    classes, channels = network.config.classes, network.config.channels
+    folder.check(classes, channels)
+    if folder.crop:
+        _note_crop(note, folder.crop)
+    names = folder.label_names
+    if names and len(names) != classes:
+        note(f"class names: none, since config.json names {len(names)} of {classes} classes")
+        names = ()
+    fields = {"mean": list(folder.mean), "std": list(folder.std), "size": folder.size}
+    wanted = build_config(PreprocessingConfig, fields, f"{folder.where}: pretrained_cfg")
+    because = "as config.json records"
+    return Classifier(network.eval(), classes, wanted, because, resample=folder.interpolation, class_names=names)
+
+
+def _note_crop(note: Note, recorded: str) -> None:
+    note(f"crop: none, the whole image is resized; timm records {recorded}")
 
 
 def _filled(path: Path, told: Mapping[str, Any], note: Note) -> TimmClassifier:
     """Return the network of the fields ``told``, with the weights of a file, which say the classes and channels."""
     weights = read_weights(path, note)
-    plain = build_empty(lambda: _build({**told, "classes": 2}), str(path))
+    plain = build_empty(lambda: _build({**told, "classes": 2}, path), str(path))
     classes = layer_weight(weights, f"{_head(plain, path)}.weight", path).shape[0]
-    network = _build({**told, "classes": classes, "channels": _channels(plain, weights)})
+    whole = {**told, "classes": classes, "channels": _channels(plain, weights)}
+    load_strictly(build_empty(lambda: _build(whole, path), str(path)).network, weights, str(path))  # costs no memory
+    network = _build(whole, path)
     load_strictly(network.network, weights, str(path))
     return network
-
-
-def _classifier(
-    network: TimmClassifier, recorded: Mapping[str, Any], because: str, class_names: tuple[str, ...], note: Note
-) -> Classifier:
-    if recorded.get("crop_pct", 1) != 1:
-        note(f"crop: none, the whole image is resized; timm records crop_pct {recorded['crop_pct']}")
-    wanted, classes = _input(recorded, network), network.config.classes
-    if wanted is None:
-        because = "given, since timm records that of three channels"
-    resample = None if wanted is None else str(recorded["interpolation"])
-    return Classifier(network.eval(), classes, wanted, because, resample=resample, class_names=class_names)
-
-
-def _told_network(where: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the name and the options that config.json gives the model, refusing options that are not known."""
-    name, options = content.get("architecture"), content.get("model_args") or {}
-    if not isinstance(name, str) or not isinstance(options, dict):
-        raise InputError(f"{where}: expected the entry architecture, a name that timm lists, found another or none")
-    if strange := sorted(set(options) - {*_OF_WEIGHTS, *_OPTIONS}):
-        raise InputError(
-            f"{where}: expected a model of timm as it is listed, found model_args {', '.join(strange)}; build it in "
-            "Python with them, and export it as python:FILE.py:NAME"
-        )
-    return {"name": name} | {option: options[option] for option in _OPTIONS if options.get(option) is not None}
-
-
-def _told_input(where: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input that config.json records: under pretrained_cfg, or in old files beside the architecture."""
-    told = content.get("pretrained_cfg", content)
-    found = {entry: told.get(entry) for entry in _INPUT} if isinstance(told, dict) else {}
-    if wrong := [entry for entry, kind in _INPUT.items() if not isinstance(found.get(entry), kind)]:
-        raise InputError(f"{where}: expected {', '.join(wrong)} of the input in pretrained_cfg, found none or another")
-    size = found["input_size"]
-    if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
-        raise InputError(f"{where}: expected input_size of channels, height and as much width, found {size}")
-    build_config(PreprocessingConfig, _fields(found), f"{where}: pretrained_cfg")
-    return {**found, "crop_pct": told.get("crop_pct", 1)}
-
-
-def _fields(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    return {"mean": list(recorded["mean"]), "std": list(recorded["std"]), "size": recorded["input_size"][-1]}
-
-
-def _class_names(content: Mapping[str, Any], classes: int) -> tuple[str, ...]:
-    """Return the names that config.json gives the classes; none where it does not give one to each."""
-    named = content.get("label_names", content.get("labels"))
-    if isinstance(named, dict) and set(named) == {str(place) for place in range(len(named))}:
-        named = [named[str(place)] for place in range(len(named))]
-    is_all = isinstance(named, list) and len(named) == classes and all(isinstance(each, str) for each in named)
-    return tuple(named) if is_all and isinstance(named, list) else ()
-
-
-def _recorded(network: TimmClassifier) -> dict[str, Any]:
-    return dict(cast(Any, network.network).pretrained_cfg)
 
 
 def _tag(name: str, recorded: Mapping[str, Any]) -> str:
@@ -136,12 +106,13 @@ def _channels(network: TimmClassifier, weights: Mapping[str, Tensor]) -> int:
     return 3 if rest or not channels else channels
 
 
-def _build(fields: Mapping[str, Any]) -> TimmClassifier:
-    config = build_config(TimmConfig, fields, f"timm:{fields['name']}")
+def _build(fields: Mapping[str, Any], path: Path) -> TimmClassifier:
+    config = build_config(TimmConfig, fields, f"timm:{on_one_line(fields['name'])}")
     try:
         return TimmClassifier(config)
-    except (ValueError, RuntimeError, TypeError) as error:  # for a tag that it does not list; for other options
-        raise InputError(one_line(error)) from error
+    # Each network of timm checks its options in its own way.
+    except (ValueError, RuntimeError, TypeError, AssertionError, ArithmeticError, LookupError) as error:
+        raise InputError(f"{path}: timm cannot build {config.name} of these sizes: {one_line(error)}") from error
     except ImportError as error:
         raise BackendError(f"timm is installed, but cannot be imported ({error})") from error
 
@@ -153,10 +124,3 @@ def _head(network: TimmClassifier, path: Path) -> str:
     if not isinstance(found, str):
         raise InputError(f"{path}: expected a classifier, and timm records no last layer for {network.config.name}")
     return found
-
-
-def _input(recorded: Mapping[str, Any], network: TimmClassifier) -> PreprocessingConfig | None:
-    """Return the input that is recorded for the model; None where it is of another number of channels."""
-    if len(recorded["mean"]) != network.config.channels:
-        return None
-    return build_config(PreprocessingConfig, _fields(recorded), network.config.name)

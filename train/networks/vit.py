@@ -83,8 +83,8 @@ class TimmConfig:
     name: str
     classes: int
     channels: int = 3
-    global_pool: str | None = None  # how features of places become one, and the image's size that a network is built
-    img_size: tuple[int, int] | None = None  # for: None as timm lists it; many models take neither
+    global_pool: str | None = None  # how features of places become one; None as timm lists it
+    img_size: tuple[int, int] | None = None  # height and width that the network is built for; None as timm lists it
 
     def __post_init__(self) -> None:
         if self.classes < 2 or self.channels < 1:

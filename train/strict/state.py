@@ -30,7 +30,8 @@ def build_empty(build: Callable[[], Module], where: str) -> Module:
     try:
         with torch.device("meta"), _WithoutRandomValues():
             return build()
-    except (RuntimeError, OverflowError, TypeError, ZeroDivisionError) as error:
+    # A library checks sizes and names in its own ways.
+    except (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError, LookupError) as error:
         reason = one_line(error)
         raise InputError(f"{where}: expected sizes of which a network can be built, found others ({reason})") from error
 

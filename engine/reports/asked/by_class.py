@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.files.canonical import canonical_json
 from purecert.engine.procedures.outcomes import Abstention
 from purecert.engine.records.class_names import ClassNames, class_names_of
 from purecert.engine.records.lines import Line
 from purecert.engine.records.run import Run
 from purecert.engine.reports.summary import certified_images, check_radii, is_settled
-from purecert.engine.reports.text import UNKNOWN, markdown_table, marked_share, one_line, radius_text, share
+from purecert.engine.reports.text import UNKNOWN, markdown_table, marked_share, radius_text, share
 
 _SELECTED = (
     "by class: few images each, so shares differ by chance; to report the best or worst class is to select on these "
@@ -61,7 +61,7 @@ def by_class(run: Run, radii: Sequence[float]) -> ByClass:
     labels = sorted({line.label for line in run.lines if line.label is not None})
     rows = {label: [line for line in run.lines if line.label == label] for label in labels}
     return ByClass(
-        run=one_line(run.directory.resolve().name),
+        run=printable(run.directory.resolve().name),
         radii=asked,
         classes=tuple(_share(label, lines, asked, names) for label, lines in rows.items()),
         names_unknown=names.unknown,
@@ -107,12 +107,12 @@ def by_class_text(run: Run, found: ByClass) -> str:
         rows.append(
             [_called(one.label, one.name), taken_for, f"{one.images}", *counts, share(one.abstained, one.images)]
         )
-    notes = [_SELECTED] + ([f"numbers alone: {one_line(found.names_unknown)}"] if found.names_unknown else [])
+    notes = [_SELECTED] + ([f"numbers alone: {printable(found.names_unknown)}"] if found.names_unknown else [])
     return "\n".join([*markdown_table(rows), "", *(f"- {found.run}: {note}" for note in notes)])
 
 
 def _called(place: int, name: str | None) -> str:
-    return f"{place}" if name is None else f"{place} {one_line(name)}"
+    return f"{place}" if name is None else f"{place} {printable(name)}"
 
 
 def by_class_json(found: ByClass) -> str:

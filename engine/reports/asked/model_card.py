@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import InputError, printable
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord
 from purecert.engine.reports.shared_images import share_images
 from purecert.engine.reports.summary import Summary, summarise
 from purecert.engine.reports.table import table
-from purecert.engine.reports.text import format_radius, one_line, radius_text
+from purecert.engine.reports.text import format_radius, radius_text
 
 _Value: TypeAlias = "str | int | float | _Literal | Sequence[_Value] | Mapping[str, _Value]"
 _NAMED_BY_PATH = ("npz", "folder")  # data sets without splits
@@ -57,7 +57,7 @@ def model_card(runs: Sequence[Run], name: str, radii: Sequence[float], rho: floa
 def _result(record: RunRecord, summary: Summary) -> _Value:
     kind, _, split = summary.data.partition(":")
     split = "" if kind in _NAMED_BY_PATH else split
-    data = {"type": one_line(kind), "name": one_line(summary.data)}
+    data = {"type": printable(kind), "name": printable(summary.data)}
     shared: dict[str, _Value] = {
         "norm": "L2 over pixels in [0, 1]",
         "sigma": summary.sigma,
@@ -65,12 +65,12 @@ def _result(record: RunRecord, summary: Summary) -> _Value:
         "n": summary.n_estimate,
         "alpha": summary.alpha,
         "images": summary.images,
-        "images_of": one_line(record.data.slice or summary.data),
+        "images_of": printable(record.data.slice or summary.data),
         "seed": str(record.seed),  # of 64 bits, which no double holds
         "purecert": record.purecert,
     }
     if summary.marks:
-        shared["marks"] = [one_line(mark) for mark in summary.marks]
+        shared["marks"] = [printable(mark) for mark in summary.marks]
     metrics: list[_Value] = [
         {
             "type": "certified_accuracy",
@@ -86,7 +86,7 @@ def _result(record: RunRecord, summary: Summary) -> _Value:
         value = _Literal(format_radius(summary.average_radius))
         metrics.append({"type": "average_certified_radius", "value": value, "name": name, "args": shared})
     task = {"type": "image-classification", "name": "Image classification"}
-    return {"task": task, "dataset": data | ({"split": one_line(split)} if split else {}), "metrics": metrics}
+    return {"task": task, "dataset": data | ({"split": printable(split)} if split else {}), "metrics": metrics}
 
 
 def _share(part: int, whole: int) -> _Literal:

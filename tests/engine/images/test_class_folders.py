@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from purecert.engine.errors import InputError
-from purecert.engine.images.class_folders import labelled_as, labelled_for
+from purecert.engine.images.class_folders import labelled_as, labelled_for, named_as, without_mark
 from purecert.engine.images.datasets import Dataset, load_dataset
 from support.image_data import labels_of
 
@@ -56,6 +56,19 @@ def test_rank_is_said_and_marked_in_the_name_that_a_run_records(
     for name in (data.name, loaded.name):
         again = labelled_as(loaded, 2, (), name=name, fingerprint=data.fingerprint, data_classes=2)
         assert (again.name, again.fingerprint) == (name, data.fingerprint)
+        assert named_as(data, name).name == name  # as where it is resumed
+    assert named_as(data, "folder:other").name == data.name
+    assert {without_mark(name) for name in (data.name, loaded.name)} == {loaded.name}
+
+
+def test_a_name_breaks_and_colours_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labelled_for(_folders(tmp_path, "a\nerror: forged", "\x1b[31mb"), 2, ())
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.isprintable()
+    assert r"0 is \x1b[31mb, 1 is a\nerror: forged" in line
+    with pytest.raises(InputError) as caught:
+        labelled_for(load_dataset(f"folder:{tmp_path}"), 3, ())
+    assert str(caught.value).isprintable()
 
 
 def test_names_leave_no_mark(tmp_path: Path) -> None:
@@ -72,7 +85,7 @@ def test_names_leave_no_mark(tmp_path: Path) -> None:
             r"names of the plan's classes \(0, 1, 2, 3, 4, \.\.\.\).*2, among them one, zero",
         ),
         (("cat", "dog"), 3, (), "folders that are 3 in number, or whole numbers below 3, found 2"),
-        (("3", "12"), 10, (), r"folders below 10, the plan's classes, found \['12'\]"),
+        (("3", "12"), 10, (), "folders below 10, the plan's classes: 12"),
         (("1", "01"), 10, (), "whole numbers below 10, found 2"),
         (("cat", "1"), 2, ("cat", "dog"), "among them 1; rename or move"),
         (("crane", "dog"), 3, ("crane", "dog", "crane"), "found crane, which the plan calls several of its classes"),

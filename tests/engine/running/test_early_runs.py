@@ -82,7 +82,7 @@ def test_a_run_with_tables_is_not_continued_at_another_price(demo_plan: Path, tm
     engine("certify", *arguments).expect(0)
     again = _arguments(demo_plan, tmp_path / "run", 64, ("--mode", "radii", "--price", "200000", "--resume"))
     said = engine("certify", *again).expect(2).err
-    assert "expected --price 300000, at which the run was begun, got 200000; resume with the same plan" in said
+    assert "expected --price 300000, at which the run was begun, got 200000; resume at that price" in said
 
 
 def _start_and_kill(command: str, arguments: list[str | Path], run: Path, chance: random.Random) -> None:

@@ -21,7 +21,7 @@ class Walk:
 
     above: float  # probability of ever crossing the upper boundary, before the lower one
     below: float
-    draws: float  # expected, the horizon where neither is crossed
+    draws: float  # expected; all that the boundaries are for where neither is crossed
 
 
 def least_successes(p: float, alpha: float, n: Integers) -> Integers:
@@ -41,20 +41,20 @@ def most_successes(p: float, alpha: float, n: Integers) -> Integers:
     return n - least_successes(1 - p, alpha, n)
 
 
-def published_rule(p: float, alpha: float, draws: Integers) -> tuple[Integers, Integers]:
-    """Return both boundaries, at each number of ``draws``, of Voracek's two-sided RS_conf_seq, of our own making.
+def published_rule(p: float, alpha: float, n: Integers) -> tuple[Integers, Integers]:
+    """Return both boundaries, for each n, of Voracek's two-sided RS_conf_seq, of our own making.
 
     The likelihood of the draws as the KT predictor (A + .5) / (N + 1) foretells them, over that under ``p``, is
     compared with 1 / (2 alpha), on either side of p. The predictor's product is a Beta(1/2, 1/2) mixture.
     """
-    above, below = np.empty_like(draws), np.empty_like(draws)
-    log_gamma = special.gammaln(np.arange(draws.max() + 1) + 0.5)
-    for place, n in enumerate(draws):
-        k = np.arange(n + 1)
-        foretold = log_gamma[: n + 1] + log_gamma[n::-1] - special.gammaln(n + 1) - np.log(np.pi)
-        crosses = foretold - k * np.log(p) - (n - k) * np.log1p(-p) >= -np.log(2 * alpha)
-        above[place] = np.min(k[crosses & (k > n * p)], initial=n + 1)
-        below[place] = np.max(k[crosses & (k < n * p)], initial=-1)
+    above, below = np.empty_like(n), np.empty_like(n)
+    log_gamma = special.gammaln(np.arange(n.max() + 1) + 0.5)
+    for place, draws in enumerate(n):
+        k = np.arange(draws + 1)
+        foretold = log_gamma[: draws + 1] + log_gamma[draws::-1] - special.gammaln(draws + 1) - np.log(np.pi)
+        crosses = foretold - k * np.log(p) - (draws - k) * np.log1p(-p) >= -np.log(2 * alpha)
+        above[place] = np.min(k[crosses & (k > draws * p)], initial=draws + 1)
+        below[place] = np.max(k[crosses & (k < draws * p)], initial=-1)
     return above, below
 
 

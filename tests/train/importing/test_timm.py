@@ -139,7 +139,7 @@ def test_a_folder_that_timm_wrote_names_network_input_and_classes(tmp_path: Path
     expected = torch.full((1, channels, 48, 48), (0.625 - 0.4) / 0.3)
     torch.testing.assert_close(model.preprocessing(image), expected, atol=1e-5, rtol=0)
     assert any(line.startswith("resize: bicubic") for line in model.choices)
-    assert "crop: none, the whole image is resized; timm records crop_pct 0.9" in model.choices
+    assert "crop: none, the whole image is resized; timm records crop_pct 0.9, center" in model.choices
 
 
 def test_a_model_of_the_hub_is_read_as_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,27 +162,53 @@ def test_a_folder_may_name_a_pooling_and_a_size_that_are_not_the_listed_ones(tmp
     ("change", "words"),
     [
         ({"model_args": {"pretrained": True}}, "found model_args pretrained"),
-        ({"model_args": {"global_pool": 3}}, "global_pool"),
         ({"model_args": {"act_layer": "gelu"}}, "found model_args act_layer; build it in Python"),
-        ({"architecture": None}, "expected the entry architecture"),
+        ({"model_args": {"\x1b[2J" * 99: 1}}, r"model_args \\x1b\[2J"),
+        ({"model_args": "x"}, "expected an object under model_args, found x"),
+        ({"model_args": {"global_pool": 3}}, "expected a word as global_pool, found 3"),
+        ({"model_args": {"global_pool": "nowhere"}}, "timm cannot build resnet18 of these sizes: Invalid pool type"),
+        ({"model_args": {"img_size": [48, 47]}}, "expected img_size, at most 4096 pixels square"),
+        ({"model_args": {"img_size": 48}}, "timm cannot build resnet18 of these sizes: .*img_size"),
+        ({"model_args": {"num_classes": 5}, "num_classes": None}, "of num_classes 5, found those of 7"),
+        ({"model_args": {"in_chans": 1}}, "expected weights of in_chans 1, found those of 3"),
+        ({"num_classes": 5}, "expected weights of num_classes 5, found those of 7"),
+        ({"architecture": None}, "expected architecture, a name that timm lists, found None"),
         ({"architecture": "hf-hub:a/b"}, "expected a plain timm name"),
-        ({"pretrained_cfg": {}}, "expected mean, std, input_size, interpolation of the input in pretrained_cfg"),
-        ({"mean": [0.5, 0.5]}, "mean and std need one value per channel each"),
+        ({"architecture": "\x1b[2J"}, "expected a plain timm name|printable"),
+        ({"pretrained_cfg": {}}, "expected interpolation of the input|expected mean of each channel"),
+        ({"label_names": ["a\nb"] * 7}, "expected label_names of printable text, found a.*nb"),
+        ({"label_offset": 1}, "expected no label_offset, whose classes timm leaves out, found 1"),
+        ({"mean": [0.5, 0.5]}, "expected input_size of 2 channels, as mean has"),
+        ({"mean": [0.5] * 1000}, "expected mean of each channel, found list"),
+        ({"mean": ["a", 0.5, 0.5]}, "expected mean of each channel"),
         ({"std": [0.5, 0.5, 0.0]}, "std > 0"),
-        ({"mean": ["a", 0.5, 0.5]}, "pretrained_cfg"),
-        ({"input_size": [3, 32, 48]}, "expected input_size of channels, height and as much width"),
+        ({"input_size": [3, 32, 48]}, r"height and as much width, of at most 4096 pixels, found \[3, 32, 48\]"),
+        ({"input_size": [3, None, None]}, "found another or none"),
         ({"interpolation": "lanczos"}, "lanczos"),
+        ({"interpolation": "\x1b[2J"}, "records? .*x1b"),
+        ({"crop_pct": float("nan")}, r"expected crop_pct in \(0, 1\], found nan"),
     ],
 )
 def test_a_folder_of_another_network_or_input_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     _folder(tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
-    place = content if set(change) & {"model_args", "architecture", "pretrained_cfg"} else content["pretrained_cfg"]
-    place.update(change)
+    is_outer = set(change) & {"model_args", "architecture", "pretrained_cfg", "num_classes", "label_names"}
+    (content if is_outer else content["pretrained_cfg"]).update(change)
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=words) as caught:
         _import_folder(tmp_path)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_names_of_some_classes_are_left_out_which_is_said(tmp_path: Path) -> None:
+    _folder(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["label_names"]
+    content["pretrained_cfg"]["label_names"] = ["a", "b"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    model = _import_folder(tmp_path)
+    assert model.class_names == ()
+    assert "class names: none, since config.json names 2 of 7 classes" in model.choices
 
 
 # --- what does not fit
@@ -211,7 +237,7 @@ def test_a_weight_that_does_not_fit_is_named(tmp_path: Path, name: str) -> None:
         ("local-dir:.", "expected a plain timm name"),
         ("../resnet18", "expected a plain timm name"),
         ("test_convnext", r"weight 'head\.fc\.weight' is missing; is the file of another kind"),
-        ("", "expected timm:NAME=FILE, timm=FOLDER or timm=hub:OWNER/NAME, got timm="),
+        ("", "expected timm:NAME=FILE, timm=FOLDER with a folder that is there, or timm=hub"),
     ],
 )
 def test_a_name_that_is_none_of_timms_is_refused_in_one_line(tmp_path: Path, name: str, words: str) -> None:
