@@ -5,6 +5,7 @@ Imports stay inside the functions so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,8 @@ def _stop_spec(options: dict[str, Any], alpha: float) -> StopSpec | None:
             raise click.UsageError(f"{option} does not belong to --mode {mode}; leave it out, or choose another mode")
     if "radii" in chosen:
         chosen["radii"] = tuple(sorted(set(parse_radii(chosen["radii"]))))
-    return usual_stop(mode, alpha, **chosen)
+    usual = usual_stop(mode, alpha)
+    return None if usual is None else replace(usual, **chosen)
 
 
 def answer_images(spec: SmoothingSpec, as_json: bool, tsv: bool, **options: Any) -> None:

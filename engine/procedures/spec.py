@@ -4,7 +4,7 @@ import math
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from purecert.engine.errors import InputError
 from purecert.engine.statistics.stopping_tables import MAX_PRICE, MIN_PRICE, MOST_TABLES, StoppingTable
@@ -97,21 +97,19 @@ class StopSpec:
             _require(unused == (0, DEFAULT_ALPHA_REFUTE), "no parts of alpha where stopping tables decide", unused)
 
 
-def usual_stop(mode: CertifyMode, alpha: float, **chosen: Any) -> StopSpec | None:
-    """Return what ``--mode`` says of stopping at ``alpha``, with the fields that were ``chosen``; None for fixed n.
+def usual_stop(mode: CertifyMode, alpha: float) -> StopSpec | None:
+    """Return what ``--mode`` says of stopping at ``alpha``, where no number is chosen otherwise; None for fixed n.
 
     Raises:
-        InputError: There is no such mode, or a number is out of its range.
+        InputError: There is no such mode.
     """
     if mode == "fixed":
         return None
-    of_mode: dict[str, dict[str, Any]] = {
-        "radii": {"radii": DEFAULT_RADII, "price": DEFAULT_PRICE},
-        "tolerance": {"tolerance": DEFAULT_TOLERANCE},
-    }
-    _require(mode in tuple(of_mode), "a mode out of fixed, radii and tolerance", mode)
-    usual = {"alpha_final": alpha / 2, "alpha_refute": alpha, **of_mode[mode]}
-    return StopSpec(rule=mode, **(usual | chosen))
+    if mode == "radii":
+        return StopSpec(rule=mode, radii=DEFAULT_RADII, price=DEFAULT_PRICE, alpha_final=alpha / 2, alpha_refute=alpha)
+    if mode == "tolerance":
+        return StopSpec(rule=mode, tolerance=DEFAULT_TOLERANCE, alpha_final=alpha / 2, alpha_refute=alpha)
+    raise InputError(f"expected a mode out of fixed, radii and tolerance, got {mode!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from support.doctors import report
 from support.machines import DRIVER, HEALTHY, Site, stub_driver
 from support.plans import linear_plan
 
+_NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
 _GPU_BACKENDS = ("torch-cuda", "tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
 _TRIAL = Trial(seconds=120)
 _needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ for the stub of the driver")
@@ -90,7 +91,7 @@ def test_of_both_onnxruntimes_a_gpu_needs_the_gpus() -> None:
 
 @pytest.mark.skipif(_has_driver(), reason="there is a driver here")
 @pytest.mark.parametrize(
-    "backend", [_GPU_BACKENDS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in _GPU_BACKENDS[1:])]
+    "backend", [_GPU_BACKENDS[0], *(pytest.param(name, marks=_NIGHTLY) for name in _GPU_BACKENDS[1:])]
 )
 def test_without_a_driver_that_is_what_every_gpu_backend_lacks_first(backend: str) -> None:
     said = report("--backend", backend, code=3)

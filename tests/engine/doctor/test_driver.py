@@ -10,6 +10,8 @@ from support.machines import stub_driver
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ for the stub of the driver")
 
+_NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
+
 
 def _said(tmp_path: Path, result: int) -> tuple[str, str]:
     stub_driver(tmp_path, result=result)
@@ -21,8 +23,8 @@ def _said(tmp_path: Path, result: int) -> tuple[str, str]:
     ("result", "remedy"),
     [
         (34, "unset LD_LIBRARY_PATH"),  # CUDA_ERROR_STUB_LIBRARY
-        pytest.param(803, "sudo reboot", marks=pytest.mark.slow),  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
-        pytest.param(3, "nvidia-smi", marks=pytest.mark.slow),  # CUDA_ERROR_NOT_INITIALIZED
+        pytest.param(803, "sudo reboot", marks=_NIGHTLY),  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+        pytest.param(3, "nvidia-smi", marks=_NIGHTLY),  # CUDA_ERROR_NOT_INITIALIZED
     ],
 )
 def test_a_driver_that_does_not_start_is_named_by_its_own_word(tmp_path: Path, result: int, remedy: str) -> None:

@@ -101,6 +101,7 @@ def test_a_whole_plan_of_this_machine_is_tried_itself(backend: str, demo_plan_fp
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_text_says_the_same(said: dict[str, Any]) -> None:
     text = doctor().expect(0).out
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
@@ -122,7 +123,7 @@ def test_a_part_that_does_not_answer_in_time_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--backend", "cuda"), "expected a backend out of onnxruntime, torch"),
+        (("--backend", "cuda"), "expected a backend out of onnxruntime, openvino, torch"),
         (("--timeout", "0"), "expected --timeout in 1 to 3600 seconds, got 0.0"),
         (("--timeout", "nan"), "expected --timeout in 1 to 3600 seconds, got nan"),
         (("--timeout", "inf"), "expected --timeout in 1 to 3600 seconds, got inf"),

@@ -37,7 +37,7 @@ def _assert_told_or_open(tmp_path: Path, seed: int, at_ceiling: bool) -> None:
         assert {each.sampling.n for each in check.settings} == {100_000}, seed
 
 
-@pytest.mark.parametrize("at_ceiling", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("at_ceiling", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.nightly])])
 def test_a_genuine_log_with_few_high_rows_is_told_or_left_open(tmp_path: Path, at_ceiling: bool) -> None:
     for seed in (0, 1, 2):
         _assert_told_or_open(tmp_path, seed, at_ceiling)

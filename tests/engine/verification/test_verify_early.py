@@ -51,14 +51,14 @@ def _with_invented_votes(run: Path) -> list[dict[str, Any]]:
     return forged
 
 
-@pytest.mark.parametrize("hardware", [{}, _ELSEWHERE])
+@pytest.mark.parametrize("hardware", [{}, pytest.param(_ELSEWHERE, marks=pytest.mark.nightly)])
 def test_votes_that_were_never_drawn_are_found(run: Path, hardware: dict[str, str]) -> None:
     reseal(run, _in_order(_with_invented_votes(run)), backend=hardware)
     said = verify(run, "--share", "1").expect(4).out
     assert "replayed labels differ" in said or "since all agree, found" in said
 
 
-@pytest.mark.parametrize("hardware", [{}, _ELSEWHERE])
+@pytest.mark.parametrize("hardware", [{}, pytest.param(_ELSEWHERE, marks=pytest.mark.nightly)])
 def test_an_honest_run_is_verified_on_its_own_engine_and_never_on_another(run: Path, hardware: dict[str, str]) -> None:
     reseal(run, _in_order(lines_of(run)), backend=hardware)
     said = verify(run, "--share", "1").expect(6 if hardware else 0).out

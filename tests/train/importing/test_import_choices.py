@@ -21,6 +21,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 _FFDNET = "--purifier ffdnet=ffdnet.pt --classifier cifar-resnet=classifier.pth -o new.pt"
 
+_NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
 _RULES = {  # as tables/timesteps.csv calls them, and the column that holds the time
     "nearest-2sigma": ("jcm_ncsnpp_A", "grid_18_nearest_to_2sigma", "sigma_on_minus1_1"),
     "nearest-sigma": ("jcm_ncsnpp_A", "grid_18_nearest_to_sigma", "sigma_on_minus1_1"),
@@ -66,7 +67,7 @@ def test_the_time_rule_is_the_published_one_unless_chosen(folder: Path, run: Run
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("rule", ["exact", *(pytest.param(rule, marks=pytest.mark.slow) for rule in _RULES)])
+@pytest.mark.parametrize("rule", ["exact", *(pytest.param(rule, marks=_NIGHTLY) for rule in _RULES)])
 def test_help_prints_the_times_that_the_model_takes(folder: Path, run: Run, rule: str) -> None:
     text = " ".join(run("--help")[1].split())
     printed = re.search(rf" {rule} ([\d.]+), ([\d.]+), ([\d.]+) ", text)

@@ -22,7 +22,8 @@ from purecert.train.recipes.paper.fashion_mnist import FASHION_MNIST
 from purecert.train.recipes.paper.recipe import PaperRecipe
 from purecert.train.recipes.paper.stages import PaperTraining
 
-_TRIED = ("ode", "fine-tuning-l2")  # every time; the others are slow
+_NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
+_TRIED = ("ode", "fine-tuning-l2")  # every time
 _KINDS = {
     "teacher-on": EdmPurifier,
     "ode": OdePurifier,
@@ -56,9 +57,7 @@ def training(work: Path, recipe: PaperRecipe, images: Images, begun: _Begun) -> 
     return PaperTraining(recipe, images, Session(folder=work, progress=begun))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in _TRIED else pytest.mark.slow) for name in _KINDS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in _TRIED else _NIGHTLY) for name in _KINDS])
 def test_a_comparison_trains_itself_alone_and_exports(
     name: str, training: PaperTraining, begun: _Begun, tmp_path: Path
 ) -> None:
