@@ -15,7 +15,7 @@ from purecert.engine.backends.row_check import check_images, check_rows, images_
 from purecert.engine.backends.row_check_cache import RowCheckCache
 from purecert.engine.backends.row_layouts import row_count
 from purecert.engine.backends.row_probe import RowProbe
-from purecert.engine.errors import BackendError, InputError, PurecertError
+from purecert.engine.errors import BackendError, InputError, PurecertError, one_line
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan
 
@@ -52,6 +52,11 @@ def open_backend(
         raise BackendError(
             f"backend {options.name} needs the package {error.name}, which is not installed; "
             f"run: pip install 'purecert[{kind.extra}]'"
+        ) from error
+    except ImportError as error:  # a library that the package needs is missing, or is of another version
+        raise BackendError(
+            f"backend {options.name}: what it needs is installed, but cannot be imported ({one_line(error)}); "
+            f"see engine-doctor --backend {options.name}"
         ) from error
     given = (opened, plan, sigma, seed, options, images, indices)
     return checked_backend(*given, expected_rows=expected_rows, keeps_check=keeps_check)

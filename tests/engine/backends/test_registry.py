@@ -57,6 +57,18 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(
         open_backend(read_plan(demo_plan), 0.5, 1, BackendOptions(name="new"), _DIGITS.images, np.arange(4))
 
 
+def test_a_package_that_does_not_load_is_told_in_one_line(demo_plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opener() -> Opener:
+        raise ImportError("libruntime.so.3: cannot open\nshared object file")
+
+    monkeypatch.setitem(BACKENDS, "new", BackendKind(extra="extra", opener=opener))
+    said = (
+        r"new: what it needs is installed, but cannot be imported \(libruntime.so.3: cannot open shared object file\)"
+    )
+    with pytest.raises(BackendError, match=said):
+        open_backend(read_plan(demo_plan), 0.5, 1, BackendOptions(name="new"), _DIGITS.images, np.arange(4))
+
+
 def test_another_name_is_refused() -> None:
     with pytest.raises(InputError, match=r"expected a backend out of onnxruntime, torch, .*, got 'new'"):
         backend_kind("new")
