@@ -22,7 +22,7 @@ import click
 import numpy as np
 from early_stopping_chain import chain
 from early_stopping_errors import errors
-from early_stopping_laws import laws_of
+from early_stopping_laws import N0, laws_of, read_probabilities, sums
 from early_stopping_real import ALPHA as _ALPHA
 from early_stopping_real import RADII as _RADII
 from early_stopping_real import SEED as _SEED
@@ -93,9 +93,7 @@ def expect(
     """
     results = []
     for log in logs:
-        sigma = float(log.stem.removeprefix("noise_"))
-        laws = laws_of(read_cohen_tsv(log).rows, sigma, n)
-        p, images = np.unique(np.minimum(laws.max(axis=1), 1 - 1e-9), return_counts=True)
+        sigma, p, images = read_probabilities(log, n)
         for radius, price in product(radii, prices):
             threshold = threshold_of(radius, sigma, 0.0)
             if is_reachable(threshold, n, _ALPHA):
@@ -103,7 +101,7 @@ def expect(
                 results[-1] |= _expected(threshold, n, price, p, images)
                 click.echo(results[-1])
     if out is not None:
-        setting = {"n": n, "alpha": _ALPHA, "n0": 100}
+        setting = {"n": n, "alpha": _ALPHA, "n0": N0}
         write_result(out, _head(("numpy", "scipy")), setting | {"results": results})
 
 
@@ -116,15 +114,11 @@ def _expected(
     seconds = perf_counter() - began
     certified, draws = expected(table, p)
     least = least_certifying(threshold, n, _ALPHA)
-    mean = float((draws * images).sum() / images.sum())
-    by_fixed = float((special.bdtrc(least - 1, n, p) * images).sum())
+    found = sums(images, n, draws, certified, special.bdtrc(least - 1, n, p))
     return {
         "error_at_most": false_claims_at_most(table),
-        "mean_draws_without_n0": mean,
-        "times_fewer_than_n": n / (mean + 100),
-        "certified": float((certified * images).sum()),
-        "certified_by_fixed": by_fixed,
-        "share_of_fixed": float((certified * images).sum()) / by_fixed,
+        **found,
+        "share_of_fixed": found["certified"] / found["certified_by_fixed"],
         "seconds_to_make": seconds,
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 import numpy as np
-from early_stopping_laws import laws_of
+from early_stopping_laws import N0, laws_of
 from early_stopping_real import ALPHA, RADII
 from numpy.typing import NDArray
 from provenance import provenance, write_result
@@ -26,8 +26,6 @@ from purecert.engine.statistics.table_making import is_reachable, make_table
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-_N0 = 100
 
 
 @click.command()
@@ -54,7 +52,7 @@ def chain(
             results[-1] |= {"seconds_to_make": seconds} | _runs(tables, p, repeats)
             click.echo(results[-1])
     if out is not None:
-        setting = {"n": n, "alpha": ALPHA, "n0": _N0, "repeats": repeats}
+        setting = {"n": n, "alpha": ALPHA, "n0": N0, "repeats": repeats}
         head = provenance(("numpy", "scipy"), environment="PYTHONPATH=tests OMP_NUM_THREADS=1")
         write_result(out, head, setting | {"results": results})
 
@@ -74,7 +72,7 @@ def _runs(tables: Sequence[StoppingTable], p: Floats, repeats: int) -> dict[str,
         "mean_draws_without_n0": mean,
         "deviation_of_one_run": deviation,
         "standard_error": deviation / repeats**0.5,
-        "times_fewer_than_n": n / (mean + _N0),
+        "times_fewer_than_n": n / (mean + N0),
         "certified": counts.mean(axis=0).tolist(),
         "certified_standard_error": (counts.std(axis=0, ddof=1) / repeats**0.5).tolist(),
         "certified_by_fixed": by_fixed,
@@ -83,9 +81,9 @@ def _runs(tables: Sequence[StoppingTable], p: Floats, repeats: int) -> dict[str,
 
 def _picked(p: Floats, rng: np.random.Generator, repeats: int) -> Floats:
     """Return the probability of the class that n0 draws pick, [repeats, images]: the likelier one's or its rival's."""
-    votes = rng.binomial(_N0, p, (repeats, len(p)))
+    votes = rng.binomial(N0, p, (repeats, len(p)))
     ties = rng.random(votes.shape) < 0.5
-    return np.where((votes * 2 > _N0) | ((votes * 2 == _N0) & ties), p, 1 - p)
+    return np.where((votes * 2 > N0) | ((votes * 2 == N0) & ties), p, 1 - p)
 
 
 def follow(tables: Sequence[StoppingTable], p: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Flags]:

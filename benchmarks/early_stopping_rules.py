@@ -12,29 +12,27 @@ d(b, alpha) / d(p, threshold) draws at p, d(x, y) being the relative entropy of 
 or below the threshold, the bound is 0.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from early_stopping_laws import laws_of
+from early_stopping_laws import N0, Floats, read_probabilities, sums
 from early_stopping_real import ALPHA
 from numpy.typing import NDArray
 from provenance import provenance, write_result
 from scipy import special
 
-from purecert.engine.logs.cohen_tsv import read_cohen_tsv
 from purecert.engine.procedures.stopping import threshold_of
 from purecert.engine.statistics.bounds import least_certifying
-from purecert.engine.statistics.stopping_tables import LAW_MEAN, LAW_STD, TABLE_FORM, StoppingTable
+from purecert.engine.statistics.stopping_tables import StoppingTable
 from purecert.engine.statistics.table_errors import expected, false_claims_at_most
 from purecert.engine.statistics.table_making import make_table
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _PRICE = 1e6
-_N0 = 100
 
 
 @click.command()
@@ -46,26 +44,17 @@ def rules(logs: tuple[Path, ...], n: int, radius: float, out: Path | None) -> No
     """Compare what rules draw and certify for one radius on the probabilities of LOGS."""
     results: list[dict[str, Any]] = []
     for log in logs:
-        sigma = float(log.stem.removeprefix("noise_"))
-        top = laws_of(read_cohen_tsv(log).rows, sigma, n).max(axis=1)
-        p, images = np.unique(np.minimum(top, 1 - 1e-9), return_counts=True)
+        sigma, p, images = read_probabilities(log, n)
         threshold = threshold_of(radius, sigma, 0.0)
         by_fixed = special.bdtrc(least_certifying(threshold, n, ALPHA) - 1, n, p)
         made = {name: (*expected(table, p), false_claims_at_most(table)) for name, table in _tables(threshold, n)}
         made["p known"] = by_fixed, least_draws(p, threshold, by_fixed), ALPHA
         for name, (certified, draws, error) in made.items():
-            mean = float((draws * images).sum() / images.sum())
-            numbers = {
-                "error_at_most": error,
-                "mean_draws_without_n0": mean,
-                "times_fewer_than_n": n / (mean + _N0),
-                "certified": float((certified * images).sum()),
-                "certified_by_fixed": float((by_fixed * images).sum()),
-            }
-            results.append({"log": "/".join(log.parts[-4:]), "sigma": sigma, "rule": name} | numbers)
+            results.append({"log": "/".join(log.parts[-4:]), "sigma": sigma, "rule": name, "error_at_most": error})
+            results[-1] |= sums(images, n, draws, certified, by_fixed)
             click.echo(results[-1])
     if out is not None:
-        setting = {"n": n, "alpha": ALPHA, "n0": _N0, "radius": radius, "price": _PRICE}
+        setting = {"n": n, "alpha": ALPHA, "n0": N0, "radius": radius, "price": _PRICE}
         head = provenance(("numpy", "scipy"), environment="PYTHONPATH=tests OMP_NUM_THREADS=1")
         write_result(out, head, setting | {"results": results})
 
@@ -81,13 +70,13 @@ def least_draws(p: Floats, threshold: float, certifies: Floats) -> Floats:
 def _tables(threshold: float, n: int) -> list[tuple[str, StoppingTable]]:
     from support.procedure_audit.crossing import least_successes, most_successes, published_rule  # of the tests
 
-    looks = _looks(n)
+    table, looks = make_table(threshold, n, ALPHA, _PRICE), _looks(n)
     mixture = least_successes(threshold, ALPHA / 2, looks)
     mixture[-1] = min(mixture[-1], least_certifying(threshold, n, ALPHA / 2))
     return [
-        ("table", make_table(threshold, n, ALPHA, _PRICE)),
-        ("mixture", _as_table(threshold, looks, mixture, most_successes(threshold, ALPHA, looks))),
-        ("published KT", _as_table(threshold, looks, *published_rule(threshold, ALPHA, looks))),
+        ("table", table),
+        ("mixture", _with_bounds(table, looks, mixture, most_successes(threshold, ALPHA, looks))),
+        ("published KT", _with_bounds(table, looks, *published_rule(threshold, ALPHA, looks))),
     ]
 
 
@@ -98,18 +87,7 @@ def _looks(n: int) -> Integers:
     return np.array(looks)
 
 
-def _as_table(threshold: float, looks: Integers, high: Integers, low: Integers) -> StoppingTable:
-    """Return a rule as a table: what is open after the last look is given up."""
+def _with_bounds(table: StoppingTable, looks: Integers, high: Integers, low: Integers) -> StoppingTable:
+    """Return another rule for the threshold of ``table``; what is open after its last look is given up."""
     low = np.append(low[:-1], high[-1] - 1)
-    return StoppingTable(
-        form=TABLE_FORM,
-        threshold=threshold,
-        n=int(looks[-1]),
-        alpha=ALPHA,
-        price=_PRICE,
-        law_mean=LAW_MEAN,
-        law_std=LAW_STD,
-        looks=tuple(looks.tolist()),
-        high=tuple(high.tolist()),
-        low=tuple(low.tolist()),
-    )
+    return replace(table, looks=tuple(looks.tolist()), high=tuple(high.tolist()), low=tuple(low.tolist()))

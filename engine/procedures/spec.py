@@ -106,10 +106,9 @@ def usual_stop(mode: CertifyMode, alpha: float) -> StopSpec | None:
     if mode == "fixed":
         return None
     if mode == "radii":
-        return StopSpec(rule=mode, radii=DEFAULT_RADII, price=DEFAULT_PRICE, alpha_final=alpha / 2, alpha_refute=alpha)
-    if mode == "tolerance":
-        return StopSpec(rule=mode, tolerance=DEFAULT_TOLERANCE, alpha_final=alpha / 2, alpha_refute=alpha)
-    raise InputError(f"expected a mode out of fixed, radii and tolerance, got {mode!r}")
+        return StopSpec(rule=mode, radii=DEFAULT_RADII, alpha_final=alpha / 2, alpha_refute=alpha, price=DEFAULT_PRICE)
+    _require(mode == "tolerance", "a mode out of fixed, radii and tolerance", mode)
+    return StopSpec(rule=mode, tolerance=DEFAULT_TOLERANCE, alpha_final=alpha / 2, alpha_refute=alpha)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

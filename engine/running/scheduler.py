@@ -46,7 +46,7 @@ class Finished:
 class Usage:
     """Rows that a run computed."""
 
-    rows: int  # draws that were made, also those ahead that nobody asked for
+    rows: int  # all draws made, including those made early that were not needed in the end
     padding: int  # rows of batches that held no draw
     # Draws that were made ahead and not asked for, and those of procedures' last requests beyond what it took to stop
     # at the least: nearly all that came after the first draw at which they would have stopped, had they looked at each.

@@ -19,11 +19,11 @@ def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_published_rule_as_a_table_draws_and_certifies_what_a_walk_over_all_paths_says() -> None:
-    from early_stopping_rules import _as_table
+    from early_stopping_rules import _with_bounds
 
     threshold, looks, p = 0.6, np.arange(1, 301), np.array([0.5, 0.6, 0.75, 0.9])
     above, below = published_rule(threshold, 1e-3, looks)
-    certified, draws = expected(_as_table(threshold, looks, above, below), p)
+    certified, draws = expected(_with_bounds(make_table(threshold, 300, 1e-3, 1e6), looks, above, below), p)
     for place, one in enumerate(p):
         law = walk(above, below, one)
         assert certified[place] == pytest.approx(law.above, rel=1e-9)

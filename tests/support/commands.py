@@ -117,7 +117,7 @@ def _run(command: list[str], place: _Place, out: Path, err: Path) -> None:
     random.seed()
     numpy.random.seed()  # of code that draws from it: as in a new interpreter
     try:
-        exec(command[0], {"__name__": "__main__"})  # noqa: S102  # what an interpreter of its own is told
+        exec(command[0], {"__name__": "__main__"})  # noqa: S102  # the same code that `python -c` gets
     finally:
         atexit._run_exitfuncs()
 

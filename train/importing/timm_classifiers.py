@@ -16,7 +16,7 @@ from purecert.train.models.preprocessing import PreprocessingConfig
 from purecert.train.networks.vit import TimmClassifier, TimmConfig
 from purecert.train.readers.opened import on_one_line
 from purecert.train.strict.configuration import build_config
-from purecert.train.strict.state import build_empty, load_strictly
+from purecert.train.strict.state import LIBRARIES_RAISE, build_empty, load_strictly
 
 
 def read_timm(path: Path, name: str, note: Note = silent) -> Classifier:
@@ -78,7 +78,8 @@ def _filled(path: Path, told: Mapping[str, Any], note: Note) -> TimmClassifier:
     plain = build_empty(lambda: _build({**told, "classes": 2}, path), str(path))
     classes = layer_weight(weights, f"{_head(plain, path)}.weight", path).shape[0]
     whole = {**told, "classes": classes, "channels": _channels(plain, weights)}
-    load_strictly(build_empty(lambda: _build(whole, path), str(path)).network, weights, str(path))  # costs no memory
+    # What does not fit is refused before memory is taken for the network.
+    load_strictly(build_empty(lambda: _build(whole, path), str(path)).network, weights, str(path))
     network = _build(whole, path)
     load_strictly(network.network, weights, str(path))
     return network
@@ -110,8 +111,7 @@ def _build(fields: Mapping[str, Any], path: Path) -> TimmClassifier:
     config = build_config(TimmConfig, fields, f"timm:{on_one_line(fields['name'])}")
     try:
         return TimmClassifier(config)
-    # Each network of timm checks its options in its own way.
-    except (ValueError, RuntimeError, TypeError, AssertionError, ArithmeticError, LookupError) as error:
+    except LIBRARIES_RAISE as error:
         raise InputError(f"{path}: timm cannot build {config.name} of these sizes: {one_line(error)}") from error
     except ImportError as error:
         raise BackendError(f"timm is installed, but cannot be imported ({error})") from error

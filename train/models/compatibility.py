@@ -11,10 +11,7 @@ from purecert.train.models.preprocessing import Preprocessing, PreprocessingConf
 from purecert.train.networks.conditioned import SigmaClassifier, at_sigma
 from purecert.train.purifiers.base import Purifier
 from purecert.train.purifiers.identity import IdentityPurifier
-
-# Networks of other libraries, of settings that a file chose: timm asserts, transformers raises whatever Python does.
-_PYTHONS = (LookupError, ArithmeticError, AssertionError, AttributeError, TypeError)
-_LIBRARIES_RAISE = (RuntimeError, ValueError, *_PYTHONS)
+from purecert.train.strict.state import LIBRARIES_RAISE
 
 
 def check_compatible(
@@ -79,6 +76,6 @@ def _call(module: nn.Module, *inputs: object) -> Tensor:
 def _push(call: Callable[[], Tensor], what: str) -> Tensor:
     try:
         return call()
-    except _LIBRARIES_RAISE as error:
+    except LIBRARIES_RAISE as error:
         reason = one_line(error)  # PyTorch's messages may have many lines
         raise InputError(f"{what}, since they do not fit: {reason}") from error

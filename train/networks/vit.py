@@ -73,9 +73,6 @@ class Vit(nn.Module):
         return logits
 
 
-_TIMM_OPTIONS = ("global_pool", "img_size")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimmConfig:
     """A model of timm, by the name under which it lists it."""
@@ -122,9 +119,9 @@ class TimmClassifier(nn.Module):
 
 def _options(config: TimmConfig) -> dict[str, Any]:
     """Return what differs from the model as listed: a few take no such option."""
-    options: dict[str, Any] = {} if config.channels == 3 else {"in_chans": config.channels}
-    options |= {name: value for name in _TIMM_OPTIONS if (value := getattr(config, name)) is not None}
-    return options
+    channels = None if config.channels == 3 else config.channels
+    options = {"in_chans": channels, "global_pool": config.global_pool, "img_size": config.img_size}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def require(package: str, extra: str) -> None:

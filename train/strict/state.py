@@ -11,6 +11,12 @@ from purecert.engine.errors import InputError, one_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
+# Of networks whose settings a file chose: timm asserts, transformers raises whatever Python does.
+LIBRARIES_RAISE = (
+    *(RuntimeError, ValueError, LookupError, ArithmeticError),
+    *(AssertionError, AttributeError, TypeError),
+)
+
 
 class _WithoutRandomValues(TorchFunctionMode):
     """Leaves out the drawing of weights that have no values: on the meta device it loads PyTorch's compiler (1.8 s)."""
@@ -30,8 +36,7 @@ def build_empty(build: Callable[[], Module], where: str) -> Module:
     try:
         with torch.device("meta"), _WithoutRandomValues():
             return build()
-    # A library checks sizes and names in its own ways.
-    except (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError, LookupError) as error:
+    except LIBRARIES_RAISE as error:
         reason = one_line(error)
         raise InputError(f"{where}: expected sizes of which a network can be built, found others ({reason})") from error
 

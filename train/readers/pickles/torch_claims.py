@@ -57,7 +57,7 @@ def check_zip(file: BufferedReader, path: Path) -> None:
             if damaged is not None:
                 raise InputError(f"{path}: the archive is damaged at {on_one_line(damaged)}; copy or fetch it again")
             _check_entries(archive, path)
-    # What zipfile raises on damaged archives, as fuzzing found.
+    # A damaged archive makes zipfile, and what it calls (struct, the decoding of names), raise any of these.
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, LookupError, struct.error) as error:
         raise InputError(f"{path}: the archive is damaged or cut short; copy or fetch it again") from error
 
