@@ -41,7 +41,7 @@ def own_module(name: str, *, trusts: bool, precision: Precision = "fp32") -> nn.
     if name.startswith(PYTHON):
         return _from_python(name)
     if precision != "fp32":
-        raise InputError(f"{name}: the layers of a program cannot be told apart for FP16; add --precision fp32")
+        raise InputError(f"{name}: the layers of a program cannot be told apart for {precision}; add --precision fp32")
     return _from_program(Path(name), trusts=trusts)
 
 

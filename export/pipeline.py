@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
@@ -23,6 +24,7 @@ from purecert.export.output import building, check_output
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.kinds import PURIFIERS
 
+_HALVES: Mapping[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _EXPORTER = ("purecert", "torch", "onnx", "onnxscript")
 
 
@@ -131,11 +133,13 @@ def _build(
     sigma: float,
     t: float | None,
 ) -> _Built:
-    computed, islands = to_half(module) if precision == "fp16" else (module, {})
+    half = _HALVES.get(precision)
+    computed, islands = to_half(module, half) if half else (module, {})
     program = export_program(computed, inputs)
-    if precision == "fp16" and has_softmax(program):
+    if half and has_softmax(program):
         islands = {**islands, "(every softmax)": "sums exponentials, which PyTorch too computes in FP32 from half"}
-    content = onnx_bytes(program, inputs)
+    # ONNX's graph of a bf16 plan is in FP32: runtimes of the host choose bf16 for what they multiply, and few read it.
+    content = onnx_bytes(export_program(module, inputs) if precision == "bf16" else program, inputs)
     check_graph(content, precision, islands)
     entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=t)
     write_atomically(directory / entry.file, content)

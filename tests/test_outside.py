@@ -72,6 +72,7 @@ def test_reports_to_makers_are_off_unless_the_user_has_said_0(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed: pip install '.[openvino]'")
 def test_a_run_is_made_verified_reported_and_predicted_with_nothing_outside(
     watched: Watch, demo_plan: Path, tmp_path: Path
 ) -> None:
@@ -79,6 +80,10 @@ def test_a_run_is_made_verified_reported_and_predicted_with_nothing_outside(
     plan = ["--plan", demo_plan]
     _assert_nothing_else(
         watched, engine_arguments("certify", *plan, *_DATA, *_SMALL, "--n0", "10", "--out", run), run, cache
+    )
+    beside, openvino = tmp_path / "openvino", ["--n0", "10", "--backend", "openvino"]
+    _assert_nothing_else(
+        watched, engine_arguments("certify", *plan, *_DATA, *_SMALL, *openvino, "--out", beside), beside, cache
     )
     _assert_nothing_else(watched, engine_arguments("verify", run, "--threads", "1"), run, cache)
     _assert_nothing_else(watched, engine_arguments("report", run, "--out", tmp_path / "figures"), tmp_path / "figures")

@@ -30,6 +30,12 @@ def _onnxruntime() -> Opener:
     return open_onnxruntime
 
 
+def _openvino() -> Opener:
+    from purecert.engine.backends.openvino.cpu import open_openvino
+
+    return open_openvino
+
+
 def _torch() -> Opener:
     from purecert.engine.backends.torch.eager import open_torch
 
@@ -62,6 +68,7 @@ def _onnxruntime_tensorrt() -> Opener:
 
 BACKENDS: dict[str, BackendKind] = {
     "onnxruntime": BackendKind(extra="cpu", opener=_onnxruntime),
+    "openvino": BackendKind(extra="openvino", opener=_openvino),
     "torch": BackendKind(extra="export", opener=_torch),
     "torch-compiled": BackendKind(extra="export", opener=_torch_device),
     "torch-cuda": BackendKind(extra="export", opener=_torch_device),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from purecert.engine.doctor.backends import onnxruntime, tensorrt, torch
+from purecert.engine.doctor.backends import onnxruntime, openvino, tensorrt, torch
 from purecert.engine.doctor.diagnosis import Diagnosis, Examination, Trial, diagnose
 from purecert.engine.doctor.facts import read_machine
 from purecert.engine.doctor.machine import Machine
@@ -19,6 +19,7 @@ _SCHEMA = "purecert.doctor/1"
 
 EXAMINATIONS: dict[str, Examination] = {
     "onnxruntime": onnxruntime.examine_cpu,
+    "openvino": openvino.examine_openvino,
     "torch": torch.examine_eager,
     "torch-compiled": torch.examine_compiled,
     "torch-cuda": torch.examine_cuda,

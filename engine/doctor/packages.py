@@ -11,8 +11,8 @@ from purecert.engine.doctor.machine import Packages
 # Distributions that install the module onnxruntime; two of them at once overwrite each other's files.
 ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
 
-_MODULES = ("onnxruntime", "torch", "tensorrt", "tensorrt_rtx_bindings", "pycuda")
-_TELLING = re.compile(r"(torch|pycuda|tensorrt.*|nvidia-(cuda-runtime|cudnn)(-cu\d+)?)$")
+_MODULES = ("onnxruntime", "openvino", "torch", "tensorrt", "tensorrt_rtx_bindings", "pycuda")
+_TELLING = re.compile(r"(torch|openvino|pycuda|tensorrt.*|nvidia-(cuda-runtime|cudnn)(-cu\d+)?)$")
 
 
 def read_packages() -> Packages:

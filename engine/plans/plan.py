@@ -23,7 +23,7 @@ _MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enoug
 
 _MAX_RECORD_BYTES = 2**26  # a plan.json of a million classes with names has half of that
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ from purecert.export.bench.spec import CPU_VARIANTS, CUDA_VARIANTS, BenchSpec, V
 Talk = Callable[[str], None]
 Found = tuple[RowName, Measurement | str]  # a row, and what its process found or why it could not
 
-_PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "torch")
 
 
 def run_benchmark(spec: BenchSpec, talk: Talk = lambda line: None) -> Benchmark:

@@ -16,7 +16,11 @@ from purecert.train.purifiers.base import Purifier
 
 _INVALID = -1  # the label of a row with a logit that is not finite
 
-_DTYPES: dict[Precision, Literal["float32", "float16"]] = {"fp32": "float32", "fp16": "float16"}
+_DTYPES: dict[Precision, Literal["float32", "float16"]] = {
+    "fp32": "float32",
+    "fp16": "float16",
+    "bf16": "float32",  # which holds noisy pixels exactly; bf16 rounds integers beyond 256
+}
 
 
 class PurifiedClassifier(nn.Module):

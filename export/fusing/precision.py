@@ -1,14 +1,16 @@
-"""FP16 with FP32 islands: which modules of a network compute in half, and which keep full precision.
+"""FP16 or bf16 with FP32 islands: which modules of a network compute in half, and which keep full precision.
 
 Convolutions and linear layers, where the time goes, compute in half. Every other layer that holds numbers of its own
 (normalisations, fixed filters, noise embeddings, the classifier's normalisation and resize) stays in FP32, because
 it squares, sums or exponentiates what half rounds or overflows. So does the last linear layer, which decides votes.
 An island is whole: what lies in it, such as the activation that a normalisation brings along, is FP32 too.
 A softmax needs no island here: PyTorch computes it in FP32 from half, and the ONNX graph says so (``graph.py``).
+bf16 has the range of FP32 and 8 bits of a number, so nothing overflows in it and more votes are lost.
 """
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ from purecert.export.fusing.mixed_products import ProductsInHalf
 from purecert.export.refusals import refusing
 from purecert.train.models.preprocessing import ExactPreprocessing, Preprocessing
 
+_LARGEST = {torch.float16: "FP16's 65,504: no FP16 plan", torch.bfloat16: "bf16's 3.39e38: no bf16 plan"}
 _IN_HALF = (_ConvNd, nn.Linear, nn.Embedding, nn.MultiheadAttention, MergedPatches)
 
 
@@ -35,13 +38,13 @@ _PREPARES = "prepares the classifier's pixels, whose grey levels half rounds"
 _OTHER = "holds numbers of its own and is neither a convolution nor a matrix product"
 
 
-def to_half(fused: FusedModel) -> tuple[FusedModel, dict[str, str]]:
-    """Return a copy of ``fused`` that computes in FP16, and which modules in it stay in FP32: path and reason.
+def to_half(fused: FusedModel, dtype: torch.dtype = torch.float16) -> tuple[FusedModel, dict[str, str]]:
+    """Return a copy of ``fused`` that computes in ``dtype``, and which modules in it stay in FP32: path and reason.
 
     Inputs are cast where a module of the other precision begins, so module paths and weight names stay as they were.
 
     Raises:
-        CheckError: A weight does not fit FP16.
+        CheckError: A weight does not fit ``dtype``, which is FP16 or bf16.
         InputError: The network cannot be copied.
     """
     with refusing(
@@ -52,14 +55,14 @@ def to_half(fused: FusedModel) -> tuple[FusedModel, dict[str, str]]:
     islands = _islands(half, head)
     for path in islands:
         island = half.get_submodule(path)
-        island.register_forward_pre_hook(_cast_inputs_to_fp32, with_kwargs=True)
+        island.register_forward_pre_hook(partial(_cast_inputs, torch.float32), with_kwargs=True)
         if island is not head:
-            island.register_forward_hook(_cast_output_to_half)
+            island.register_forward_hook(partial(_cast_output, dtype))
     converted: dict[int, nn.Parameter] = {}
     for path, module in half.named_modules():
         if not _is_inside(path, islands):
-            _convert(module, path, converted)
-    half.dtype, half.mixed_products = torch.float16, ProductsInHalf()
+            _convert(module, path, converted, dtype)
+    half.dtype, half.mixed_products = dtype, ProductsInHalf(dtype)
     return half, islands
 
 
@@ -126,43 +129,39 @@ def _is_normalisation(module: nn.Module) -> bool:
     return isinstance(module, (*kinds, nn.InstanceNorm2d, nn.InstanceNorm3d))
 
 
-def _convert(module: nn.Module, path: str, converted: dict[int, nn.Parameter]) -> None:
+def _convert(module: nn.Module, path: str, converted: dict[int, nn.Parameter], dtype: torch.dtype) -> None:
     """Make the module's own weights half, and its inputs where it is a layer that half is made for.
 
     A weight that an island holds too stays there as it is; one that several modules share in half stays shared.
     """
     for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
         if id(weight) not in converted:
-            converted[id(weight)] = nn.Parameter(_to_half(weight.detach(), f"{path}.{name}"), requires_grad=False)
+            converted[id(weight)] = nn.Parameter(
+                _to_half(weight.detach(), f"{path}.{name}", dtype), requires_grad=False
+            )
         setattr(module, name, converted[id(weight)])
     if not isinstance(module, _IN_HALF):
         return  # what a container computes with buffers of its own is FP32, until the next layer casts it
     for name, value in module.named_buffers(recurse=False):
         if value.is_floating_point():
-            setattr(module, name, _to_half(value, f"{path}.{name}"))
-    module.register_forward_pre_hook(_cast_inputs_to_half, with_kwargs=True)
+            setattr(module, name, _to_half(value, f"{path}.{name}", dtype))
+    module.register_forward_pre_hook(partial(_cast_inputs, dtype), with_kwargs=True)
 
 
-def _to_half(value: Tensor, name: str) -> Tensor:
-    half = value.to(torch.float16)
+def _to_half(value: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+    half = value.to(dtype)
     if not bool(torch.isfinite(half).all()):
         largest = float(value.abs().max())
-        raise CheckError(
-            f"weight {name} reaches {largest:.6g}, beyond FP16's 65,504: no FP16 plan; use --precision fp32"
-        )
+        raise CheckError(f"weight {name} reaches {largest:.6g}, beyond {_LARGEST[dtype]}; use --precision fp32")
     return half
 
 
-def _cast_inputs_to_half(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return _cast(args, torch.float16), _cast(kwargs, torch.float16)
+def _cast_inputs(dtype: torch.dtype, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _cast(args, dtype), _cast(kwargs, dtype)
 
 
-def _cast_inputs_to_fp32(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return _cast(args, torch.float32), _cast(kwargs, torch.float32)
-
-
-def _cast_output_to_half(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-    return _cast(output, torch.float16)
+def _cast_output(dtype: torch.dtype, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    return _cast(output, dtype)
 
 
 def _cast(values: Any, dtype: torch.dtype) -> Any:

@@ -30,6 +30,7 @@ class Limits:
 LIMITS: Mapping[Precision, Limits] = {
     "fp32": Limits(agreement=0.999, net_loss=5e-4),
     "fp16": Limits(agreement=0.995, net_loss=1e-3),
+    "bf16": Limits(agreement=0.98, net_loss=5e-3),
 }
 
 
@@ -93,7 +94,7 @@ def check_limits(parity: Parity, precision: Precision) -> None:
         limits = limits.for_few_draws(parity.draws)
     if parity.agreement >= limits.agreement and parity.net_loss_mean <= limits.net_loss:
         return
-    way_out = "; export with --precision fp32" if precision == "fp16" else ""
+    way_out = "; export with --precision fp32" if precision != "fp32" else ""
     raise CheckError(
         f"the {precision} plan does not vote like eager FP32: expected agreement >= {limits.agreement:.2%} and "
         f"mean net loss <= {limits.net_loss:.2%}, found on {describe(parity)}; no plan was written{way_out}"

@@ -1,6 +1,7 @@
 """Whose votes the gate compares: eager FP32, the exported program, and the ONNX graph in ONNX Runtime."""
 
 import io
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from purecert.engine.backends.graph import HostGraph
+from purecert.engine.errors import BackendError
 from purecert.engine.plans.plan import Plan, Precision
 from purecert.engine.plans.trust import read_trusted
 from purecert.export.gate.overflow import OverflowWitness
@@ -77,7 +79,7 @@ class GraphVoter(Voter):
 
     def __init__(self, graph: HostGraph, backend: str) -> None:
         self.backend = backend
-        self.executed_precision = "fp32" if graph.executed_precision == "fp32" else "fp16"
+        self.executed_precision = _precision(graph.executed_precision)
         self._graph = graph
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
@@ -93,14 +95,32 @@ class GraphVoter(Voter):
         self._graph.close()
 
 
+def _precision(executed: str) -> Precision:
+    """Return what a graph computes in as the gate counts it: whatever an engine mixes with FP16 is FP16."""
+    return "fp32" if executed == "fp32" else "bf16" if executed == "bf16" else "fp16"
+
+
 def open_candidates(plan: Plan, sigma: float, batch: int) -> list[Voter]:
-    """Return what can run ``plan`` here: its program if it has one, the graph where ONNX Runtime is installed."""
+    """Return what can run ``plan`` here: its program if it has one, the graph in each runtime that is installed."""
     voters: list[Voter] = [ProgramVoter(plan, sigma)] if plan.has_program else []
     if has_onnxruntime():
         from purecert.engine.backends.onnxruntime.cpu import OrtGraph
 
         voters.append(GraphVoter(OrtGraph(plan, sigma, batch, torch.get_num_threads()), "onnxruntime"))
+    if find_spec("openvino") is not None:
+        voters += _openvino(plan, sigma, batch)
     return voters
+
+
+def _openvino(plan: Plan, sigma: float, batch: int) -> list[Voter]:
+    """Return OpenVINO's graph; none, and a line that says why, where it would not run this plan on this processor."""
+    from purecert.engine.backends.openvino.cpu import OpenVinoGraph
+
+    try:
+        return [GraphVoter(OpenVinoGraph(plan, sigma, batch, torch.get_num_threads()), "openvino")]
+    except BackendError as error:
+        logging.getLogger("purecert").warning("the gate leaves OpenVINO out: %s", error)
+        return []
 
 
 def has_onnxruntime() -> bool:

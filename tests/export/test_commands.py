@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from purecert.train.models.preprocessing import Preprocessing, PreprocessingConf
 from purecert.train.networks.resnet import ResNet, ResNetConfig
 from purecert.train.purifiers.identity import IdentityConfig, IdentityPurifier
 from support.commands import engine
+
+_GATED = ["torch", "onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
 
 pytestmark = pytest.mark.slow  # whole exports
 
@@ -70,7 +73,7 @@ def test_results_are_on_stdout_and_talk_on_stderr(model: Path, tmp_path: Path) -
     assert result.exit_code == 0, result.output
     graphs, parity = result.stdout.splitlines()[:2], result.stdout.splitlines()[2:]
     assert graphs == [f"{tmp_path / 'plan'}/sigma-{sigma}.onnx: sigma {sigma}, fp32" for sigma in (0.1, 0.2)]
-    assert [line.split(":")[0] for line in parity] == ["parity on torch (fp32)", "parity on onnxruntime (fp32)"]
+    assert [line.split(":")[0] for line in parity] == [f"parity on {name} (fp32)" for name in _GATED]
     assert all(line.endswith("parity: reduced") for line in parity)
     assert "exporting sigma 0.1 in fp32" in result.stderr
 

@@ -55,6 +55,6 @@ def test_a_folder_becomes_a_plan_that_passes_the_gate_and_certifies(tmp_path: Pa
     data = load_dataset(f"npz:{tmp_path / 'images.npz'}")
     plan = export_plan(model, ExportSpec(sigmas=(0.1,), parity_draws=400), data, tmp_path / "plan")
     assert plan.record.class_names == tuple(NAMES)
-    assert {measured.backend for measured in plan.record.parity} == {"torch", "onnxruntime"}
+    assert {measured.backend for measured in plan.record.parity} >= {"torch", "onnxruntime"}
     run = purecert.certify(plan, f"npz:{tmp_path / 'images.npz'}[:1]", sigma=0.1, n=200, n0=20, threads=1)
     assert len(run.outcomes) == 1

@@ -70,5 +70,5 @@ def test_a_package_that_does_not_load_is_told_in_one_line(demo_plan: Path, monke
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(InputError, match=r"expected a backend out of onnxruntime, torch, .*, got 'new'"):
+    with pytest.raises(InputError, match=r"expected a backend out of onnxruntime, openvino, torch, .*, got 'new'"):
         backend_kind("new")

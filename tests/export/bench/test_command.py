@@ -129,7 +129,7 @@ def test_the_demo_is_refused_for_a_plan_that_is_not_its_own(foreign_plan: Path) 
     ("options", "message"),
     [
         (["--sigma", "0.3"], "fused for sigma 0.5"),
-        (["--backend", "tpu"], "expected a backend out of onnxruntime, torch"),
+        (["--backend", "tpu"], "expected a backend out of onnxruntime, openvino, torch"),
         (["--batch", "0"], "batch of at least 1"),
         (["--threads", "-1"], "threads of at least 1"),
         (["--seconds", "0"], "--seconds > 0"),
