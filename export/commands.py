@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="Real images for the parity gate, at least 20.  [default: the set that MODEL names]",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where a named data set's files lie.")
-@click.option("--precision", type=click.Choice(["fp16", "fp32", "bf16"]), default="fp16", show_default=True)
+@click.option("--precision", type=click.Choice(["fp16", "fp32", "bf16", "int8"]), default="fp16", show_default=True)
 @click.option(
     "--parity-draws",
     default=20_000,

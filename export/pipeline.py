@@ -1,6 +1,7 @@
 """model.pt to plan directory: graphs, programs, the gate, and only then the plan's name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
-from purecert.engine.errors import InputError
+from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.table import smoothing_noise
@@ -101,15 +102,21 @@ def export_modules(
         for sigma, module in modules.items():
             talk(f"exporting sigma {sigma} in {spec.precision}")
             shipped = ship(sigma) if ship else module
-            built.append(_build(directory, shipped, inputs, spec.precision, sigma=sigma, t=origin.times.get(sigma)))
-        assert all(graph.fp32_islands == built[0].fp32_islands for graph in built)  # sigma changes values only
-        for line in describe_islands(built[0].fp32_islands):
-            talk(line)
+            place = _Place(directory=directory, sigma=sigma, t=origin.times.get(sigma))
+            if spec.precision == "int8":
+                built.append(_build_int8(place, shipped, inputs, data, talk))
+            else:
+                built.append(_build(place, shipped, inputs, spec.precision))
+        # Sigma changes values only, and in INT8 which layers lose too many votes.
+        assert spec.precision == "int8" or all(graph.fp32_islands == built[0].fp32_islands for graph in built)
         record = _record(inputs, built, origin, spec, data.name)
+        for line in describe_islands(record.fp32_islands):
+            talk(line)
         plan = write_plan(directory, record)
         for graph in built:
             plan.read_graph(graph.entry.sigma)  # refused here, and not where the plan is used
-            write_trusted(plan.cached_program(graph.entry.sigma), program_bytes(graph.program), graph.entry.sha256)
+            if graph.program is not None:
+                write_trusted(plan.cached_program(graph.entry.sigma), program_bytes(graph.program), graph.entry.sha256)
         parity = run_gate(plan, modules, data, spec.parity_draws, talk)
         plan = write_plan(directory, replace(record, parity=parity))
     return replace(plan, directory=output)
@@ -117,22 +124,29 @@ def export_modules(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Built:
-    """One sigma's graph, written, and the program that it was made from."""
+    """One sigma's graph, written, and the program that it was made from, where the plan holds that too."""
 
     entry: SigmaGraph
-    program: ExportedProgram
+    program: ExportedProgram | None
     fp32_islands: dict[str, str]
 
 
-def _build(
-    directory: Path,
-    module: FusedModel,
-    inputs: tuple[GraphInput, ...],
-    precision: Precision,
-    *,
-    sigma: float,
-    t: float | None,
-) -> _Built:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where a graph goes: the plan's folder, and of which sigma and purifier time it is."""
+
+    directory: Path
+    sigma: float
+    t: float | None
+
+    def write(self, content: bytes) -> SigmaGraph:
+        """Write a graph and return what plan.json says of it."""
+        entry = SigmaGraph(sigma=self.sigma, file=f"sigma-{self.sigma}.onnx", sha256=sha256_hex(content), t=self.t)
+        write_atomically(self.directory / entry.file, content)
+        return entry
+
+
+def _build(place: _Place, module: FusedModel, inputs: tuple[GraphInput, ...], precision: Precision) -> _Built:
     half = _HALVES.get(precision)
     computed, islands = to_half(module, half) if half else (module, {})
     program = export_program(computed, inputs)
@@ -141,9 +155,28 @@ def _build(
     # ONNX's graph of a bf16 plan is in FP32: runtimes of the host choose bf16 for what they multiply, and few read it.
     content = onnx_bytes(export_program(module, inputs) if precision == "bf16" else program, inputs)
     check_graph(content, precision, islands)
-    entry = SigmaGraph(sigma=sigma, file=f"sigma-{sigma}.onnx", sha256=sha256_hex(content), t=t)
-    write_atomically(directory / entry.file, content)
-    return _Built(entry=entry, program=program, fp32_islands=islands)
+    return _Built(entry=place.write(content), program=program, fp32_islands=islands)
+
+
+def _build_int8(place: _Place, module: FusedModel, inputs: tuple[GraphInput, ...], data: Dataset, talk: Talk) -> _Built:
+    """Return the graph with layers in INT8; PyTorch has no program of it."""
+    with _onnxruntime():
+        from purecert.export.quantisation.exporting import quantise_graph
+    content = onnx_bytes(export_program(module, inputs), inputs)
+    chosen = quantise_graph(content, inputs, place.sigma, data, talk)
+    check_graph(chosen.content, "int8", chosen.kept)
+    return _Built(entry=place.write(chosen.content), program=None, fp32_islands=chosen.kept)
+
+
+@contextmanager
+def _onnxruntime() -> Iterator[None]:
+    """Turn ONNX Runtime's absence into a BackendError that says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"--precision int8 needs the package {error.name}; run: pip install 'purecert[cpu]'"
+        ) from error
 
 
 def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
@@ -163,6 +196,11 @@ def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
     )
 
 
+def _exporter(precision: Precision) -> tuple[str, ...]:
+    """Return what made the plan's graphs; a plan that names PyTorch holds programs of it too."""
+    return ("purecert", "onnx", "onnxruntime") if precision == "int8" else _EXPORTER
+
+
 def _record(
     inputs: tuple[GraphInput, ...], built: Sequence[_Built], origin: Origin, spec: ExportSpec, data: str
 ) -> PlanRecord:
@@ -175,9 +213,9 @@ def _record(
         precision=spec.precision,
         purifier=origin.purifier,
         time_rule=origin.time_rule,
-        fp32_islands=built[0].fp32_islands,
+        fp32_islands={path: why for graph in built for path, why in graph.fp32_islands.items()},
         logits=LOGITS,
-        exporter={name: version(name) for name in _EXPORTER},
+        exporter={name: version(name) for name in _exporter(spec.precision)},
         parity=(),
         model_sha256=origin.model_sha256,
         data=data,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.graph import InterruptibleGraph, Opened
-from purecert.engine.backends.registry import backend_kind
+from purecert.engine.backends.registry import BACKENDS, backend_kind
 from purecert.engine.backends.row_check import check_images, check_rows, images_to_check, permutations_for
 from purecert.engine.backends.row_check_cache import RowCheckCache
 from purecert.engine.backends.row_layouts import row_count
@@ -41,10 +41,13 @@ def open_backend(
 
     Raises:
         InputError: There is no such backend, or the plan does not fit ``sigma`` or the images.
-        BackendError: The backend is not installed, or cannot run the plan.
+        BackendError: The backend is not installed, or cannot run the plan or its precision.
         CheckError: Rows influence each other, or their place in the batch does.
     """
     kind = backend_kind(options.name)
+    if (precision := plan.record.precision) not in kind.precisions:
+        able = [name for name, other in BACKENDS.items() if precision in other.precisions]
+        raise BackendError(f"backend {options.name} runs no plan in {precision}; choose {' or '.join(able)}")
     noise = noise_of_inputs(len(plan.record.inputs), sigma, seed, options.threads)
     try:
         opened = kind.opener()(plan, sigma, noise, options)

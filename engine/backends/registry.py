@@ -10,7 +10,7 @@ from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.graph import Opened
 from purecert.engine.errors import InputError
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.plan import Plan, Precision
 
 Opener = Callable[[Plan, float, Sequence[InputNoise], BackendOptions], Opened]
 """Loads the plan's graph of one sigma, whose inputs take that noise."""
@@ -22,6 +22,7 @@ class BackendKind:
 
     extra: str  # of purecert, which installs what the backend needs
     opener: Callable[[], Opener]  # imports the runtime, so it is called for the chosen backend only
+    precisions: tuple[Precision, ...] = ("fp32", "fp16")  # of the plans that it runs
 
 
 def _onnxruntime() -> Opener:
@@ -66,12 +67,15 @@ def _onnxruntime_tensorrt() -> Opener:
     return open_onnxruntime_tensorrt
 
 
+_OF_PYTORCH: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+_ALL: tuple[Precision, ...] = (*_OF_PYTORCH, "int8")
+
 BACKENDS: dict[str, BackendKind] = {
-    "onnxruntime": BackendKind(extra="cpu", opener=_onnxruntime),
-    "openvino": BackendKind(extra="openvino", opener=_openvino),
-    "torch": BackendKind(extra="export", opener=_torch),
-    "torch-compiled": BackendKind(extra="export", opener=_torch_device),
-    "torch-cuda": BackendKind(extra="export", opener=_torch_device),
+    "onnxruntime": BackendKind(extra="cpu", opener=_onnxruntime, precisions=_ALL),
+    "openvino": BackendKind(extra="openvino", opener=_openvino, precisions=_ALL),
+    "torch": BackendKind(extra="export", opener=_torch, precisions=_OF_PYTORCH),
+    "torch-compiled": BackendKind(extra="export", opener=_torch_device, precisions=_OF_PYTORCH),
+    "torch-cuda": BackendKind(extra="export", opener=_torch_device, precisions=_OF_PYTORCH),
     "tensorrt": BackendKind(extra="tensorrt", opener=_tensorrt),
     "tensorrt-rtx": BackendKind(extra="tensorrt-rtx", opener=_tensorrt),
     "onnxruntime-cuda": BackendKind(extra="gpu-ort", opener=_onnxruntime_cuda),

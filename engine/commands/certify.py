@@ -14,6 +14,7 @@ import click
 from purecert.engine.commands.console import EngineCommand, talk
 from purecert.engine.commands.extend import extension_options, extension_request, extension_spec
 from purecert.engine.commands.options import (
+    DEFAULT_BATCH,
     DEFAULT_RADII_TEXT,
     backend_options,
     combined,
@@ -204,10 +205,13 @@ def _talk_usage(run_directory: Path) -> None:
 def _backend(options: dict[str, Any]) -> BackendOptions:
     from purecert.engine.backends.base import BackendOptions
     from purecert.engine.hardware import available_threads
+    from purecert.engine.running.choosing import AUTO
 
+    if options["backend"] == AUTO and options["batch"] is not None:
+        raise click.UsageError("--backend auto picks the batch; leave --batch out, or name a backend")
     return BackendOptions(
         name=options["backend"],
-        batch=options["batch"],
+        batch=DEFAULT_BATCH if options["batch"] is None else options["batch"],
         threads=options["threads"] or available_threads(),
         probe_rows=options["probe_rows"],
         trust=options["trust_plan"],

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from purecert.engine.procedures.spec import DEFAULT_RADII
 
+DEFAULT_BATCH = 256
 DEFAULT_RADII_TEXT = ",".join(f"{radius:g}" for radius in DEFAULT_RADII)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -50,8 +51,14 @@ data_options = combined(
 )
 
 backend_options = combined(
-    click.option("--backend", default="onnxruntime", show_default=True, help="engine-doctor names all that run here."),
-    click.option("--batch", default=256, show_default=True, help="Rows of one call of the graph."),
+    click.option(
+        "--backend",
+        default="onnxruntime",
+        show_default=True,
+        help="engine-doctor names all that run here. 'auto' tries onnxruntime and openvino for some seconds, and picks "
+        "the batch and the threads too.",
+    ),
+    click.option("--batch", type=int, help=f"Rows of one call of the graph.  [default: {DEFAULT_BATCH}]"),
     click.option("--threads", default=0, help="Processors to use; 0 for all.  [default: 0]"),
     click.option("--probe-rows", default=1000, show_default=True, help="Rows of the check that rows are independent."),
     click.option("--repeat-check", is_flag=True, help="Check rows anew, though this machine has checked them before."),

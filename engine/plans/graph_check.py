@@ -20,6 +20,7 @@ from purecert.engine.plans.allowed_operators import (
     OPERATORS,
     ROWS,
 )
+from purecert.engine.plans.finite_values import are_finite, has_quantisers
 from purecert.engine.plans.label_check import LABEL, check_label
 from purecert.engine.plans.shapes.extents import BATCH, Extent, Shape, Value, elements, fixed, is_size
 from purecert.engine.plans.shapes.numbers import numbers_of, numbers_of_tensor
@@ -54,13 +55,26 @@ def check_graph(content: bytes, ends: ExpectedEnds) -> None:
 
 def shapes_in(content: bytes, ends: ExpectedEnds) -> dict[str, Shape]:
     """Return the shape of every value of a model that passes; as ``check_graph``."""
+    return _checked(content, ends)[1]
+
+
+def is_finite_inside(content: bytes, ends: ExpectedEnds) -> bool:
+    """Return whether a bound shows every value finite of a model that passes; raises as ``check_graph``."""
+    model, shapes = _checked(content, ends)
+    return are_finite(content, model, shapes)
+
+
+def _checked(content: bytes, ends: ExpectedEnds) -> tuple[StrictModel, dict[str, Shape]]:
     try:
         model = read_strictly(content)
         _check_inputs(model, ends)
         values = _Walk(model, ends).run()
         if ends.logits is not None:
             check_label(model, ends.logits, values)
-        return {name: value.shape for name, value in values.items()}
+        shapes = {name: value.shape for name, value in values.items()}
+        if has_quantisers(model):
+            are_finite(content, model, shapes)
+        return model, shapes
     except (ValueError, IndexError, ArithmeticError) as error:  # the last of sizes beyond all floats
         found = one_line(error)
         raise InputError(

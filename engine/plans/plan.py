@@ -11,7 +11,7 @@ from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.files.strict_json import read_document
 from purecert.engine.plans.allowed_operators import MAX_FILE_BYTES
-from purecert.engine.plans.graph_check import ExpectedEnds, check_graph
+from purecert.engine.plans.graph_check import ExpectedEnds, check_graph, is_finite_inside
 
 PLAN_SCHEMA = "purecert.plan/3"
 PLAN_FILE = "plan.json"
@@ -23,7 +23,7 @@ _MAX_ELEMENTS = 2**31 - 1  # values per row: far past any image, and small enoug
 
 _MAX_RECORD_BYTES = 2**26  # a plan.json of a million classes with names has half of that
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ class PlanRecord:
     precision: Precision
     purifier: str
     time_rule: str
-    fp32_islands: dict[str, str]  # path of a module kept in FP32 inside an FP16 graph -> why
+    fp32_islands: dict[str, str]  # path of a module kept in FP32 inside a graph of another precision -> why
     logits: str | None  # name of the tensor that label is taken from, for probes; None where there is none
     exporter: dict[str, str]  # package -> version
     parity: tuple[Parity, ...]
@@ -149,6 +149,10 @@ class Plan:
         """Return whether PyTorch made the graphs, so that a program of it was kept; ONNX files have none."""
         return "torch" in self.record.exporter or "onnx" not in self.record.exporter
 
+    def is_finite_inside(self, sigma: float) -> bool:
+        """Return whether a bound shows that no row can overflow in the graph of ``sigma``; raises as ``read_graph``."""
+        return is_finite_inside(self.read_graph(sigma), ends_of(self.record))
+
     def check_program(self) -> None:
         """Refuse a plan that has no program of PyTorch.
 
@@ -156,7 +160,8 @@ class Plan:
             InputError: It has none.
         """
         if not self.has_program:
-            raise InputError(f"{self.directory}: made from an ONNX file, without PyTorch; use --backend onnxruntime")
+            made = "in INT8" if self.record.precision == "int8" else "from an ONNX file"
+            raise InputError(f"{self.directory}: made {made}, without a program of PyTorch; use --backend onnxruntime")
 
     def cached_program(self, sigma: float) -> Path:
         """Return where this machine keeps the exported torch program of ``sigma`` (it may be absent)."""

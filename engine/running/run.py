@@ -25,6 +25,7 @@ from purecert.engine.records.ledger import Ledger, opened_run
 from purecert.engine.records.lines import Line, sparse_counts
 from purecert.engine.records.run import Run
 from purecert.engine.records.run_record import RunRecord, make_record
+from purecert.engine.running.choosing import chosen_backend
 from purecert.engine.running.extending import after_first_looks, check_extended, refuse_other
 from purecert.engine.running.kept_tables import table_maker
 from purecert.engine.running.progress import Progress
@@ -70,8 +71,10 @@ def execute(request: RunRequest, progress: Progress) -> Run:
     check_asked(spec, total_variation(plan.noise_elements, spec.sigma))
     with opened_run(request.output, resume=request.resume, force=request.force) as ledger:
         seed, seed_given = _seed(request, ledger.seed)
+        stored = None if ledger.stored is None else ledger.stored.backend
+        options = chosen_backend(plan, spec.sigma, dataset.images, request.backend, stored)
         backend = open_backend(
-            *(plan, spec.sigma, seed, request.backend, dataset.images, dataset.indices),
+            *(plan, spec.sigma, seed, options, dataset.images, dataset.indices),
             expected_rows=spec.expected_rows * len(dataset),
             keeps_check=not seed_given,
         )

@@ -20,6 +20,7 @@ _DTYPES: dict[Precision, Literal["float32", "float16"]] = {
     "fp32": "float32",
     "fp16": "float16",
     "bf16": "float32",  # which holds noisy pixels exactly; bf16 rounds integers beyond 256
+    "int8": "float32",
 }
 
 

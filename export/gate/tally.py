@@ -31,6 +31,7 @@ LIMITS: Mapping[Precision, Limits] = {
     "fp32": Limits(agreement=0.999, net_loss=5e-4),
     "fp16": Limits(agreement=0.995, net_loss=1e-3),
     "bf16": Limits(agreement=0.98, net_loss=5e-3),
+    "int8": Limits(agreement=0.97, net_loss=5e-3),
 }
 
 

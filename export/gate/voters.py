@@ -97,7 +97,8 @@ class GraphVoter(Voter):
 
 def _precision(executed: str) -> Precision:
     """Return what a graph computes in as the gate counts it: whatever an engine mixes with FP16 is FP16."""
-    return "fp32" if executed == "fp32" else "bf16" if executed == "bf16" else "fp16"
+    own: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16", "int8": "int8"}
+    return own.get(executed, "fp16")
 
 
 def open_candidates(plan: Plan, sigma: float, batch: int) -> list[Voter]:

@@ -82,7 +82,7 @@ class OrtGraph(HostGraph):
     @property
     def executed_precision(self) -> str:
         # ONNX Runtime's CPU provider has no half arithmetic: it runs FP16 nodes in FP32.
-        return "fp32"
+        return "int8" if self._record.precision == "int8" else "fp32"
 
     @property
     def versions(self) -> dict[str, str]:

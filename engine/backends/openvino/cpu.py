@@ -21,7 +21,7 @@ from purecert.engine.hardware import describe_cpu
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.kept_findings import read_finding, write_finding
-from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.plan import Plan, Precision
 from purecert.engine.plans.protocol_buffers import with_output
 
 _LABEL, _DEVICE = "label", "CPU"
@@ -37,8 +37,7 @@ _SETTINGS = {
     "ENABLE_CPU_PINNING": "NO",  # two processes would take the same core
 }
 # Of a plan -> what its layers are multiplied in. Half is converted to FP32: no processor is quicker in it here.
-_PRECISIONS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16"}
-_NAMES = {"f32": "fp32", "bf16": "bf16"}
+_PRECISIONS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def open_openvino(plan: Plan, sigma: float, noise: Sequence[InputNoise], options: BackendOptions) -> Opened:
@@ -50,6 +49,8 @@ def open_openvino(plan: Plan, sigma: float, noise: Sequence[InputNoise], options
     """
     graph = OpenVinoGraph(plan, sigma, options.batch, options.threads)
     path, origin = compiled_file(plan, sigma, "nan", ".json", _SCHEMA, graph.described())
+    if graph.is_finite_inside:
+        return open_on_host(plan, noise, graph)
     if options.repeat_check or read_finding(KeptNan, path, origin, "the check for NaN is run again") is None:
         write_finding(graph.check_nan(), path, origin, "what the check for NaN found")
     return open_on_host(plan, noise, graph)
@@ -74,6 +75,8 @@ class OpenVinoGraph(HostGraph):
         self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
         self._precision = _precision_of(plan.record.precision)
         self._inputs = input_buffers(plan.record.inputs, batch)
+        # Quantising gives a number for NaN, so such a graph is taken only where it cannot overflow.
+        self.is_finite_inside = plan.record.precision == "int8" and plan.is_finite_inside(sigma)
         self._labels = np.zeros(batch, np.int32)
         self._request = self._opened(self._read(self._model), _LABEL)
         self._request.set_tensor(_LABEL, ov.Tensor(self._labels, shared_memory=True))
@@ -114,7 +117,8 @@ class OpenVinoGraph(HostGraph):
         try:
             graph = ov.Core().read_model(model)
             graph.reshape(shapes)
-            keep_nan(graph)
+            if not self.is_finite_inside:
+                keep_nan(graph)
         except BackendError:
             raise
         except Exception as error:  # the runtime's errors share no base class
@@ -160,7 +164,9 @@ class OpenVinoGraph(HostGraph):
 
     @property
     def executed_precision(self) -> str:
-        return _NAMES[self._precision]
+        if self._record.precision == "int8":
+            return "int8"
+        return "bf16" if self._precision == "bf16" else "fp32"
 
     @property
     def versions(self) -> dict[str, str]:
@@ -181,9 +187,7 @@ def has_bf16() -> bool:
     return "BF16" in ov.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
-def _precision_of(plan: str) -> str:
-    if plan not in _PRECISIONS:
-        raise BackendError(f"OpenVINO here runs plans in {', '.join(_PRECISIONS)}, not in {plan}")
+def _precision_of(plan: Precision) -> str:
     if (precision := _PRECISIONS[plan]) == "bf16" and not has_bf16():
         raise BackendError(
             "this processor has no bf16 (avx512_bf16 or AMX), so OpenVINO would compute a bf16 plan otherwise; "

@@ -33,18 +33,12 @@ _MOVING = (
 _ALLOWED = frozenset(_KEEPING.split()) | frozenset(_MOVING.split())
 
 
-def keep_nan(model: ov.Model, *, is_proven_finite: bool = False) -> None:
+def keep_nan(model: ov.Model) -> None:
     """Rewrite ``model`` in place so that a NaN inside it is one in its logits.
-
-    Args:
-        model: Any graph that a plan may hold.
-        is_proven_finite: Nothing inside it can be other than finite, so that nothing need be kept.
 
     Raises:
         BackendError: It holds an operator that is not known to keep NaN.
     """
-    if is_proven_finite:
-        return
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind in _REWRITTEN:
