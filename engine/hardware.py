@@ -13,6 +13,14 @@ def describe_cpu() -> str:
     return f"{platform.machine()} {_cpu_model()}"
 
 
+def cpu_flags() -> frozenset[str]:
+    """Return what the processor can do, in Linux's words, such as "avx512_vnni"; nothing where that is not told."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text("ascii", "replace").splitlines() if path.exists() else []
+    found = [line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))]
+    return frozenset(found[0].split() if found else ())
+
+
 def available_threads(root: Path = _ROOT) -> int:
     """Return how many processors this process may use, at least 1.
 

@@ -119,6 +119,8 @@ def export_command(
     spec = ExportSpec(sigmas=sigmas, precision=precision, parity_draws=parity_draws, force=force)
     check_output(output, force=force)
     options = build_options(builder_level, workspace_mib, has_engines=for_tensorrt or for_rtx)
+    if (for_tensorrt or for_rtx) and precision in ("bf16", "int8"):
+        raise InputError(f"engines are built of plans in fp16 and fp32, not in {precision}; choose one of these")
     targets = engine_targets(for_tensorrt=for_tensorrt, for_rtx=for_rtx, batch=batch, gpu=gpu)
     if is_own(model_name):
         if targets:

@@ -64,7 +64,7 @@ def export_module(
         size: Height and width that the module takes, if they are not the images'; resized bilinearly.
         purifier: What stands before the module: a denoiser with its convention, or a purifier of this package.
         class_names: Of the classes, in order; none where they have no names.
-        precision: "fp32", or "fp16" or "bf16" for graphs in half precision.
+        precision: "fp32", or "fp16", "bf16" or "int8" for graphs in lower precision.
         data_dir: Where the files of a named data set lie.
         parity_draws: Draws of the comparison; fewer than the default are marked.
         force: Replace a plan that is there.

@@ -40,7 +40,7 @@ def own_module(name: str, *, trusts: bool, precision: Precision = "fp32") -> nn.
     """
     if name.startswith(PYTHON):
         return _from_python(name)
-    if precision != "fp32":
+    if precision not in ("fp32", "int8"):
         raise InputError(f"{name}: the layers of a program cannot be told apart for {precision}; add --precision fp32")
     return _from_program(Path(name), trusts=trusts)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
+from purecert.engine.backends.lower_precision import require_instructions
 from purecert.engine.errors import BackendError, InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.images.datasets import Dataset
@@ -162,6 +163,7 @@ def _build_int8(place: _Place, module: FusedModel, inputs: tuple[GraphInput, ...
     """Return the graph with layers in INT8; PyTorch has no program of it."""
     with _onnxruntime():
         from purecert.export.quantisation.exporting import quantise_graph
+    require_instructions("int8")
     content = onnx_bytes(export_program(module, inputs), inputs)
     chosen = quantise_graph(content, inputs, place.sigma, data, talk)
     check_graph(chosen.content, "int8", chosen.kept)
@@ -196,6 +198,17 @@ def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:
     )
 
 
+def _islands(built: Sequence[_Built], precision: Precision) -> dict[str, str]:
+    """Return which modules stay in FP32 and why; in INT8 the reason says at which sigma, since others may differ."""
+    if precision != "int8":
+        return built[0].fp32_islands
+    found: dict[str, list[str]] = {}
+    for graph in built:
+        for path, why in graph.fp32_islands.items():
+            found.setdefault(path, []).append(f"at sigma {graph.entry.sigma} {why}")
+    return {path: "; ".join(reasons) for path, reasons in found.items()}
+
+
 def _exporter(precision: Precision) -> tuple[str, ...]:
     """Return what made the plan's graphs; a plan that names PyTorch holds programs of it too."""
     return ("purecert", "onnx", "onnxruntime") if precision == "int8" else _EXPORTER
@@ -213,7 +226,7 @@ def _record(
         precision=spec.precision,
         purifier=origin.purifier,
         time_rule=origin.time_rule,
-        fp32_islands={path: why for graph in built for path, why in graph.fp32_islands.items()},
+        fp32_islands=_islands(built, spec.precision),
         logits=LOGITS,
         exporter={name: version(name) for name in _exporter(spec.precision)},
         parity=(),

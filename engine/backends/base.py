@@ -85,7 +85,7 @@ class Backend(ABC):
     """One engine, opened for one plan, sigma, seed and batch.
 
     A certificate needs every row to be classified by the same function of its own pixels, so a backend checks that
-    before it counts anything (``engine/backends/row_check.py``).
+    before it counts anything (``engine/backends/rows/row_check.py``).
     """
 
     row_check: RowCheck = "run"  # said where it is opened

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.graph import InterruptibleGraph, Opened
 from purecert.engine.backends.registry import BACKENDS, backend_kind
-from purecert.engine.backends.row_check import check_images, check_rows, images_to_check, permutations_for
-from purecert.engine.backends.row_check_cache import RowCheckCache
-from purecert.engine.backends.row_layouts import row_count
-from purecert.engine.backends.row_probe import RowProbe
+from purecert.engine.backends.rows.row_check import check_images, check_rows, images_to_check, permutations_for
+from purecert.engine.backends.rows.row_check_cache import RowCheckCache
+from purecert.engine.backends.rows.row_layouts import row_count
+from purecert.engine.backends.rows.row_probe import RowProbe
 from purecert.engine.errors import BackendError, InputError, PurecertError, one_line
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan

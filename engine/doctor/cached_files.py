@@ -36,7 +36,8 @@ class CacheFault:
 def check_cache(plan: Plan) -> list[CacheFault]:
     """Return what is wrong with the cached files of ``plan``: its programs first, in the order of its graphs."""
     cache = plan.directory / CACHE_DIRECTORY
-    programs = {plan.cached_program(graph.sigma): graph.sha256 for graph in plan.record.graphs}
+    graphs = plan.record.graphs if plan.has_program else ()
+    programs = {plan.cached_program(graph.sigma): graph.sha256 for graph in graphs}
     try:
         held = sorted(path for path in cache.iterdir() if path.is_file()) if cache.is_dir() else []
     except OSError as error:

@@ -161,7 +161,9 @@ class Plan:
         """
         if not self.has_program:
             made = "in INT8" if self.record.precision == "int8" else "from an ONNX file"
-            raise InputError(f"{self.directory}: made {made}, without a program of PyTorch; use --backend onnxruntime")
+            raise InputError(
+                f"{self.directory}: made {made}, without a program of PyTorch; use --backend onnxruntime or openvino"
+            )
 
     def cached_program(self, sigma: float) -> Path:
         """Return where this machine keeps the exported torch program of ``sigma`` (it may be absent)."""

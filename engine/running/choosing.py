@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import BackendInfo, BackendOptions
 from purecert.engine.backends.graph import HostGraph, filled_inputs
 from purecert.engine.errors import BackendError
+from purecert.engine.hardware import available_threads
 from purecert.engine.noise.contract import SELECT
 from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import Plan
@@ -41,7 +42,15 @@ def _onnxruntime() -> OpenGraph:
 def _openvino() -> OpenGraph:
     from purecert.engine.backends.openvino.cpu import OpenVinoGraph
 
-    return OpenVinoGraph
+    tried: list[object] = []
+
+    def open_graph(plan: Plan, sigma: float, batch: int, threads: int) -> HostGraph:
+        graph = OpenVinoGraph(plan, sigma, batch, threads)
+        if not tried and not graph.is_finite_inside:  # what it cannot run is found out now, and once
+            tried.append(graph.check_nan())
+        return graph
+
+    return open_graph
 
 
 _TRIED: dict[str, Callable[[], OpenGraph]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
@@ -49,15 +58,17 @@ _TRIED: dict[str, Callable[[], OpenGraph]] = {"onnxruntime": _onnxruntime, "open
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tried:
-    """One way to run a plan, and its rate in rows a second."""
+    """One way to run a plan, what it computes in, and its rate in rows a second."""
 
     name: str
     batch: int
     threads: int
+    precision: str
     rate: float
 
     def __str__(self) -> str:
-        return f"{self.name} in batches of {self.batch} on {self.threads} threads: {self.rate:.0f} samples/s"
+        rate = f"{self.rate:.0f} samples/s in {self.precision}"
+        return f"{self.name} in batches of {self.batch} on {self.threads} threads: {rate}"
 
 
 def chosen_backend(
@@ -84,7 +95,7 @@ def chosen_backend(
     reasons: list[str] = []
     for name, opener in _TRIED.items():
         try:
-            results += _trials(plan, sigma, images, name, opener(), asked.threads)
+            results += _trials(plan, sigma, images, name, opener(), min(asked.threads, available_threads()))
         except (BackendError, ImportError) as error:
             reasons.append(f"{name}: {error}")
     if not results:
@@ -112,8 +123,12 @@ def _trials(
 
 
 def _best(plan: Plan, sigma: float, images: NDArray[np.uint8], results: Sequence[Tried]) -> Tried:
-    """Return the fastest of the fastest, measured again one after the other."""
-    finalists = sorted(results, key=lambda one: one.rate, reverse=True)[:_FINALISTS]
+    """Return the fastest of the fastest, measured again one after the other.
+
+    What computes in the plan's own precision goes first, whatever is faster: the export gate measured that.
+    """
+    own = [one for one in results if one.precision == plan.record.precision]
+    finalists = sorted(own or results, key=lambda one: one.rate, reverse=True)[:_FINALISTS]
     again = [
         replace(one, rate=max(one.rate, _again(plan, sigma, images, one).rate)) for one in (*finalists, *finalists)
     ]
@@ -137,7 +152,8 @@ def _tried(
         for buffer, rows in zip(graph.inputs, _noisy_rows(plan, sigma, images, batch, threads), strict=True):
             np.copyto(buffer, rows, casting="no")
         graph.labels()  # the first call also prepares what is prepared once
-        return Tried(name=name, batch=batch, threads=threads, rate=batch / _seconds(graph))
+        precision = graph.executed_precision
+        return Tried(name=name, batch=batch, threads=threads, precision=precision, rate=batch / _seconds(graph))
 
 
 @contextmanager

@@ -16,22 +16,42 @@ from purecert.engine.statistics.vote_tests import LEVEL, leaning_p_value
 from purecert.engine.verification.replay import Replayed, differing_votes
 from purecert.engine.verification.result import Claims, Elsewhere
 
-# The share of one image's labels that may differ on another engine: what export admits of an FP16 plan, and as much
-# again for chance in a single image.
-MOST_DIFFERING = 0.01
-# The share of all votes that export admits to be lost in FP16, on average over images.
-OTHER_PRECISION = 0.001
+# The share of one image's labels that may differ on another engine: what export admits of a plan in that precision, and
+# as much again for chance in a single image.
+_MOST_DIFFERING = {"bf16": 0.04, "int8": 0.06}
+_MOST_DIFFERING_USUAL = 0.01
+# The share of all votes that export admits to be lost in another precision than FP32, on average over images.
+_LOST = {"bf16": 0.005, "int8": 0.005}
+_LOST_USUAL = 0.001
+
+
+def most_differing(precision: str) -> float:
+    """Return the share of one image's labels that may differ on another engine, of a plan in ``precision``."""
+    return _MOST_DIFFERING.get(precision, _MOST_DIFFERING_USUAL)
 
 
 def compare_elsewhere(record: RunRecord, replayed: Sequence[Replayed], *, same_precision: bool) -> Elsewhere:
     """Return what the replay on another engine keeps of the claims, and how the differing votes lean."""
-    nets, most = _nets(record, replayed), [int(MOST_DIFFERING * draws_of(each.line)) for each in replayed]
+    nets, most = (
+        _nets(record, replayed),
+        [int(most_differing(record.precision) * draws_of(each.line)) for each in replayed],
+    )
     return Elsewhere(
         toward=sum(max(net, 0) for net in nets),
         away=sum(max(-net, 0) for net in nets),
-        p_value=_leaning(nets, most, same_precision=same_precision),
+        p_value=_leaning(nets, most, 0.0 if same_precision else most_lean(record.precision)),
         claims=_claims(record, replayed),
     )
+
+
+def most_lost(precision: str) -> float:
+    """Return the share of votes that export admits to be lost in ``precision``, on average over images."""
+    return _LOST.get(precision, _LOST_USUAL)
+
+
+def most_lean(precision: str) -> float:
+    """Return by how much differing votes may lean, as a share of them, where a run computed in another precision."""
+    return most_lost(precision) / most_differing(precision)
 
 
 def leaning_problems(elsewhere: Elsewhere) -> list[str]:
@@ -55,10 +75,10 @@ def _nets(record: RunRecord, replayed: Sequence[Replayed]) -> list[int]:
     return nets
 
 
-def _leaning(nets: Sequence[int], most: Sequence[int], *, same_precision: bool) -> float:
+def _leaning(nets: Sequence[int], most: Sequence[int], lean: float) -> float:
     """Return the p-value over all images and over each, corrected for that many tests."""
     # So that votes that differ as often as they may do lean by as much as export admits, and no further.
-    chance = 0.5 if same_precision else 0.5 + OTHER_PRECISION / MOST_DIFFERING / 2
+    chance = 0.5 + lean / 2
     pairs = [(sum(nets), sum(most)), *zip(nets, most, strict=True)]
     return min(1.0, len(pairs) * min(leaning_p_value(net, max(net, at_most), chance) for net, at_most in pairs))
 

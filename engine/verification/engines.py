@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from purecert.engine.backends.base import Backend, BackendInfo, BackendOptions
 from purecert.engine.backends.opening import open_backend
 from purecert.engine.backends.registry import backend_kind
-from purecert.engine.backends.row_check import are_coarse
-from purecert.engine.backends.row_layouts import row_count
-from purecert.engine.backends.row_probe import RowProbe
+from purecert.engine.backends.rows.row_check import are_coarse
+from purecert.engine.backends.rows.row_layouts import row_count
+from purecert.engine.backends.rows.row_probe import RowProbe
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan

@@ -34,7 +34,7 @@ from purecert.engine.statistics.vote_tests import (
     standard_error_difference,
     stratified_p_value,
 )
-from purecert.engine.verification.elsewhere import OTHER_PRECISION
+from purecert.engine.verification.elsewhere import most_lost
 from purecert.engine.verification.engines import open_again
 from purecert.engine.verification.fresh_power import power_of_early, power_of_fixed
 from purecert.engine.verification.replay import chosen_lines, jobs_of
@@ -74,7 +74,7 @@ def certify_afresh(
         fresh = [finished.counts[max(finished.counts)] for finished in Scheduler(backend).run(jobs)]
     pairs = [paired(record, line, counts) for line, counts in zip(lines, fresh, strict=True)]
     same_precision = info.executed_precision == record.backend.executed_precision
-    return compare(record, pairs, seed, allowance=0.0 if same_precision else OTHER_PRECISION), info
+    return compare(record, pairs, seed, allowance=0.0 if same_precision else most_lost(record.precision)), info
 
 
 def compare(record: RunRecord, pairs: Sequence[Pair], seed: int, *, allowance: float) -> FreshSeed:

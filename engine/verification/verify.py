@@ -10,7 +10,7 @@ from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import Plan
 from purecert.engine.records.lines import draws_of
 from purecert.engine.records.run import Run
-from purecert.engine.verification.elsewhere import MOST_DIFFERING, compare_elsewhere, leaning_problems
+from purecert.engine.verification.elsewhere import compare_elsewhere, leaning_problems, most_differing
 from purecert.engine.verification.engines import (
     engine_differences,
     found_problems,
@@ -94,7 +94,9 @@ def _replay(
     if strict:
         found.problems += [f"--strict: run.json names another engine: backend.{each}" for each in found.differences]
     found.problems += found_problems(record, plan, found.here)
-    found.problems += replay_problems(found.replayed, exact=exact, allowed=0.0 if exact else MOST_DIFFERING)
+    found.problems += replay_problems(
+        found.replayed, exact=exact, allowed=0.0 if exact else most_differing(record.precision)
+    )
     if not exact:
         same_precision = found.here.executed_precision == record.backend.executed_precision
         found.elsewhere = compare_elsewhere(record, found.replayed, same_precision=same_precision)

@@ -15,6 +15,7 @@ from purecert.export.from_onnx.joining import joined
 from purecert.export.from_onnx.reading import OnnxPipeline
 from purecert.export.from_onnx.reference import OnnxReference
 from purecert.export.gate.parity import Talk, check_images, run_gate
+from purecert.export.graph.kept_nan import keep_nan
 from purecert.export.graph.program import LOGITS
 from purecert.export.graph.rules import check_graph
 from purecert.export.output import building, check_output
@@ -62,7 +63,9 @@ def export_onnx(
     channels, height, width = (int(length) for length in data.images.shape[1:])
     inputs = (GraphInput(name="pixels", shape=(channels, height, width), dtype="float32"),)
     check_images(data, inputs[0].shape)
-    content = joined(pipeline, inputs[0].shape).SerializeToString(deterministic=True)
+    model = joined(pipeline, inputs[0].shape)
+    keep_nan(model)
+    content = model.SerializeToString(deterministic=True)
     check_graph(content, "fp32", {})
     reference = OnnxReference(pipeline)
     classes = reference.classes(data.images[:2])

@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import BATCH_DIMENSION, GraphInput
+from purecert.export.graph.kept_nan import keep_nan
 from purecert.export.graph.pooling import pool_by_means
 from purecert.export.refusals import refusing
 
@@ -81,6 +82,7 @@ def onnx_bytes(program: ExportedProgram, inputs: Sequence[GraphInput]) -> bytes:
         _name_batch(model)
         _strip(model)
         proto = ir.to_proto(model)
+        keep_nan(proto)
         onnx.checker.check_model(proto, full_check=True)
         content: bytes = proto.SerializeToString(deterministic=True)
     return content

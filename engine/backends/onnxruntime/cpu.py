@@ -13,6 +13,7 @@ from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
+from purecert.engine.backends.lower_precision import require_instructions
 from purecert.engine.backends.onnxruntime.session import CPU, Bound, Provider, bind, node_counts, open_session
 from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
@@ -43,6 +44,7 @@ class OrtGraph(HostGraph):
             InputError: The plan holds no such graph, or not the bytes that it names.
             BackendError: ONNX Runtime cannot load the graph, or the graph's inputs are not the plan's.
         """
+        require_instructions(plan.record.precision if plan.record.precision == "int8" else "fp32")
         self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
         self._inputs = input_buffers(plan.record.inputs, batch)
         self._labels = np.zeros(batch, np.int32)

@@ -1,1 +1,1 @@
-"""OpenVINO on the CPU: its graph, and what keeps a row that is no number from a vote there."""
+"""OpenVINO on the CPU: its graph, and what keeps a row with NaN from a vote there."""

@@ -8,20 +8,22 @@ import numpy as np
 from jaxtyping import Float, Int32
 from numpy.typing import NDArray
 
+import purecert
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import batch_failure
 from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
 from purecert.engine.backends.host import open_on_host
+from purecert.engine.backends.lower_precision import require_instructions
 from purecert.engine.backends.openvino.not_a_number import keep_nan
-from purecert.engine.backends.openvino.poison_check import KeptNan, check_nan_is_kept
+from purecert.engine.backends.openvino.poison_check import KeptNan, check_nan_is_kept, masks_rows
 from purecert.engine.backends.openvino.runtime import ov
 from purecert.engine.errors import BackendError, InputError, one_line
 from purecert.engine.files.canonical import sha256_hex
-from purecert.engine.hardware import describe_cpu
+from purecert.engine.hardware import cpu_flags, describe_cpu
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import compiled_file
 from purecert.engine.plans.kept_findings import read_finding, write_finding
-from purecert.engine.plans.plan import Plan, Precision
+from purecert.engine.plans.plan import Plan
 from purecert.engine.plans.protocol_buffers import with_output
 
 _LABEL, _DEVICE = "label", "CPU"
@@ -48,9 +50,9 @@ def open_openvino(plan: Plan, sigma: float, noise: Sequence[InputNoise], options
         BackendError: As ``OpenVinoGraph``, or a row that is no number would get a vote.
     """
     graph = OpenVinoGraph(plan, sigma, options.batch, options.threads)
-    path, origin = compiled_file(plan, sigma, "nan", ".json", _SCHEMA, graph.described())
     if graph.is_finite_inside:
         return open_on_host(plan, noise, graph)
+    path, origin = compiled_file(plan, sigma, "nan", ".json", _SCHEMA, graph.described())
     if options.repeat_check or read_finding(KeptNan, path, origin, "the check for NaN is run again") is None:
         write_finding(graph.check_nan(), path, origin, "what the check for NaN found")
     return open_on_host(plan, noise, graph)
@@ -73,7 +75,8 @@ class OpenVinoGraph(HostGraph):
                 not known to keep NaN in it.
         """
         self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
-        self._precision = _precision_of(plan.record.precision)
+        require_instructions(plan.record.precision)
+        self._precision = _PRECISIONS[plan.record.precision]
         self._inputs = input_buffers(plan.record.inputs, batch)
         # Quantising gives a number for NaN, so such a graph is taken only where it cannot overflow.
         self.is_finite_inside = plan.record.precision == "int8" and plan.is_finite_inside(sigma)
@@ -86,24 +89,33 @@ class OpenVinoGraph(HostGraph):
         return {
             "settings": self._settings(),
             "batch": len(self._labels),
-            "hardware": describe_cpu(),
-            "versions": self.versions,
+            "hardware": [describe_cpu(), *sorted(cpu_flags())],
+            "versions": self.versions | {"purecert": purecert.__version__},  # which writes the operators otherwise
+            "logits": self._record.logits,
         }
 
     def check_nan(self) -> KeptNan:
         """Return what the check for NaN found; raises BackendError as ``check_nan_is_kept``."""
-
         logits = self._record.logits
-        model = self._model if logits is None else with_output(self._model, logits)
+        label_graph = self._read(self._model)
+        if logits is None:
+            return check_nan_is_kept(label_graph, self._without_vote)
+        found = check_nan_is_kept(self._read(with_output(self._model, logits)), self._without_numbers)
+        if masks_rows(label_graph):
+            # What lies between logits and label is the same for every layer, so one is enough.
+            check_nan_is_kept(label_graph, self._without_vote, last_alone=True)
+        return found
 
-        def lost(graph: ov.Model) -> NDArray[np.bool_]:
-            request = self._opened(graph, logits or _LABEL)
-            _infer(request)
-            if logits is None:
-                return np.asarray(request.get_tensor(_LABEL).data == _INVALID)
-            return np.asarray(~np.isfinite(request.get_tensor(logits).data).all(axis=1))
+    def _without_vote(self, graph: ov.Model) -> NDArray[np.bool_]:
+        request = self._opened(graph, _LABEL)
+        _infer(request)
+        return np.asarray(request.get_tensor(_LABEL).data == _INVALID)
 
-        return check_nan_is_kept(self._read(model), lost)
+    def _without_numbers(self, graph: ov.Model) -> NDArray[np.bool_]:
+        logits = str(self._record.logits)
+        request = self._opened(graph, logits)
+        _infer(request)
+        return np.asarray(~np.isfinite(request.get_tensor(logits).data).all(axis=1))
 
     def _settings(self) -> dict[str, str]:
         return _SETTINGS | {
@@ -180,20 +192,6 @@ class OpenVinoGraph(HostGraph):
     def _probe(self) -> Any:
         logits = str(self._record.logits)
         return self._opened(self._read(with_output(self._model, logits)), logits)
-
-
-def has_bf16() -> bool:
-    """Return whether OpenVINO multiplies in bf16 on this processor."""
-    return "BF16" in ov.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
-
-
-def _precision_of(plan: Precision) -> str:
-    if (precision := _PRECISIONS[plan]) == "bf16" and not has_bf16():
-        raise BackendError(
-            "this processor has no bf16 (avx512_bf16 or AMX), so OpenVINO would compute a bf16 plan otherwise; "
-            "export with --precision fp32"
-        )
-    return precision
 
 
 def _unusable(error: Exception) -> BackendError:

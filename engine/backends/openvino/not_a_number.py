@@ -13,8 +13,8 @@ import numpy as np
 from purecert.engine.backends.openvino.runtime import ops, ov
 from purecert.engine.errors import BackendError
 
-# Of Relu below 0. With a slope of 0 OpenVINO takes a maximum. The product is far below the rounding of whatever it is
-# added to, and no smaller than a processor's normal numbers where values are above 1e-8.
+# Of Relu below 0. With a slope of 0 OpenVINO takes a maximum. For values down to -1e15 the product is below 1e-15, far
+# below the rounding of what it is added to; what is near FP32's end stays visible, as in no other runtime.
 _SLOPE = np.float32(1e-30)
 
 # Kernels that keep NaN, as tests/engine/backends/openvino shows one by one; and what moves numbers or makes none.
@@ -30,6 +30,9 @@ _MOVING = (
     "Equal Greater GreaterEqual IsFinite IsInf IsNaN Less LessEqual LogicalAnd LogicalNot LogicalOr NotEqual "
     "ReduceLogicalAnd ReduceLogicalOr"
 )
+# What adds many values up, and what hands values on to such: there a slope of 1e-30 is as good as none.
+_PASSING = "Add AvgPool Concat PRelu Pad ReduceMean Relu Reshape Squeeze StridedSlice Transpose"
+_SUMMING = "Convolution ConvolutionBackpropData GroupConvolution GroupConvolutionBackpropData MatMul Result ShapeOf"
 _ALLOWED = frozenset(_KEEPING.split()) | frozenset(_MOVING.split())
 
 
@@ -61,9 +64,19 @@ def _replace(node: ov.Node, rewrite: Callable[[ov.Node], ov.Node]) -> None:
 
 def _relu(node: ov.Node) -> ov.Node:
     given = node.input_value(0)
-    if given.get_element_type() == ov.Type.f32:
+    if given.get_element_type() == ov.Type.f32 and _bears_a_slope(node):
         return ops.prelu(given, ops.constant(np.array([_SLOPE])))
-    return _unless_nan(node)  # a slope in half would be 0
+    return _unless_nan(node)  # slower; a slope in half would be 0
+
+
+def _bears_a_slope(node: ov.Node) -> bool:
+    """Return whether what takes the node's values adds them up, for which -1e-30 is as good as 0; a root is not so."""
+    takers = [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+    kinds = [taker.get_type_name() for taker in takers]
+    return all(
+        kind in _SUMMING.split() or (kind in _PASSING.split() and _bears_a_slope(taker))
+        for kind, taker in zip(kinds, takers, strict=True)
+    )
 
 
 def _unless_nan(node: ov.Node) -> ov.Node:

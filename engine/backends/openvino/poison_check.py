@@ -30,14 +30,23 @@ class KeptNan:
     forms: int
 
 
-def check_nan_is_kept(model: ov.Model, run: Run) -> KeptNan:
+def masks_rows(model: ov.Model) -> bool:
+    """Return whether the graph looks for logits that are not finite, as every exported one does."""
+    return any(node.get_type_name() in ("IsInf", "IsNaN", "IsFinite") for node in model.get_ordered_ops())
+
+
+def check_nan_is_kept(model: ov.Model, run: Run, *, last_alone: bool = False) -> KeptNan:
     """Return how many forms of layers were tried; none where no layer has weights.
+
+    ``last_alone`` tries the last layer only.
 
     Raises:
         BackendError: A row had numbers although a layer gave it NaN.
     """
     began, is_said, tried = monotonic(), False, 0
-    for name, poisoned in _poisoned(model):
+    last = [place for place, _, _ in _layers(model)][-1:]
+    for place in last if last_alone else _of_each_form(model):
+        name, poisoned = _poisoned(model, place)
         lost = run(poisoned)
         tried += 1
         if not lost.all():
@@ -51,19 +60,29 @@ def check_nan_is_kept(model: ov.Model, run: Run) -> KeptNan:
     return KeptNan(forms=tried)
 
 
-def _poisoned(model: ov.Model) -> Iterator[tuple[str, ov.Model]]:
-    """Yield a layer's name and the model with it poisoned, of each form of layer once."""
-    seen = set()
+def _layers(model: ov.Model) -> Iterator[tuple[int, ov.Node, ov.Node]]:
+    """Yield the place of each layer among the operators, the layer, and its weights."""
     for place, node in enumerate(model.get_ordered_ops()):
-        if node.get_type_name() not in _LAYERS or (weights := _weights(node.input_value(1))) is None:
-            continue
-        if (form := _form(node)) in seen:
-            continue
-        seen.add(form)
-        copy = model.clone()
-        layer = copy.get_ordered_ops()[place]
-        layer.input(1).replace_source_output(_with_nan(layer, weights).output(0))
-        yield node.get_friendly_name(), copy
+        if node.get_type_name() in _LAYERS and (weights := _weights(node.input_value(1))) is not None:
+            yield place, node, weights
+
+
+def _of_each_form(model: ov.Model) -> list[int]:
+    """Return the places of the first layers of each form."""
+    first: dict[tuple[str, ...], int] = {}
+    for place, node, _ in _layers(model):
+        first.setdefault(_form(node), place)
+    return list(first.values())
+
+
+def _poisoned(model: ov.Model, place: int) -> tuple[str, ov.Model]:
+    """Return the name of the layer at ``place``, and the model with it poisoned."""
+    copy = model.clone()
+    layer = copy.get_ordered_ops()[place]
+    weights = _weights(layer.input_value(1))
+    assert weights is not None  # it is one of the layers
+    layer.input(1).replace_source_output(_with_nan(layer, weights).output(0))
+    return layer.get_friendly_name(), copy
 
 
 def _weights(source: ov.Output) -> ov.Node | None:

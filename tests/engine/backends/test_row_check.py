@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purecert.engine.backends import row_probe, row_progress
 from purecert.engine.backends.base import Backend, BackendOptions
 from purecert.engine.backends.graph import Opened
 from purecert.engine.backends.host import HostBackend
 from purecert.engine.backends.opening import checked_backend
-from purecert.engine.backends.row_check import are_coarse, check_rows, images_to_check, permutations_for
-from purecert.engine.backends.row_layouts import other_neighbours, other_places, probe_addresses, row_count
-from purecert.engine.backends.row_probe import RowProbe
+from purecert.engine.backends.rows import row_probe, row_progress
+from purecert.engine.backends.rows.row_check import are_coarse, check_rows, images_to_check, permutations_for
+from purecert.engine.backends.rows.row_layouts import other_neighbours, other_places, probe_addresses, row_count
+from purecert.engine.backends.rows.row_probe import RowProbe
 from purecert.engine.errors import CheckError
 from purecert.engine.noise.inputs import noise_of_inputs
 from purecert.engine.plans.plan import Plan

@@ -50,7 +50,7 @@ _BAD_OPTIONS = [
     ("--seed", "-1", "seed in [0, 2^64)"),
     ("--seed", "18446744073709551616", "seed in [0, 2^64)"),
     ("--batch", "0", "batch of at least 1"),
-    ("--backend", "tpu", "backend out of onnxruntime, torch"),
+    ("--backend", "tpu", "backend out of onnxruntime, openvino, torch"),
     ("--data", "digits:test[5:5]", "image"),
     ("--data", "digits:test[::0]", "digits:test[::0]"),
     ("--data", "imagenet:test", "imagenet"),

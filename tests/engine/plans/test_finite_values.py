@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto
 from onnx.helper import make_node
+from onnx.numpy_helper import from_array
 
 from purecert.engine.errors import InputError
 from purecert.engine.plans.plan import Plan
@@ -50,7 +51,7 @@ def test_layers_of_usual_sizes_are_taken_and_shown_finite(tmp_path: Path) -> Non
 
 def test_finite_weights_that_overflow_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=_REFUSED):
-        _plan(tmp_path, *_convolutions([1e20, 1e20])).read_graph(0.5)
+        _plan(tmp_path, *_convolutions([1e6] * 6)).read_graph(0.5)
 
 
 def test_the_bound_is_of_the_largest_sum_and_not_of_every_product(tmp_path: Path) -> None:
@@ -70,6 +71,45 @@ def test_the_bound_is_of_the_largest_sum_and_not_of_every_product(tmp_path: Path
         pytest.param([make_node("Add", ["pixels", "nan"], ["x"])], {"nan": np.float32([np.nan])}, id="a NaN constant"),
         pytest.param([make_node("Mul", ["pixels", "inf"], ["x"])], {"inf": np.float32([np.inf])}, id="infinity"),
         pytest.param([make_node("Identity", ["pixels"], ["x"])], {"scale": np.array(0, np.float32)}, id="a scale of 0"),
+        pytest.param(
+            [make_node("Identity", ["pixels"], ["x"])], {"scale": np.array(-0.5, np.float32)}, id="a negative scale"
+        ),
+        pytest.param(
+            [make_node("Identity", ["pixels"], ["x"])], {"scale": np.array(1e-42, np.float32)}, id="a subnormal scale"
+        ),
+        pytest.param(
+            [
+                make_node("Constant", [], ["numbers"], value=from_array(np.float32([1, np.nan]).reshape(2, 1, 1, 1))),
+                make_node("ReduceMean", ["numbers"], ["number"]),
+                make_node("Mul", ["pixels", "number"], ["x"]),
+            ],
+            {},
+            id="NaN in a Constant node",
+        ),
+        pytest.param(
+            [make_node("HardSigmoid", ["pixels"], ["x"], beta=float("nan"))], {}, id="an attribute that is no number"
+        ),
+        pytest.param(
+            [make_node("MaxPool", ["pixels"], ["x"], kernel_shape=[2, 2], dilations=[3, 3], pads=[1, 1, 1, 1])],
+            {},
+            id="a window of padding alone",
+        ),
+        pytest.param(
+            [make_node("Conv", ["pixels", "large"], ["y"]), make_node("Mul", ["y", "small"], ["x"])],
+            {"large": np.full((3, 3, 1, 1), 1e20, np.float32), "small": np.float32([1e-20])},
+            id="weights that a runtime would multiply beyond FP32",
+        ),
+        pytest.param(
+            [
+                make_node("Mul", ["pixels", "tiny"], ["y"]),
+                make_node("Cast", ["y"], ["bits"], to=9),
+                make_node("Cast", ["bits"], ["z_0"], to=1),
+                *(make_node("Mul", [f"z_{i}", "million"], [f"z_{i + 1}"]) for i in range(7)),
+                make_node("Identity", ["z_7"], ["x"]),
+            ],
+            {"tiny": np.float32([1e-32]), "million": np.float32([1e6])},
+            id="a cast to truth values enlarges",
+        ),
         pytest.param(
             [make_node("Cast", ["pixels"], ["half"], to=10), make_node("Cast", ["half"], ["x"], to=1)],
             {},
@@ -97,17 +137,19 @@ def test_what_comes_after_rounding_is_bounded_again(tmp_path: Path) -> None:
     assert _plan(tmp_path, rounded, weights).is_finite_inside(0.5)
 
 
-def test_a_normalisation_is_bounded_by_the_root_of_its_size(tmp_path: Path) -> None:
-    # 16 values of a channel, of which one is far from the rest, are at most 4 standard deviations from their mean.
-    nodes = [make_node("InstanceNormalization", ["pixels", "ones", "zeros"], ["normal"])]
-    layers, weights = _convolutions([3e10, 3e10, 3e10])
-    layers[0].input[0] = "normal"
-    constants = {"ones": np.ones(3, np.float32), "zeros": np.zeros(3, np.float32)}
-    assert _plan(tmp_path, [*nodes, *layers], {**constants, **weights}).is_finite_inside(0.5)
-    layers, weights = _convolutions([3e10, 3e10, 3e10, 3e4])  # 7 x the root of 48 x 3^4 x 3e4 more
-    layers[0].input[0] = "normal"
-    with pytest.raises(InputError, match=_REFUSED):
-        _plan(tmp_path / "larger", [*nodes, *layers], {**constants, **weights}).read_graph(0.5)
+def _normalised(kind: str, epsilon: float) -> tuple[list[NodeProto], Constants]:
+    shape = _SHAPE if kind == "LayerNormalization" else (3,)
+    axis = {"axis": 1} if kind == "LayerNormalization" else {}
+    node = make_node(kind, ["pixels", "ones", "zeros"], ["x"], epsilon=epsilon, **axis)
+    return [node], {"ones": np.ones(shape, np.float32), "zeros": np.zeros(shape, np.float32)}
+
+
+@pytest.mark.parametrize("kind", ["InstanceNormalization", "LayerNormalization"])
+def test_a_normalisation_is_bounded_by_its_epsilon(kind: str, tmp_path: Path) -> None:
+    assert _plan(tmp_path / "usual", *_normalised(kind, 1e-5)).is_finite_inside(0.5)
+    for epsilon in (0.0, -1e-5, float("nan")):  # of an image of one grey these give NaN
+        with pytest.raises(InputError, match=_REFUSED):
+            _plan(tmp_path / f"epsilon {epsilon}", *_normalised(kind, epsilon)).read_graph(0.5)
 
 
 def test_onnx_runtime_gives_nan_a_number_there(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_the_fastest_backend_and_batch_are_picked(demo_plan: Path, monkeypatch: 
 
 def test_half_of_the_threads_are_tried_where_there_are_four(demo_plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_rates(monkeypatch, onnxruntime=lambda _, threads: 1000.0 / threads)
+    monkeypatch.setattr(choosing, "available_threads", lambda: 8)
     found = chosen_backend(read_plan(demo_plan), 0.5, _IMAGES, BackendOptions(name="auto", threads=4), None)
     assert found.threads == 2
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from purecert.engine.backends import row_check
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.opening import open_backend
+from purecert.engine.backends.rows import row_check
 from purecert.engine.errors import BackendError, CheckError
 from purecert.engine.noise.rows import draw
 from purecert.engine.plans.plan import Plan

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from purecert.engine.backends.lower_precision import has_instructions
 from purecert.engine.errors import BackendError
 
 runtime = pytest.importorskip(
@@ -15,7 +16,6 @@ runtime = pytest.importorskip(
 )
 
 from purecert.engine.backends.openvino import not_a_number  # noqa: E402  # after the skip
-from purecert.engine.backends.openvino.cpu import has_bf16  # noqa: E402  # after the skip
 from purecert.engine.backends.openvino.not_a_number import keep_nan  # noqa: E402  # after the skip
 from purecert.engine.backends.openvino.poison_check import check_nan_is_kept  # noqa: E402  # after the skip
 
@@ -130,7 +130,7 @@ def _rows_with_nan(model: ov.Model, precision: str = "f32") -> list[bool]:
 @pytest.mark.parametrize("place", [_ALONE, _BEFORE, _AFTER])
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_nan_is_kept_in_the_row_that_holds_it(precision: str, place: str) -> None:
-    if precision == "bf16" and not has_bf16():
+    if precision == "bf16" and not has_instructions("bf16"):
         pytest.skip("this processor has no bf16")
     losing = []
     for kind, form in (_REWRITTEN | _KEEPING).items():

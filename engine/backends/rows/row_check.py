@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import FoundRows, Probed
 from purecert.engine.backends.graph import HostGraph
-from purecert.engine.backends.row_layouts import (
+from purecert.engine.backends.rows.row_layouts import (
     EXTREME_ROW,
     ZERO_ROW,
     Layout,
@@ -23,7 +23,7 @@ from purecert.engine.backends.row_layouts import (
     other_neighbours,
     other_places,
 )
-from purecert.engine.backends.row_progress import CheckProgress
+from purecert.engine.backends.rows.row_progress import CheckProgress
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.noise.contract import HIGHEST_PIXEL
 

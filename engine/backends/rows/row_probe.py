@@ -9,7 +9,7 @@ from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.backends.graph import filled_inputs
-from purecert.engine.backends.row_layouts import probe_addresses
+from purecert.engine.backends.rows.row_layouts import probe_addresses
 from purecert.engine.noise.contract import SELECT
 from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import Plan
