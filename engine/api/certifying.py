@@ -48,7 +48,7 @@ class RunOptions(TypedDict, total=False):
     force: bool  # replace the run in out
     seed: Count | None  # 64-bit seed of the noise, marked in reports; None draws one
     data_dir: PathLike | None  # where the files of a named data set lie
-    backend: str  # "onnxruntime" unless given; engine-doctor names those that work here
+    backend: str  # "onnxruntime" unless given; "auto" picks backend and batch; engine-doctor names those that work here
     batch: Count  # rows of one call of the graph: 256 unless given
     threads: Count | None  # processors to use; None: all
     shows_progress: bool  # a line on stderr, where that is a terminal
