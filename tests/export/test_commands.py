@@ -116,7 +116,7 @@ def test_overflow_ends_with_4_and_no_plan(tmp_path: Path) -> None:
         (["--sigma", "0.5", "--data", "digits:test[:5]"], "at least 20 images"),
         (["--sigma", "0.5", "--data", "digits:test", "--parity-draws", "0"], "--parity-draws of at least 1"),
         (["--sigma", "0.5", "--data", "nothing:test"], "nothing"),
-        (["--sigma", "0.5", "--data", "digits:test", "--precision", "int8"], "'int8' is not one of"),
+        (["--sigma", "0.5", "--data", "digits:test", "--precision", "int4"], "'int4' is not one of"),
         (["--data", "digits:test"], "Missing option '--sigma'"),
     ],
 )
