@@ -124,7 +124,7 @@ def test_resnet18_becomes_a_plan_that_passes_the_gate_and_certifies(tmp_path: Pa
     np.savez(tmp_path / "images.npz", images=blocks.repeat(4, 2).repeat(4, 3), labels=np.arange(20) % _CLASSES)
     data = load_dataset(f"npz:{tmp_path / 'images.npz'}")
     plan = export_plan(model, ExportSpec(sigmas=(0.1,), precision="fp32", parity_draws=100), data, tmp_path / "plan")
-    assert {measured.backend for measured in plan.record.parity} == {"torch", "onnxruntime"}
+    assert {measured.backend for measured in plan.record.parity} >= {"torch", "onnxruntime"}
     run = purecert.certify(plan, f"npz:{tmp_path / 'images.npz'}[:1]", sigma=0.1, n=200, n0=20, threads=1)
     assert len(run.outcomes) == 1
 
