@@ -90,7 +90,7 @@ def chosen_backend(
         return asked
     if stored is not None:
         return replace(asked, name=stored.name, batch=stored.batch, threads=stored.threads)
-    _log.warning("trying %s on this machine, for some seconds", " and ".join(_TRIED))
+    _log.warning("trying %s on this machine, for about half a minute", " and ".join(_TRIED))
     results: list[Tried] = []
     reasons: list[str] = []
     for name, opener in _TRIED.items():
