@@ -55,7 +55,7 @@ backend_options = combined(
         "--backend",
         default="onnxruntime",
         show_default=True,
-        help="engine-doctor names all that run here. 'auto' tries onnxruntime and openvino for half a minute, and picks "
+        help="engine-doctor names all that run here. 'auto' tries onnxruntime and openvino for half a minute and picks "
         "the batch and the threads too.",
     ),
     click.option("--batch", type=int, help=f"Rows of one call of the graph.  [default: {DEFAULT_BATCH}]"),
