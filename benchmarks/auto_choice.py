@@ -9,17 +9,13 @@ another precision than the plan's is not compared, since auto does not pick it e
 from pathlib import Path
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 from provenance import provenance, write_result
 
 from purecert.engine.backends.base import BackendOptions
-from purecert.engine.errors import BackendError
 from purecert.engine.hardware import available_threads
 from purecert.engine.images.datasets import load_dataset
-from purecert.engine.plans.plan import Plan, read_plan
-from purecert.engine.running import choosing
-from purecert.engine.running.choosing import Tried, chosen_backend
+from purecert.engine.plans.plan import read_plan
+from purecert.engine.running.choosing import AUTO, Trial, chosen_backend
 
 _NEAR = 0.95
 _LONGER_WINDOWS = 8
@@ -36,10 +32,11 @@ def main(plan_path: Path, data: str, output: Path, sigma: float | None, trials: 
     """Write to OUTPUT what auto picks for PLAN on images of DATA, and the rates of all that it chooses among."""
     plan, images = read_plan(plan_path), load_dataset(data, data_dir).images
     at = plan.record.graphs[0].sigma if sigma is None else sigma
-    asked = BackendOptions(name=choosing.AUTO, threads=available_threads())
+    asked = BackendOptions(name=AUTO, threads=available_threads())
     picks = [chosen_backend(plan, at, images, asked, None) for _ in range(trials)]
-    choosing._WINDOWS = _LONGER_WINDOWS
-    rates = {(one.name, one.batch, one.threads): one.rate for one in _all(plan, at, images)}
+    longer = Trial(plan, at, images, windows=_LONGER_WINDOWS)
+    found = longer.in_own_precision(longer.all_rates(available_threads())[0])
+    rates = {(one.name, one.batch, one.threads): one.rate for one in found}
     best = max(rates.values())
     shares = [rates[pick.name, pick.batch, pick.threads] / best for pick in picks]
     numbers = {
@@ -58,17 +55,6 @@ def main(plan_path: Path, data: str, output: Path, sigma: float | None, trials: 
 
 def _named(name: str, batch: int, threads: int) -> str:
     return f"{name}, batch {batch}, {threads} threads"
-
-
-def _all(plan: Plan, sigma: float, images: NDArray[np.uint8]) -> list[Tried]:
-    found: list[Tried] = []
-    for name, opener in choosing._TRIED.items():
-        try:
-            found += choosing._trials(plan, sigma, images, name, opener(), available_threads())
-        except (BackendError, ImportError) as error:
-            click.echo(f"{name}: {error}", err=True)
-    own = [one for one in found if one.precision == plan.record.precision]
-    return own or found
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A fused graph in a runtime: the part of a backend that differs between runtimes."""
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
 from purecert.engine.interruptible import Calls
-from purecert.engine.noise.inputs import InputNoise
+from purecert.engine.noise.contract import SELECT
+from purecert.engine.noise.inputs import InputNoise, noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import GraphInput
 
 
@@ -125,6 +127,22 @@ def filled_inputs(
     for source, out in zip(noise, rows, strict=True):
         source.fill(out, addresses, images)
     return rows
+
+
+def fresh_rows(
+    inputs: Sequence[GraphInput],
+    sigma: float,
+    images: UInt8[np.ndarray, "rows channels height width"],
+    indices: Int64[np.ndarray, " rows"],
+    threads: int,
+) -> list[NDArray[np.generic]]:
+    """Return the graph's inputs [rows, ...] with a row of each of ``images``, under noise of a seed of the system's.
+
+    ``indices`` are those of the images in their data set.
+    """
+    numbers = np.arange(len(images))
+    noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), threads)
+    return filled_inputs(inputs, noise, row_addresses(numbers, indices, SELECT, numbers), images)
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

@@ -3,17 +3,14 @@
 Neither looks at the images of the parity gate where the data set has others: at least ``_ENOUGH`` beside them.
 """
 
-import secrets
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from purecert.engine.backends.graph import filled_inputs
+from purecert.engine.backends.graph import fresh_rows
 from purecert.engine.images.datasets import Dataset
-from purecert.engine.noise.contract import SELECT
-from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import GraphInput
 from purecert.export.gate.parity import gated_places
 from purecert.export.quantisation.kept_layers import DRAWS, Chosen, Talk, choose_layers
@@ -39,9 +36,12 @@ def quantise_graph(content: bytes, inputs: Sequence[GraphInput], sigma: float, d
     names = [entry.name for entry in inputs]
     places = _places_beside_the_gate(len(data), talk)
     for_ranges, for_choice = (places[np.arange(count) * len(places) // count] for count in (_FOR_RANGES, _FOR_CHOICE))
-    ranges = measured_ranges(content, names, _noisy_rows(inputs, sigma, data, for_ranges))
-    rows = _noisy_rows(inputs, sigma, data, for_choice.repeat(DRAWS))
-    return choose_layers(content, names, ranges, rows, talk)
+
+    def rows(places: NDArray[np.int64]) -> Rows:
+        return fresh_rows(inputs, sigma, data.images[places], data.indices[places], torch.get_num_threads())
+
+    ranges = measured_ranges(content, names, rows(for_ranges))
+    return choose_layers(content, names, ranges, rows(for_choice.repeat(DRAWS)), talk)
 
 
 def _places_beside_the_gate(images: int, talk: Talk) -> NDArray[np.int64]:
@@ -51,11 +51,3 @@ def _places_beside_the_gate(images: int, talk: Talk) -> NDArray[np.int64]:
         return others
     talk(f"{images} images are too few to keep the gate's apart: scales and layers are chosen on them too")
     return np.arange(images)
-
-
-def _noisy_rows(inputs: Sequence[GraphInput], sigma: float, data: Dataset, places: NDArray[np.int64]) -> Rows:
-    """Return a row of the image at each of ``places``, each under fresh noise."""
-    count = len(places)
-    noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), torch.get_num_threads())
-    addresses = row_addresses(np.arange(count), data.indices[places], SELECT, np.arange(count))
-    return filled_inputs(inputs, noise, addresses, data.images[places])

@@ -58,7 +58,7 @@ def _with_rates(monkeypatch: pytest.MonkeyPatch, **rates: Callable[[int, int], f
         return lambda: open_graph(name)
 
     monkeypatch.setattr(choosing, "_TRIED", {name: opener(name) for name in rates})
-    monkeypatch.setattr(choosing, "_seconds", lambda graph: graph.batch / graph.rate)
+    monkeypatch.setattr(choosing, "_seconds", lambda graph, _: graph.batch / graph.rate)
     return opened
 
 
