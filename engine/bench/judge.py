@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from purecert.engine.backends.vote_limits import LIMITS
 from purecert.engine.bench.agreement import Agreement, Draws, Labels, compare
 from purecert.engine.bench.cpu_peak import Peak
 from purecert.engine.bench.latency import Latency, drift, latency_of
@@ -25,7 +26,10 @@ MOST_DRIFT = 0.10
 LEAST_EVENNESS = 0.8  # of the rate that batches of median latency, one after the other, would reach
 
 # Least share of equal labels, by precision. TF32 keeps as many bits of a factor as FP16 does.
-AGREEMENT_LIMITS: Mapping[str, float] = {"fp32": 0.999, "tf32": 0.995, "fp16": 0.995, "bf16": 0.98, "int8": 0.97}
+AGREEMENT_LIMITS: Mapping[str, float] = {
+    **{precision: limits.agreement for precision, limits in LIMITS.items()},
+    "tf32": LIMITS["fp16"].agreement,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -1,9 +1,10 @@
 """What a replay on another engine tells: which claims its own counts keep, and whether the differences lean one way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from purecert.engine.backends.vote_limits import LIMITS, Limits
 from purecert.engine.procedures.certify import certificate
 from purecert.engine.procedures.drawing import Counts, top_class
 from purecert.engine.procedures.outcomes import Abstention, Certificate, Outcome, Stops, stops_of
@@ -16,18 +17,22 @@ from purecert.engine.statistics.vote_tests import LEVEL, leaning_p_value
 from purecert.engine.verification.replay import Replayed, differing_votes
 from purecert.engine.verification.result import Claims, Elsewhere
 
-# The share of one image's labels that may differ on another engine: what export admits of a plan in that precision, and
-# as much again for chance in a single image.
-_MOST_DIFFERING = {"bf16": 0.04, "int8": 0.06}
-_MOST_DIFFERING_USUAL = 0.01
-# The share of all votes that export admits to be lost in another precision than FP32, on average over images.
-_LOST = {"bf16": 0.005, "int8": 0.005}
-_LOST_USUAL = 0.001
+# What export admits of a plan; of FP32 as of FP16, in which another engine may have run it.
+_LIMITS: Mapping[str, Limits] = {"bf16": LIMITS["bf16"], "int8": LIMITS["int8"]}
+_USUAL = LIMITS["fp16"]
 
 
 def most_differing(precision: str) -> float:
-    """Return the share of one image's labels that may differ on another engine, of a plan in ``precision``."""
-    return _MOST_DIFFERING.get(precision, _MOST_DIFFERING_USUAL)
+    """Return the share of one image's labels that may differ on another engine, of a plan in ``precision``.
+
+    That is what export admits, and as much again for chance in a single image.
+    """
+    return round(2 * (1 - _LIMITS.get(precision, _USUAL).agreement), 6)
+
+
+def most_lost(precision: str) -> float:
+    """Return the share of votes that export admits to be lost in ``precision``, on average over images."""
+    return _LIMITS.get(precision, _USUAL).net_loss
 
 
 def compare_elsewhere(record: RunRecord, replayed: Sequence[Replayed], *, same_precision: bool) -> Elsewhere:
@@ -42,11 +47,6 @@ def compare_elsewhere(record: RunRecord, replayed: Sequence[Replayed], *, same_p
         p_value=_leaning(nets, most, 0.0 if same_precision else most_lean(record.precision)),
         claims=_claims(record, replayed),
     )
-
-
-def most_lost(precision: str) -> float:
-    """Return the share of votes that export admits to be lost in ``precision``, on average over images."""
-    return _LOST.get(precision, _LOST_USUAL)
 
 
 def most_lean(precision: str) -> float:

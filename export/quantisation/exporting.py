@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from purecert.engine.backends.graph import fresh_rows
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.plans.plan import GraphInput
-from purecert.export.gate.parity import gated_places
-from purecert.export.quantisation.kept_layers import DRAWS, Chosen, Talk, choose_layers
+from purecert.export.gate.parity import Talk, gated_places
+from purecert.export.quantisation.kept_layers import DRAWS, Chosen, choose_layers
 from purecert.export.quantisation.ranges import Rows, measured_ranges
 
 _FOR_RANGES, _FOR_CHOICE = 512, 64  # images; the same several times over where there are fewer

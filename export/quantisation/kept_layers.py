@@ -11,10 +11,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import TensorsData
 
+from purecert.engine.backends.vote_limits import LIMITS
 from purecert.engine.errors import CheckError
 from purecert.engine.hardware import available_threads
 from purecert.engine.plans.protocol_buffers import with_output
-from purecert.export.gate.tally import LIMITS
+from purecert.export.gate.parity import Talk
 from purecert.export.graph.program import LOGITS
 from purecert.export.quantisation.quantise import products_of, quantised
 from purecert.export.quantisation.ranges import Rows
@@ -25,8 +26,6 @@ _MOST_LOST = LIMITS["int8"].net_loss - 0.002
 DRAWS = 16  # rows of one image, which lie together
 _ROWS_FOR_A_LAYER = 256  # of which the loss of one layer is measured; all rows count for a choice of layers
 _BATCH = 64
-
-Talk = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

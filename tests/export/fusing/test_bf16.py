@@ -9,11 +9,12 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
+from purecert.engine.backends.vote_limits import LIMITS
 from purecert.engine.errors import CheckError
 from purecert.engine.plans.plan import Parity, Plan, read_plan
 from purecert.export.fusing.fuse import FusedModel
 from purecert.export.fusing.precision import to_half
-from purecert.export.gate.tally import LIMITS, check_limits
+from purecert.export.gate.tally import check_limits
 from support.commands import engine
 
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from purecert.engine.backends.vote_limits import LIMITS
 from purecert.engine.errors import CheckError, InputError
 from purecert.engine.images.datasets import Dataset, load_dataset
 from purecert.engine.plans.plan import Parity, Plan, Precision
 from purecert.export.fusing.fuse import FusedModel
 from purecert.export.gate.parity import run_gate
-from purecert.export.gate.tally import LIMITS, Tally, check_limits
+from purecert.export.gate.tally import Tally, check_limits
 
 MakePlan = Callable[..., Plan]
 
