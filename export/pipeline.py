@@ -1,7 +1,6 @@
 """model.pt to plan directory: graphs, programs, the gate, and only then the plan's name."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 
 from purecert.engine.backends.lower_precision import require_instructions
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex, write_atomically
 from purecert.engine.images.datasets import Dataset
 from purecert.engine.noise.table import smoothing_noise
@@ -23,6 +22,7 @@ from purecert.export.gate.parity import DEFAULT_DRAWS, Talk, check_images, run_g
 from purecert.export.graph.program import LOGITS, export_program, has_softmax, onnx_bytes, program_bytes
 from purecert.export.graph.rules import check_graph
 from purecert.export.output import building, check_output
+from purecert.export.refusals import needing
 from purecert.train.models.checkpoints import Model
 from purecert.train.models.kinds import PURIFIERS
 
@@ -161,24 +161,13 @@ def _build(place: _Place, module: FusedModel, inputs: tuple[GraphInput, ...], pr
 
 def _build_int8(place: _Place, module: FusedModel, inputs: tuple[GraphInput, ...], data: Dataset, talk: Talk) -> _Built:
     """Return the graph with layers in INT8; PyTorch has no program of it."""
-    with _onnxruntime():
+    with needing("--precision int8", "cpu"):
         from purecert.export.quantisation.exporting import quantise_graph
     require_instructions("int8")
     content = onnx_bytes(export_program(module, inputs), inputs)
     chosen = quantise_graph(content, inputs, place.sigma, data, talk)
     check_graph(chosen.content, "int8", chosen.kept)
     return _Built(entry=place.write(chosen.content), program=None, fp32_islands=chosen.kept)
-
-
-@contextmanager
-def _onnxruntime() -> Iterator[None]:
-    """Turn ONNX Runtime's absence into a BackendError that says what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"--precision int8 needs the package {error.name}; run: pip install 'purecert[cpu]'"
-        ) from error
 
 
 def origin_of(model: Model, sigmas: tuple[float, ...]) -> Origin:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from purecert.engine.backends.failures import is_out_of_memory
-from purecert.engine.errors import InputError, OutOfMemoryError, PurecertError
+from purecert.engine.errors import BackendError, InputError, OutOfMemoryError, PurecertError
 
 _MAX_CHARACTERS = 300  # an exporter's message holds whole programs and stack traces
 
@@ -30,6 +30,21 @@ def refusing(expected: str, way_out: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise OutOfMemoryError(f"memory ran out in the export ({_one_line(error)}); free some") from error
         raise InputError(f"expected {expected}, got {_one_line(error)}; {way_out}") from error
+
+
+@contextmanager
+def needing(what: str, extra: str) -> Iterator[None]:
+    """Let ``what`` need a package that ``extra`` of purecert installs, and imports inside find it or not.
+
+    Raises:
+        BackendError: It is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"{what} needs the package {error.name}, which is not installed; run: pip install 'purecert[{extra}]'"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:

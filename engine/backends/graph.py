@@ -11,6 +11,7 @@ from jaxtyping import Float, Int32, Int64, UInt8
 from numpy.typing import NDArray
 
 from purecert.engine.backends.base import Backend, BackendInfo
+from purecert.engine.errors import InputError
 from purecert.engine.interruptible import Calls
 from purecert.engine.noise.contract import SELECT
 from purecert.engine.noise.inputs import InputNoise, noise_of_inputs, row_addresses
@@ -143,6 +144,18 @@ def fresh_rows(
     numbers = np.arange(len(images))
     noise = noise_of_inputs(len(inputs), sigma, secrets.randbits(64), threads)
     return filled_inputs(inputs, noise, row_addresses(numbers, indices, SELECT, numbers), images)
+
+
+def checked_logits(logits: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return what a runtime gave as the plan's logits.
+
+    Raises:
+        InputError: It is no array of floats [batch, classes].
+    """
+    if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
+        found = f"{logits.dtype} {list(logits.shape)}"
+        raise InputError(f"expected the plan's logits as floats [batch, classes], found {found}; export it again")
+    return logits
 
 
 def input_buffers(inputs: Sequence[GraphInput], batch: int) -> list[NDArray[np.generic]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purecert.engine.errors import InputError
 from purecert.engine.images.image_source import Distances, Images, ImageSource, Integers
@@ -99,6 +100,14 @@ def load_dataset(spec: str, data_dir: Path | None = None) -> Dataset:
         slice=slice_text(positions, len(source.indices)),
         class_folders=source.class_folders,
     )
+
+
+def spread_places(images: int, count: int) -> NDArray[np.int64]:
+    """Return ``count`` places evenly spread over ``images``, since a data set may be sorted by class.
+
+    Where more are asked for than there are, places come several times.
+    """
+    return np.arange(count) * images // count
 
 
 def without_slice(spec: str) -> str:

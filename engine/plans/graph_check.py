@@ -20,7 +20,7 @@ from purecert.engine.plans.allowed_operators import (
     OPERATORS,
     ROWS,
 )
-from purecert.engine.plans.finite_values import are_finite, has_quantisers
+from purecert.engine.plans.bounds.finite_values import are_finite, has_quantisers
 from purecert.engine.plans.label_check import LABEL, check_label
 from purecert.engine.plans.shapes.extents import BATCH, Extent, Shape, Value, elements, fixed, is_size
 from purecert.engine.plans.shapes.numbers import numbers_of, numbers_of_tensor

@@ -1,16 +1,17 @@
 """What engine-bench has PyTorch do, each job in a process of its own: so PyTorch is imported there, and only there."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from purecert.engine.bench.agreement import Labels
 from purecert.engine.bench.measure import Measurement, Task
-from purecert.engine.errors import BackendError, InputError
+from purecert.engine.errors import InputError
 from purecert.export.bench.spec import Variant
+from purecert.export.refusals import needing
 
 DEMO = "demo"
+_PYTORCH = ("eager FP32", "export")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +30,7 @@ def find_reference(name: str | None, digest: str) -> Reference:
         InputError: ``name`` is not the model of that digest.
         BackendError: PyTorch is not installed.
     """
-    with _pytorch():
+    with needing(*_PYTORCH):
         import torch
 
         from purecert.train.models.checkpoints import demo_model_path, load_model
@@ -49,30 +50,20 @@ def find_reference(name: str | None, digest: str) -> Reference:
 
 def time_eagerly(task: Task, model: str, variant: Variant, batch: int) -> Measurement:
     """Return what ``measure_eager`` does, or raise BackendError where PyTorch is not installed."""
-    with _pytorch():
+    with needing(*_PYTORCH):
         from purecert.export.bench.eager_loop import measure_eager
     return measure_eager(task, model, variant, batch)
 
 
 def label_eagerly(task: Task, model: str) -> Labels:
     """Return what ``reference_labels`` does, or raise BackendError where PyTorch is not installed."""
-    with _pytorch():
+    with needing(*_PYTORCH):
         from purecert.export.bench.eager_loop import reference_labels
     return reference_labels(task, model)
 
 
 def rate_matrices(kinds: Sequence[tuple[str, str]], threads: int) -> dict[tuple[str, str], float]:
     """Return what ``matrix_rates`` does, or raise BackendError where PyTorch is not installed."""
-    with _pytorch():
+    with needing(*_PYTORCH):
         from purecert.export.bench.matrix_rate import matrix_rates
     return matrix_rates(kinds, threads)
-
-
-@contextmanager
-def _pytorch() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"eager FP32 needs the package {error.name}, which is not installed; run: pip install 'purecert[export]'"
-        ) from error

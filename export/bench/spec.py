@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.bench.agreement import Draws
 from purecert.engine.bench.measure import Task
 from purecert.engine.bench.record import Options
 from purecert.engine.errors import InputError
-from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.datasets import Dataset, spread_places
 from purecert.engine.plans.plan import Plan
 
 # How the field's loop runs, beside its precision: the layout of images on a CPU, TF32 on a GPU.
@@ -65,7 +63,7 @@ class BenchSpec:
     def task(self, *, compares: bool) -> Task:
         """Return what the rows share: draws of at most 100 images, evenly spread over all."""
         count = min(_IMAGES, len(self.data))
-        spread = np.arange(count) * len(self.data) // count  # a data set may be sorted by class
+        spread = spread_places(len(self.data), count)
         draws = Draws(
             images=self.data.images[spread],
             indices=self.data.indices[spread],

@@ -13,7 +13,7 @@ from torch import nn
 
 from purecert.engine.backends.graph import filled_inputs
 from purecert.engine.errors import CheckError, InputError
-from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.datasets import Dataset, spread_places
 from purecert.engine.noise.contract import ESTIMATE
 from purecert.engine.noise.inputs import noise_of_inputs, row_addresses
 from purecert.engine.plans.plan import Parity, Plan
@@ -47,8 +47,7 @@ def check_images(data: Dataset, shape: tuple[int, ...]) -> None:
 
 def gated_places(images: int) -> NDArray[np.int64]:
     """Return the places of the images that the gate draws from: at most 100 of a data set, evenly spread over it."""
-    count = min(_MAX_IMAGES, images)
-    return np.arange(count) * images // count  # a data set may be sorted by class
+    return spread_places(images, min(_MAX_IMAGES, images))
 
 
 def run_gate(

@@ -1,4 +1,4 @@
-"""Whose votes the gate compares: eager FP32, the exported program, and the ONNX graph in ONNX Runtime."""
+"""Whose votes the gate compares: eager FP32, the exported program, and the ONNX graph in ONNX Runtime and OpenVINO."""
 
 import io
 import logging

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from purecert.engine.backends.graph import fresh_rows
-from purecert.engine.images.datasets import Dataset
+from purecert.engine.images.datasets import Dataset, spread_places
 from purecert.engine.plans.plan import GraphInput
 from purecert.export.gate.parity import Talk, gated_places
 from purecert.export.quantisation.kept_layers import DRAWS, Chosen, choose_layers
@@ -35,7 +35,7 @@ def quantise_graph(content: bytes, inputs: Sequence[GraphInput], sigma: float, d
     """
     names = [entry.name for entry in inputs]
     places = _places_beside_the_gate(len(data), talk)
-    for_ranges, for_choice = (places[np.arange(count) * len(places) // count] for count in (_FOR_RANGES, _FOR_CHOICE))
+    for_ranges, for_choice = (places[spread_places(len(places), count)] for count in (_FOR_RANGES, _FOR_CHOICE))
 
     def rows(places: NDArray[np.int64]) -> Rows:
         return fresh_rows(inputs, sigma, data.images[places], data.indices[places], torch.get_num_threads())

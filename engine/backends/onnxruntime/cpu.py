@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import batch_failure
-from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
+from purecert.engine.backends.graph import HostGraph, Opened, checked_logits, input_buffers
 from purecert.engine.backends.host import open_on_host
 from purecert.engine.backends.lower_precision import require_instructions
 from purecert.engine.backends.onnxruntime.session import CPU, Bound, Provider, bind, node_counts, open_session
-from purecert.engine.errors import InputError
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.noise.inputs import InputNoise
-from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.plan import Plan, Precision
 from purecert.engine.plans.protocol_buffers import with_output
 
 _PROVIDER = Provider(name=CPU)
@@ -44,8 +43,8 @@ class OrtGraph(HostGraph):
             InputError: The plan holds no such graph, or not the bytes that it names.
             BackendError: ONNX Runtime cannot load the graph, or the graph's inputs are not the plan's.
         """
-        require_instructions(plan.record.precision if plan.record.precision == "int8" else "fp32")
         self._model, self._record, self._threads = plan.read_graph(sigma), plan.record, threads
+        require_instructions(self.executed_precision)
         self._inputs = input_buffers(plan.record.inputs, batch)
         self._labels = np.zeros(batch, np.int32)
         self._session = open_session(self._model, _PROVIDER, threads=threads, batch=batch)
@@ -72,17 +71,14 @@ class OrtGraph(HostGraph):
             (logits,) = self._probe.run([self._record.logits], dict(zip(names, self._inputs, strict=True)))
         except Exception as error:  # the runtime's errors share no base class
             raise batch_failure("ONNX Runtime", error) from error
-        if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
-            found = f"{logits.dtype} {list(logits.shape)}"
-            raise InputError(f"expected the plan's logits as floats [batch, classes], found {found}; export it again")
-        return np.asarray(logits)
+        return checked_logits(np.asarray(logits))
 
     @property
     def digest(self) -> str:
         return sha256_hex(self._model)
 
     @property
-    def executed_precision(self) -> str:
+    def executed_precision(self) -> Precision:
         # ONNX Runtime's CPU provider has no half arithmetic: it runs FP16 nodes in FP32.
         return "int8" if self._record.precision == "int8" else "fp32"
 

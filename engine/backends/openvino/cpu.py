@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 import purecert
 from purecert.engine.backends.base import BackendOptions
 from purecert.engine.backends.failures import batch_failure
-from purecert.engine.backends.graph import HostGraph, Opened, input_buffers
+from purecert.engine.backends.graph import HostGraph, Opened, checked_logits, input_buffers
 from purecert.engine.backends.host import open_on_host
 from purecert.engine.backends.lower_precision import require_instructions
 from purecert.engine.backends.openvino.not_a_number import keep_nan
 from purecert.engine.backends.openvino.poison_check import KeptNan, check_nan_is_kept, masks_rows
 from purecert.engine.backends.openvino.runtime import ov
-from purecert.engine.errors import BackendError, InputError, one_line
+from purecert.engine.errors import BackendError, one_line
 from purecert.engine.files.canonical import sha256_hex
 from purecert.engine.hardware import cpu_flags, describe_cpu
 from purecert.engine.noise.inputs import InputNoise
 from purecert.engine.plans.compiled_files import compiled_file
+from purecert.engine.plans.graph_check import is_finite_inside
 from purecert.engine.plans.kept_findings import read_finding, write_finding
-from purecert.engine.plans.plan import Plan
+from purecert.engine.plans.plan import Plan, ends_of
 from purecert.engine.plans.protocol_buffers import with_output
 
 _LABEL, _DEVICE = "label", "CPU"
@@ -79,7 +80,7 @@ class OpenVinoGraph(HostGraph):
         self._precision = _PRECISIONS[plan.record.precision]
         self._inputs = input_buffers(plan.record.inputs, batch)
         # Quantising gives a number for NaN, so such a graph is taken only where it cannot overflow.
-        self.is_finite_inside = plan.record.precision == "int8" and plan.is_finite_inside(sigma)
+        self.is_finite_inside = plan.record.precision == "int8" and is_finite_inside(self._model, ends_of(plan.record))
         self._labels = np.zeros(batch, np.int32)
         self._request = self._opened(self._read(self._model), _LABEL)
         self._request.set_tensor(_LABEL, ov.Tensor(self._labels, shared_memory=True))
@@ -165,11 +166,7 @@ class OpenVinoGraph(HostGraph):
         if self._record.logits is None:
             return None
         _infer(self._probe)
-        logits = np.array(self._probe.get_tensor(self._record.logits).data)
-        if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
-            found = f"{logits.dtype} {list(logits.shape)}"
-            raise InputError(f"expected the plan's logits as floats [batch, classes], found {found}; export it again")
-        return logits
+        return checked_logits(np.array(self._probe.get_tensor(self._record.logits).data))
 
     @property
     def digest(self) -> str:

@@ -1,9 +1,9 @@
 """A NaN inside an OpenVINO graph stays one until the logits, where the row that it belongs to loses its vote.
 
 OpenVINO's CPU kernels for Relu, Clamp, maxima and some others turn NaN into a number, since a processor's own maximum
-of NaN and 0 is 0. A row that overflows inside the network would then get a vote, which ONNX Runtime and PyTorch give
-it not. So those operators are written in forms that keep NaN, operators whose kernels are not known to keep it are
-refused, and ``poison_check.py`` tries the whole graph.
+of NaN and 0 is 0. A row with NaN inside the network would then get a vote, which PyTorch does not give it. So those
+operators are written in forms that keep NaN, operators whose kernels are not known to keep it are refused, and
+``poison_check.py`` tries the whole graph.
 """
 
 from collections.abc import Callable, Mapping
