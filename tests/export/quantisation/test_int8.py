@@ -22,7 +22,7 @@ from purecert.export.quantisation.quantise import products_of, quantised
 from purecert.export.quantisation.ranges import measured_ranges
 from support.commands import engine
 
-_NUMBERS = ("--data", "digits:test[:2]", "--sigma", "0.5", "--n", "200", "--n0", "20", "--probe-rows", "64")
+_NUMBERS = ("--data", "digits:test[:2]", "--sigma", "0.25", "--n", "200", "--n0", "20", "--probe-rows", "64")
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     if not has_instructions("int8"):
         pytest.skip("this processor has no VNNI, so no INT8 plan is exported or run here")
     path = tmp_path_factory.mktemp("int8") / "plan"
-    said = engine("export", "demo", "-o", path, "--sigma", "0.5", "--precision", "int8", "--parity-draws", "400")
+    said = engine("export", "demo", "-o", path, "--sigma", "0.25", "--precision", "int8", "--parity-draws", "400")
     assert "INT8 in all 23 layers" in said.expect(0).err
     return read_plan(path)
 
 
 def test_the_demo_is_in_int8_but_for_its_last_layer(exported: Plan) -> None:
-    model = onnx.load_from_string(exported.read_graph(0.5))
+    model = onnx.load_from_string(exported.read_graph(0.25))
     kinds = [node.op_type for node in model.graph.node]
     assert "DynamicQuantizeLinear" not in kinds
     makers = {output: node for node in model.graph.node for output in node.output}
@@ -48,7 +48,7 @@ def test_the_demo_is_in_int8_but_for_its_last_layer(exported: Plan) -> None:
 
 
 def test_scales_are_constants_and_weights_have_one_for_each_output(exported: Plan) -> None:
-    model = onnx.load_from_string(exported.read_graph(0.5))
+    model = onnx.load_from_string(exported.read_graph(0.25))
     weights = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
     makers = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:
@@ -61,7 +61,7 @@ def test_scales_are_constants_and_weights_have_one_for_each_output(exported: Pla
 
 
 def test_no_row_can_overflow_in_it_so_none_votes_that_should_not(exported: Plan) -> None:
-    assert exported.is_finite_inside(0.5)
+    assert exported.is_finite_inside(0.25)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
